@@ -1,0 +1,1 @@
+//! The hub: OpenAI bytes on one side, vendor-neutral chat events on the other.

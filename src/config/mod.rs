@@ -1,0 +1,1 @@
+//! Text and variables to one checked `Config`; every limit with its reason.

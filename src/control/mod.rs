@@ -1,0 +1,1 @@
+//! The control plane: health, models, metrics as bytes.

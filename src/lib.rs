@@ -1,0 +1,40 @@
+//! vertex-bridge: an LLM gateway with one `io_uring` executor per core.
+//!
+//! # Rooms
+//!
+//! Bottom room first. A room imports only rooms named in its row; `tests/it/tidy` reads this
+//! table and fails on anything else. The last column names capabilities (`async`, `clock`,
+//! `host`, `net`, `shared`, `thread`, `unsafe`) and external crates; `-` means pure.
+//!
+//! | room | purpose | may import | may use |
+//! |------|---------|------------|---------|
+//! | `base` | tick, ids, random numbers, ascii | - | - |
+//! | `config` | text and variables to one checked `Config`; every limit | base | serde toml |
+//! | `obs` | metric cells, histograms, registry, log lines | base | clock host shared prometheus_client |
+//! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr |
+//! | `chat` | the hub: OpenAI bytes and vendor-neutral chat events | base wire | serde serde_json memchr |
+//! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr |
+//! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |
+//! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |
+//! | `net` | connections, dialing, name look-up, idle pool | base config obs rt | async shared net |
+//! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net | async shared |
+//! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net shard | async flate2 |
+//! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
+//! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async serde serde_json |
+//! | `boot` | arguments, environment, threads, signals, wiring | base config obs rt net shard proxy control simulator | async clock host net shared thread clap signal_hook |
+//! | `main` | the process: allocator, then `boot` | boot | host mimalloc |
+
+pub mod base;
+pub mod boot;
+pub mod chat;
+pub mod config;
+pub mod control;
+pub mod net;
+pub mod obs;
+pub mod policy;
+pub mod provider;
+pub mod proxy;
+pub mod rt;
+pub mod shard;
+pub mod simulator;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Connections to upstreams: addresses, dialing, idle pool.

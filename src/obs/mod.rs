@@ -1,0 +1,1 @@
+//! Metric cells, histograms, the registry that sums shards, log lines.

@@ -1,0 +1,1 @@
+//! The data plane: accept, serve, exchange, relay, settle.

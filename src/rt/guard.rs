@@ -1,0 +1,24 @@
+//! Catches a panic of one connection, so that one poisoned request does not end every stream of
+//! its core. Panics are bugs: they are counted, and the count must stay zero.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+/// Runs `task`; `Err(())` when it panicked. The task's own values are dropped by the unwinding.
+///
+/// # Errors
+/// `Err(())` stands for a panic; its message has gone to the panic hook.
+pub async fn catch<T>(task: impl Future<Output = T>) -> Result<T, ()> {
+    let mut task = pin!(task);
+    std::future::poll_fn(move |context| {
+        // The shard's own state is kept consistent by guards that settle on drop.
+        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(_) => Poll::Ready(Err(())),
+        }
+    })
+    .await
+}

@@ -1,0 +1,1 @@
+//! The virtual executor: in-memory network, virtual clock, seeded order and faults.

@@ -1,0 +1,1 @@
+//! The provider simulator: a separate opinion on the vendors' wire formats.

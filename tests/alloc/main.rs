@@ -1,0 +1,1 @@
+//! Zero allocations per streamed chunk; see the counting allocator.
