@@ -50,6 +50,8 @@ pub fn bind(at: SocketAddr, count: usize) -> io::Result<Vec<ListenSocket>> {
             socket.set_only_v6(true)?;
         }
         socket.bind(&at.into())?;
+        // Accepted connections inherit it: small answers and stream events leave at once.
+        socket.set_tcp_nodelay(true)?;
         socket.listen(BACKLOG)?;
         // Two processes may share a socket during a hand-over: a blocking accept could then wait
         // for a connection that the other one took.
@@ -75,6 +77,20 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: as above; raising soft to hard needs no privilege.
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// The soft limit of locked memory in bytes: what a ring of an unprivileged user counts against.
+///
+/// # Errors
+/// The operating system's reason.
+#[expect(unsafe_code, reason = "std has no call for resource limits")]
+pub(super) fn memlock_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit that outlives the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(limit.rlim_cur)

@@ -12,12 +12,23 @@
 //!
 //! Nothing of an executor shows outside this room.
 
+mod clock;
 mod guard;
 mod handle;
+mod ladder;
 mod listen;
 mod mutant;
 mod pin;
+mod socket;
 pub mod virt;
+
+#[cfg(feature = "glommio")]
+pub mod glommio;
+#[cfg(feature = "glommio")]
+mod probe;
+
+#[cfg(feature = "monoio")]
+pub mod monoio;
 
 use std::future::Future;
 use std::io;
@@ -26,8 +37,10 @@ use std::time::Duration;
 
 use crate::base::Tick;
 
+pub use clock::unix_millis;
 pub use guard::catch;
 pub use handle::{Letters, Mailbox, mailbox};
+pub use ladder::{Chosen, Driver, Rung};
 pub use listen::{Accepted, ListenSocket, bind, raise_descriptor_limit};
 pub use mutant::Mutant;
 pub use pin::{allowed_cores, pin_to};

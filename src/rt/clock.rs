@@ -1,0 +1,23 @@
+//! The one place that reads clocks.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::base::Tick;
+
+/// Where monotonic time starts for one executor.
+#[expect(clippy::disallowed_methods, reason = "rt is where the clock is read")]
+pub(super) fn origin() -> Instant {
+    Instant::now()
+}
+
+/// Monotonic time since `origin`.
+pub(super) fn now(origin: Instant) -> Tick {
+    Tick(u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Milliseconds since 1970 UTC; 0 on a clock set before that.
+#[expect(clippy::disallowed_methods, reason = "rt is where the clock is read")]
+pub fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,50 @@
+//! The few socket calls that neither executor wraps. Each is non-blocking.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{FromRawFd, RawFd};
+
+use super::Peek;
+use super::listen::Accepted;
+
+/// Takes ownership of a descriptor that an executor has released.
+#[expect(unsafe_code, reason = "descriptors cross from one owner to the next")]
+pub(super) fn own(descriptor: RawFd) -> Accepted {
+    // SAFETY: the caller got `descriptor` from `into_raw_fd`, so it is open and has no owner.
+    Accepted(unsafe { TcpStream::from_raw_fd(descriptor) })
+}
+
+/// A second descriptor of the same connection, owned by nobody else.
+///
+/// # Errors
+/// The operating system's reason: no descriptor is left.
+#[cfg(feature = "glommio")]
+#[expect(unsafe_code, reason = "the executor owns the first descriptor")]
+pub(super) fn copy(descriptor: RawFd) -> io::Result<Accepted> {
+    // SAFETY: the caller's stream keeps `descriptor` open during the call.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) };
+    Ok(Accepted(borrowed.try_clone_to_owned()?.into()))
+}
+
+/// Looks at the first waiting byte without taking it.
+#[expect(unsafe_code, reason = "std has no MSG_PEEK with MSG_DONTWAIT")]
+pub(super) fn peek(descriptor: RawFd) -> Peek {
+    let mut byte = 0u8;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the buffer is one byte, valid for the call; the descriptor is open.
+    let got = unsafe { libc::recv(descriptor, (&raw mut byte).cast(), 1, flags) };
+    match got {
+        0 => Peek::Closed,
+        n if n > 0 => Peek::Bytes,
+        _ if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock => Peek::Quiet,
+        _ => Peek::Closed,
+    }
+}
+
+/// Shuts a direction down. An error means that the connection is already gone, which is what the
+/// caller wants.
+#[expect(unsafe_code, reason = "the executors' streams offer no shutdown of both directions")]
+pub(super) fn shut(descriptor: RawFd, how: i32) {
+    // SAFETY: the call takes no memory of ours; the descriptor is open while its stream lives.
+    let _already_gone = unsafe { libc::shutdown(descriptor, how) };
+}
