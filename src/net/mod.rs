@@ -1,1 +1,11 @@
-//! Connections to upstreams: addresses, dialing, idle pool.
+//! Connections to upstreams: names and addresses, dialing, idle pool.
+
+pub mod dial;
+pub mod dns;
+pub mod error;
+pub mod link;
+pub mod pool;
+
+pub use error::{NetError, NetErrorKind, NetOp};
+pub use link::Link;
+pub use pool::Pool;

@@ -227,6 +227,10 @@ impl Conn for GlommioConn {
         socket::shut(self.0.borrow().as_raw_fd(), libc::SHUT_WR);
     }
 
+    fn stop_reading(&self) {
+        socket::shut(self.0.borrow().as_raw_fd(), libc::SHUT_RD);
+    }
+
     fn abort(&self) {
         socket::shut(self.0.borrow().as_raw_fd(), libc::SHUT_RDWR);
     }

@@ -133,6 +133,10 @@ pub trait Conn: Clone + 'static {
     /// Tells the peer that nothing more will be written.
     fn finish(&self);
 
+    /// Ends reading: a pending read returns `Ok(0)` at once with its buffer. Writing goes on, so
+    /// that a slow client can still be told so.
+    fn stop_reading(&self);
+
     /// Shuts both directions down. Pending reads and writes return at once with their buffers.
     fn abort(&self);
 }

@@ -204,6 +204,10 @@ impl Conn for MonoioConn {
         socket::shut(self.descriptor(), libc::SHUT_WR);
     }
 
+    fn stop_reading(&self) {
+        socket::shut(self.descriptor(), libc::SHUT_RD);
+    }
+
     fn abort(&self) {
         socket::shut(self.descriptor(), libc::SHUT_RDWR);
     }

@@ -1,1 +1,13 @@
 //! HTTP/1.1 heads and bodies, server-sent events, JSON spans: incremental and pure.
+
+pub mod body;
+pub mod error;
+pub mod head;
+pub mod hop;
+pub mod json;
+pub mod sse;
+pub mod write;
+
+pub use body::{BodyReader, Step};
+pub use error::WireError;
+pub use head::{FieldStore, Framing, HeadLimits, HeadScan, Method, RequestHead, ResponseHead};

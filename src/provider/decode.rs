@@ -1,0 +1,114 @@
+//! A vendor's answer to events, from bytes as they arrive.
+
+use crate::chat::Event;
+use crate::wire::json::{Kind, Reader};
+use crate::wire::sse::SseDecoder;
+
+use super::error::{UpstreamError, UpstreamErrorKind};
+use super::gemini_answer::Answer;
+use super::vendor::Vendor;
+
+/// Sizes that an answer may have.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerLimits {
+    /// A whole answer that is not streamed, in bytes.
+    pub body_bytes: usize,
+    /// One event of a stream, in bytes.
+    pub event_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Events, each one JSON text.
+    Stream(SseDecoder),
+    /// One JSON text, kept until it is whole.
+    Whole(Vec<u8>),
+}
+
+/// Decodes one answer.
+#[derive(Debug)]
+pub struct Decoder {
+    form: Form,
+    answer: Answer,
+    limits: AnswerLimits,
+}
+
+impl Decoder {
+    /// A decoder for the answer of `vendor` to a request for `choices` answers.
+    pub fn new(vendor: Vendor, stream: bool, choices: u32, limits: AnswerLimits) -> Self {
+        let form = if stream {
+            Form::Stream(SseDecoder::new(limits.event_bytes))
+        } else {
+            Form::Whole(Vec::new())
+        };
+        let answer = match vendor {
+            Vendor::Gemini => Answer::new(choices),
+        };
+        Self { form, answer, limits }
+    }
+
+    /// Takes body bytes.
+    ///
+    /// # Errors
+    /// When the answer is not what the vendor's documentation says, or holds an error.
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        let Self { form, answer, limits } = self;
+        match form {
+            Form::Stream(sse) => sse.feed(bytes, &mut |event| payload(answer, event.data, sink)),
+            Form::Whole(body) => {
+                if body.len() + bytes.len() > limits.body_bytes {
+                    let what = "the upstream's answer is too large";
+                    return Err(UpstreamError::new(UpstreamErrorKind::Invalid, what));
+                }
+                body.extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// The body has ended: gives the events that waited for it.
+    ///
+    /// # Errors
+    /// When the answer is not whole.
+    pub fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
+        let Self { form, answer, .. } = self;
+        match form {
+            Form::Stream(sse) => {
+                let last = sse.finish(&mut |event| payload(answer, event.data, sink));
+                // A last event that was cut is a truncation, not a vendor's mistake.
+                if let Err(error) = last {
+                    let cut = error.kind == UpstreamErrorKind::Invalid;
+                    return Err(if cut { UpstreamError::truncated() } else { error });
+                }
+            }
+            Form::Whole(body) => payload(answer, body, sink)?,
+        }
+        answer.finish(sink)
+    }
+}
+
+/// One JSON text of the vendor.
+fn payload(
+    answer: &mut Answer,
+    data: &[u8],
+    sink: &mut impl FnMut(Event<'_>),
+) -> Result<(), UpstreamError> {
+    let text = std::str::from_utf8(data)
+        .map_err(|_offset| UpstreamError::new(UpstreamErrorKind::Invalid, NOT_UTF8))?;
+    if text.trim_ascii().is_empty() && !data.is_empty() {
+        return Ok(());
+    }
+    let mut reader = Reader::new(text);
+    if reader.kind()? != Kind::Object {
+        let what = "the upstream's answer has the wrong shape";
+        return Err(UpstreamError::new(UpstreamErrorKind::Invalid, what));
+    }
+    answer.payload(&mut reader, sink)?;
+    Ok(reader.end()?)
+}
+
+const NOT_UTF8: &str = "the upstream's answer is not UTF-8";

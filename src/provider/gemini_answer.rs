@@ -1,0 +1,493 @@
+//! Gemini's `GenerateContentResponse`, whole or in stream chunks, to events.
+//!
+//! Gemini counts cumulatively, repeats the finish reason on several chunks in older models, and
+//! ends a stream without a mark. So the last reason and the last counts are held until the end,
+//! and a stream without any reason is a truncation.
+
+use std::borrow::Cow;
+
+use crate::chat::{Event, FinishReason, Usage};
+use crate::wire::json::{JsonError, JsonText, Kind, Reader};
+
+use super::error::{UpstreamError, UpstreamErrorKind, google_in_answer};
+
+/// No request can ask for more.
+const CHOICES_MAX: usize = 8;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Choice {
+    seen: bool,
+    /// Any text at all.
+    spoke: bool,
+    finish: Option<Ending>,
+}
+
+/// Why a candidate ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Plain(FinishReason),
+    /// The model's output was broken: an error if nothing else came.
+    Broken(Broken),
+}
+
+/// Reasons that mean the vendor's model failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    MalformedCall,
+    UnexpectedCall,
+    TooManyCalls,
+    MissingSignature,
+    MalformedResponse,
+}
+
+impl Broken {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::MalformedCall => "upstream_malformed_function_call",
+            Self::UnexpectedCall => "upstream_unexpected_tool_call",
+            Self::TooManyCalls => "upstream_too_many_tool_calls",
+            Self::MissingSignature => "upstream_missing_thought_signature",
+            Self::MalformedResponse => "upstream_malformed_response",
+        }
+    }
+}
+
+/// Google's counts; the last value of each field stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    any: bool,
+    prompt: u64,
+    tool_prompt: u64,
+    candidates: u64,
+    thoughts: u64,
+    cached: u64,
+    prompt_audio: u64,
+    answer_audio: u64,
+}
+
+/// What is known of one answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    started: bool,
+    /// With one choice the index need not be looked for before its text.
+    several: bool,
+    choices: [Choice; CHOICES_MAX],
+    counts: Counts,
+    finish_message: Option<String>,
+}
+
+/// One part of a candidate's content.
+#[derive(Clone, Copy, Debug, Default)]
+struct Part<'b> {
+    text: Option<JsonText<'b>>,
+    thought: bool,
+    signature: Option<JsonText<'b>>,
+}
+
+impl Answer {
+    pub(super) fn new(choices: u32) -> Self {
+        Self {
+            started: false,
+            several: choices > 1,
+            choices: [Choice::default(); CHOICES_MAX],
+            counts: Counts::default(),
+            finish_message: None,
+        }
+    }
+
+    /// Takes one response object.
+    pub(super) fn payload(
+        &mut self,
+        reader: &mut Reader<'_>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        if !self.started {
+            self.start(&mut reader.clone(), sink)?;
+        }
+        reader.object(|reader, key| match key.raw() {
+            "candidates" => reader.array(|reader, index| self.candidate(reader, index, sink)),
+            "usageMetadata" => Ok(self.counts.read(reader)?),
+            "promptFeedback" => self.feedback(reader, sink),
+            "error" => Err(google_in_answer(reader)?),
+            _ => Ok(reader.skip()?),
+        })
+    }
+
+    /// The body has ended.
+    pub(super) fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
+        let whole = |choice: &Choice| !choice.seen || choice.finish.is_some();
+        let any = self.choices.iter().any(|choice| choice.finish.is_some());
+        if !any || !self.choices.iter().all(whole) {
+            return Err(UpstreamError::truncated());
+        }
+        for (index, choice) in (0..).zip(self.choices) {
+            match choice.finish {
+                Some(Ending::Broken(broken)) if !choice.spoke => return Err(self.broken(broken)),
+                Some(Ending::Broken(_)) => {
+                    sink(Event::Finish { choice: index, reason: FinishReason::Stop });
+                }
+                Some(Ending::Plain(reason)) => sink(Event::Finish { choice: index, reason }),
+                None => {}
+            }
+        }
+        if let Some(usage) = self.counts.usage() {
+            sink(Event::Usage(usage));
+        }
+        Ok(())
+    }
+
+    fn broken(&self, broken: Broken) -> UpstreamError {
+        let message = self.finish_message.as_deref().unwrap_or("the model's output was broken");
+        let mut error = UpstreamError::new(UpstreamErrorKind::Failed(502), message);
+        error.code = Some(Cow::Borrowed(broken.code()));
+        error
+    }
+
+    /// The id and the model stand behind the first text, and are wanted before it.
+    fn start<'b>(
+        &mut self,
+        reader: &mut Reader<'b>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        let (mut id, mut model, mut is_answer) = (None, None, false);
+        reader.object(|reader, key| {
+            match (key.raw(), reader.kind()?) {
+                ("responseId", Kind::String) => id = Some(reader.string()?),
+                ("modelVersion", Kind::String) => model = Some(reader.string()?),
+                ("error", _) => return Err(google_in_answer(reader)?),
+                ("candidates" | "promptFeedback" | "usageMetadata", _) => {
+                    is_answer = true;
+                    reader.skip()?;
+                }
+                _ => reader.skip()?,
+            }
+            Ok::<(), UpstreamError>(())
+        })?;
+        if !is_answer {
+            return Err(JsonError::Type.into());
+        }
+        self.started = true;
+        let named = |text: &JsonText<'b>| !text.is_empty();
+        sink(Event::Start { id: id.filter(named), model: model.filter(named) });
+        Ok(())
+    }
+
+    fn candidate(
+        &mut self,
+        reader: &mut Reader<'_>,
+        position: usize,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        let mut index = position;
+        if self.several {
+            reader.clone().object(|reader, key| {
+                if key.raw() == "index" && reader.kind()? == Kind::Number {
+                    index = usize::try_from(reader.unsigned()?).unwrap_or(usize::MAX);
+                    return Ok(());
+                }
+                reader.skip()
+            })?;
+        }
+        // More candidates than can be asked for are not an answer to our request.
+        self.choices.get_mut(index).ok_or(JsonError::Type)?.seen = true;
+        let choice = u32::try_from(index).unwrap_or(0);
+        reader.object(|reader, key| {
+            match (key.raw(), reader.kind()?) {
+                ("content", Kind::Object) => self.content(reader, choice, sink)?,
+                ("content", _) => return Err(JsonError::Type.into()),
+                ("finishReason", Kind::String) => {
+                    let ending = ending_of(&reader.string()?.unescape());
+                    self.choice(choice).finish = Some(ending);
+                }
+                ("finishMessage", Kind::String) => {
+                    self.finish_message = Some(reader.string()?.unescape().into_owned());
+                }
+                _ => reader.skip()?,
+            }
+            Ok::<(), UpstreamError>(())
+        })
+    }
+
+    fn content(
+        &mut self,
+        reader: &mut Reader<'_>,
+        choice: u32,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        reader.object(|reader, key| match (key.raw(), reader.kind()?) {
+            ("parts", Kind::Array) => reader.array(|reader, _index| {
+                let part = Part::read(reader)?;
+                self.part(part, choice, sink);
+                Ok(())
+            }),
+            ("parts", _) => Err(JsonError::Type.into()),
+            _ => Ok(reader.skip()?),
+        })
+    }
+
+    fn part(&mut self, part: Part<'_>, choice: u32, sink: &mut impl FnMut(Event<'_>)) {
+        if let Some(text) = part.text {
+            if part.thought {
+                sink(Event::Reasoning { choice, text });
+            } else {
+                self.choice(choice).spoke |= !text.is_empty();
+                sink(Event::Text { choice, text });
+            }
+        }
+        if let Some(data) = part.signature {
+            sink(Event::Signature { choice, data });
+        }
+    }
+
+    /// A blocked prompt is an answer: a refusal, not an error.
+    fn feedback(
+        &mut self,
+        reader: &mut Reader<'_>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        let (mut reason, mut message) = (None, None);
+        reader.object(|reader, key| {
+            match (key.raw(), reader.kind()?) {
+                ("blockReason", Kind::String) => reason = Some(reader.string()?),
+                ("blockReasonMessage", Kind::String) => message = Some(reader.string()?),
+                _ => reader.skip()?,
+            }
+            Ok::<(), JsonError>(())
+        })?;
+        let Some(reason) = reason else { return Ok(()) };
+        match message {
+            Some(text) => sink(Event::Refusal { choice: 0, text }),
+            None => {
+                sink(Event::Refusal { choice: 0, text: JsonText::plain(BLOCKED) });
+                sink(Event::Refusal { choice: 0, text: reason });
+            }
+        }
+        let choice = self.choice(0);
+        choice.seen = true;
+        choice.finish = Some(Ending::Plain(FinishReason::ContentFilter));
+        Ok(())
+    }
+
+    /// Choices above the array were refused when they were first seen.
+    fn choice(&mut self, choice: u32) -> &mut Choice {
+        let index = usize::try_from(choice).unwrap_or(0).min(CHOICES_MAX - 1);
+        &mut self.choices[index]
+    }
+}
+
+const BLOCKED: &str = "Blocked by the provider: ";
+
+impl<'b> Part<'b> {
+    fn read(reader: &mut Reader<'b>) -> Result<Self, JsonError> {
+        let mut part = Self::default();
+        reader.object(|reader, key| {
+            match key.raw() {
+                "text" => part.text = Some(reader.string()?),
+                "thought" => part.thought = reader.boolean()?,
+                "thoughtSignature" => part.signature = Some(reader.string()?),
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(part)
+    }
+}
+
+impl Counts {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
+        reader.object(|reader, key| {
+            let place = match key.raw() {
+                "promptTokenCount" => &mut self.prompt,
+                "toolUsePromptTokenCount" => &mut self.tool_prompt,
+                "candidatesTokenCount" => &mut self.candidates,
+                "thoughtsTokenCount" => &mut self.thoughts,
+                "cachedContentTokenCount" => &mut self.cached,
+                "promptTokensDetails" => {
+                    self.prompt_audio = audio_tokens(reader)?;
+                    return Ok(());
+                }
+                "candidatesTokensDetails" => {
+                    self.answer_audio = audio_tokens(reader)?;
+                    return Ok(());
+                }
+                "totalTokenCount" => {
+                    self.any = true;
+                    return reader.skip();
+                }
+                _ => return reader.skip(),
+            };
+            if !reader.null()? {
+                *place = reader.unsigned()?;
+                self.any = true;
+            }
+            Ok(())
+        })
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.any.then(|| Usage {
+            prompt: self.prompt.saturating_add(self.tool_prompt),
+            completion: self.candidates.saturating_add(self.thoughts),
+            cached: self.cached,
+            prompt_audio: self.prompt_audio,
+            reasoning: self.thoughts,
+            completion_audio: self.answer_audio,
+        })
+    }
+}
+
+/// The count of the `AUDIO` entry of a modality list.
+fn audio_tokens(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
+    let mut audio = 0;
+    if reader.kind()? != Kind::Array {
+        reader.skip()?;
+        return Ok(0);
+    }
+    reader.array(|reader, _index| {
+        let (mut is_audio, mut count) = (false, 0);
+        reader.object(|reader, key| {
+            match (key.raw(), reader.kind()?) {
+                ("modality", Kind::String) => is_audio = reader.string()?.raw() == "AUDIO",
+                ("tokenCount", Kind::Number) => count = reader.unsigned()?,
+                _ => reader.skip()?,
+            }
+            Ok::<(), JsonError>(())
+        })?;
+        audio += if is_audio { count } else { 0 };
+        Ok::<(), JsonError>(())
+    })?;
+    Ok(audio)
+}
+
+/// Google's reasons; an unknown one ends the answer like `STOP`.
+fn ending_of(reason: &str) -> Ending {
+    match reason {
+        "MAX_TOKENS" => Ending::Plain(FinishReason::Length),
+        "SAFETY"
+        | "RECITATION"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "LANGUAGE"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "MODEL_ARMOR" => Ending::Plain(FinishReason::ContentFilter),
+        "MALFORMED_FUNCTION_CALL" => Ending::Broken(Broken::MalformedCall),
+        "UNEXPECTED_TOOL_CALL" => Ending::Broken(Broken::UnexpectedCall),
+        "TOO_MANY_TOOL_CALLS" => Ending::Broken(Broken::TooManyCalls),
+        "MISSING_THOUGHT_SIGNATURE" => Ending::Broken(Broken::MissingSignature),
+        "MALFORMED_RESPONSE" => Ending::Broken(Broken::MalformedResponse),
+        _ => Ending::Plain(FinishReason::Stop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decode::{AnswerLimits, Decoder};
+    use super::super::vendor::Vendor;
+    use super::*;
+
+    type Heard = Result<Vec<String>, (UpstreamErrorKind, Option<String>)>;
+
+    fn hear(stream: bool, choices: u32, parts: &[&[u8]]) -> Heard {
+        let limits = AnswerLimits { body_bytes: 4096, event_bytes: 1024 };
+        let mut decoder = Decoder::new(Vendor::Gemini, stream, choices, limits);
+        let mut heard = Vec::new();
+        let mut sink = |event: Event<'_>| heard.push(format!("{event:?}"));
+        let mut run = || {
+            parts.iter().try_for_each(|part| decoder.feed(part, &mut sink))?;
+            decoder.finish(&mut sink)
+        };
+        run().map_err(|error| (error.kind, error.code.map(Cow::into_owned)))?;
+        Ok(heard)
+    }
+
+    fn every_cut(choices: u32, input: &[u8]) -> Heard {
+        let whole = hear(true, choices, &[input]);
+        let bytes: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(hear(true, choices, &bytes), whole, "per byte");
+        for cut in 0..=input.len() {
+            let (head, tail) = input.split_at(cut);
+            assert_eq!(hear(true, choices, &[head, tail]), whole, "cut at {cut}");
+        }
+        whole
+    }
+
+    const STREAM: &str = concat!(
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"Hé"}],"role":"model"},"index":0}],"usageMetadata":{"promptTokenCount":4},"modelVersion":"m-1","responseId":"r"}"#,
+        "\r\n\r\n",
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"hm","thought":true},{"text":"llo"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2,"thoughtsTokenCount":3,"totalTokenCount":9}}"#,
+        "\r\n\r\n"
+    );
+
+    #[test]
+    fn a_stream_becomes_events_however_it_is_cut() {
+        let heard = every_cut(1, STREAM.as_bytes()).unwrap();
+        let joined = heard.join("\n");
+        assert_eq!(heard.len(), 6, "{joined}");
+        assert!(heard[0].starts_with("Start") && heard[0].contains("m-1"), "{joined}");
+        assert!(heard[1].contains("Hé") && heard[2].contains("Reasoning"), "{joined}");
+        assert!(heard[4].contains("Stop") && heard[5].contains("completion: 5"), "{joined}");
+    }
+
+    #[test]
+    fn no_cut_stream_is_a_whole_answer() {
+        let truncated = Err((UpstreamErrorKind::Truncated, None));
+        // The last two bytes only end the last event, which is whole without them.
+        for cut in 0..STREAM.len() - 4 {
+            let heard = hear(true, 1, &[&STREAM.as_bytes()[..cut]]);
+            assert_eq!(heard, truncated, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn wrong_shapes_are_invalid_answers() {
+        let invalid = Err((UpstreamErrorKind::Invalid, None));
+        for body in [
+            "",
+            "null",
+            "[]",
+            "[{}]",
+            "{}",
+            "{\"candidates\":{}}",
+            "{\"candidates\":[1]}",
+            "x",
+            r#"{"candidates":[{"content":"x"}]}"#,
+            r#"{"candidates":[{"content":{"parts":"x"}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":1}]}}]}"#,
+            "{\"candidates\":[",
+            r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":"4"}}"#,
+            r#"{"candidates":[{"finishReason":"STOP"}]} x"#,
+            "data: {}",
+        ] {
+            assert_eq!(hear(false, 1, &[body.as_bytes()]), invalid, "{body}");
+        }
+        assert_eq!(hear(false, 1, &[&[b' '; 5000]]), invalid);
+        assert_eq!(hear(true, 1, &[b"data: {x}\n\n"]), invalid);
+        assert_eq!(hear(true, 1, &[b"data: \xff\n\n"]), invalid);
+    }
+
+    #[test]
+    fn blocks_errors_and_broken_output() {
+        let blocked = hear(false, 1, &[br#"{"promptFeedback":{"blockReason":"SAFETY"}}"#]).unwrap();
+        assert!(blocked.join("").contains("SAFETY") && blocked.join("").contains("ContentFilter"));
+        let error = br#"{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}"#;
+        assert_eq!(hear(false, 1, &[error]), Err((UpstreamErrorKind::Overloaded, None)));
+        let event = [b"data: ", &error[..], b"\n\n"].concat();
+        assert_eq!(every_cut(1, &event), Err((UpstreamErrorKind::Overloaded, None)));
+        let broken = br#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}"#;
+        let code = Some("upstream_malformed_function_call".to_owned());
+        assert_eq!(hear(false, 1, &[broken]), Err((UpstreamErrorKind::Failed(502), code)));
+    }
+
+    #[test]
+    fn candidates_keep_their_index() {
+        let both = br#"{"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP","index":1},{"content":{"parts":[{"text":"a"}]},"finishReason":"MAX_TOKENS","index":0}]}"#;
+        let heard = hear(false, 2, &[both]).unwrap().join("\n");
+        assert!(heard.contains("choice: 1, text: JsonText(\"b\")"), "{heard}");
+        assert!(heard.contains("choice: 0, reason: Length"), "{heard}");
+        let far = br#"{"candidates":[{"index":99,"finishReason":"STOP"}]}"#;
+        assert_eq!(hear(false, 2, &[far]), Err((UpstreamErrorKind::Invalid, None)));
+    }
+}

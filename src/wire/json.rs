@@ -1,0 +1,526 @@
+//! A strict JSON reader (RFC 8259) that hands out slices of the text instead of building a tree.
+//!
+//! The gateway moves text from one JSON document into another. Slices keep every number's and
+//! every escape's spelling, cost no allocation, and nothing is converted there and back. All that
+//! is skipped is checked as strictly as what is read.
+
+use std::borrow::Cow;
+
+/// Deeper nesting is refused before anything could recurse.
+pub const DEPTH_MAX: usize = 128;
+
+/// Why a text is not what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonError {
+    /// It is not JSON.
+    Syntax,
+    /// It nests deeper than [`DEPTH_MAX`].
+    Depth,
+    /// It is JSON, but of another type.
+    Type,
+}
+
+/// The type of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are JSON's")]
+pub enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    Bool,
+    Null,
+}
+
+/// The inside of a JSON string, escaped as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JsonText<'b>(&'b str);
+
+impl<'b> JsonText<'b> {
+    /// Text that needs no escaping: no quote, no backslash, no control character.
+    pub const fn plain(text: &'static str) -> JsonText<'static> {
+        JsonText(text)
+    }
+
+    /// Still escaped, without the quotes.
+    pub fn raw(self) -> &'b str {
+        self.0
+    }
+
+    /// Is there no text?
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text that is meant. A lone surrogate becomes U+FFFD. Allocates only when there are
+    /// escapes.
+    pub fn unescape(self) -> Cow<'b, str> {
+        if !self.0.contains('\\') {
+            return Cow::Borrowed(self.0);
+        }
+        let mut text = String::with_capacity(self.0.len());
+        let mut rest = self.0;
+        while let Some((before, escape)) = rest.split_once('\\') {
+            text.push_str(before);
+            rest = push_escape(escape, &mut text);
+        }
+        text.push_str(rest);
+        Cow::Owned(text)
+    }
+}
+
+/// Appends the character of the escape at the start of `rest`, behind its backslash.
+fn push_escape<'b>(rest: &'b str, text: &mut String) -> &'b str {
+    let mut characters = rest.chars();
+    let simple = match characters.next() {
+        Some('b') => '\u{8}',
+        Some('f') => '\u{c}',
+        Some('n') => '\n',
+        Some('r') => '\r',
+        Some('t') => '\t',
+        Some('u') => return push_unicode(characters.as_str(), text),
+        Some(other) => other,
+        None => return "",
+    };
+    text.push(simple);
+    characters.as_str()
+}
+
+fn push_unicode<'b>(rest: &'b str, text: &mut String) -> &'b str {
+    let unit = |rest: &str| rest.get(..4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    let (Some(first), Some(tail)) = (unit(rest), rest.get(4..)) else { return "" };
+    if (0xd800..0xdc00).contains(&first)
+        && let Some(after) = tail.strip_prefix("\\u")
+        && let Some(second) = unit(after).filter(|second| (0xdc00..0xe000).contains(second))
+    {
+        let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        text.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+        return after.get(4..).unwrap_or("");
+    }
+    text.push(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
+    tail
+}
+
+/// Appends `text` as a JSON string with its quotes, escaping as little as JSON allows.
+pub fn push_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    push_escaped(out, text);
+    out.push(b'"');
+}
+
+/// Appends the inside of a JSON string.
+pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0..0x20 => {
+                out.extend_from_slice(b"\\u00");
+                out.extend(
+                    [byte >> 4, byte & 15].map(|nibble| b"0123456789abcdef"[nibble as usize]),
+                );
+            }
+            _ => out.push(byte),
+        }
+    }
+}
+
+/// Reads one JSON text from front to back.
+#[derive(Clone, Debug)]
+pub struct Reader<'b> {
+    text: &'b str,
+    at: usize,
+    depth: usize,
+}
+
+impl<'b> Reader<'b> {
+    /// A reader at the start of `text`.
+    pub fn new(text: &'b str) -> Self {
+        Self { text, at: 0, depth: 0 }
+    }
+
+    /// The type of the next value, by its first character.
+    ///
+    /// # Errors
+    /// When no value begins here.
+    pub fn kind(&mut self) -> Result<Kind, JsonError> {
+        match self.peek() {
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b'"') => Ok(Kind::String),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b't' | b'f') => Ok(Kind::Bool),
+            Some(b'n') => Ok(Kind::Null),
+            _ => Err(JsonError::Syntax),
+        }
+    }
+
+    /// Reads an object; `member` is called with each key and must read its value.
+    ///
+    /// # Errors
+    /// When it is no object, is broken, or `member` fails.
+    pub fn object<E: From<JsonError>>(
+        &mut self,
+        mut member: impl FnMut(&mut Self, JsonText<'b>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.open(b'{')?;
+        if self.take(b'}') {
+            self.depth -= 1;
+            return Ok(());
+        }
+        loop {
+            let key = self.string().map_err(|_not_a_key| JsonError::Syntax)?;
+            self.must(b':')?;
+            member(self, key)?;
+            if self.take(b'}') {
+                self.depth -= 1;
+                return Ok(());
+            }
+            self.must(b',')?;
+        }
+    }
+
+    /// Reads an array; `element` is called with each index and must read its value.
+    ///
+    /// # Errors
+    /// When it is no array, is broken, or `element` fails.
+    pub fn array<E: From<JsonError>>(
+        &mut self,
+        mut element: impl FnMut(&mut Self, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.open(b'[')?;
+        if self.take(b']') {
+            self.depth -= 1;
+            return Ok(());
+        }
+        for index in 0.. {
+            element(self, index)?;
+            if self.take(b']') {
+                break;
+            }
+            self.must(b',')?;
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Reads a string.
+    ///
+    /// # Errors
+    /// When it is none, or is broken.
+    pub fn string(&mut self) -> Result<JsonText<'b>, JsonError> {
+        if self.kind()? != Kind::String {
+            return Err(JsonError::Type);
+        }
+        self.at += 1;
+        let from = self.at;
+        let bytes = self.text.as_bytes();
+        loop {
+            self.at += plain_length(bytes.get(self.at..).unwrap_or_default());
+            match bytes.get(self.at) {
+                Some(b'"') => {
+                    let inside = self.text.get(from..self.at).ok_or(JsonError::Syntax)?;
+                    self.at += 1;
+                    return Ok(JsonText(inside));
+                }
+                Some(b'\\') => self.at += escape_length(bytes.get(self.at..).unwrap_or_default())?,
+                _ => return Err(JsonError::Syntax),
+            }
+        }
+    }
+
+    /// Reads a number and gives its spelling.
+    ///
+    /// # Errors
+    /// When it is none, or is broken.
+    pub fn number(&mut self) -> Result<&'b str, JsonError> {
+        if self.kind()? != Kind::Number {
+            return Err(JsonError::Type);
+        }
+        let from = self.at;
+        self.take_byte(b'-');
+        match self.byte() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(JsonError::Syntax),
+        }
+        if self.take_byte(b'.') {
+            self.some_digits()?;
+        }
+        if matches!(self.byte(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.byte(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.some_digits()?;
+        }
+        self.text.get(from..self.at).ok_or(JsonError::Syntax)
+    }
+
+    /// Reads an unsigned whole number. A vendor's `9.0` or `1e1` is not one.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn unsigned(&mut self) -> Result<u64, JsonError> {
+        self.number()?.parse().map_err(|_not_whole| JsonError::Type)
+    }
+
+    /// Reads a boolean.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn boolean(&mut self) -> Result<bool, JsonError> {
+        if self.kind()? != Kind::Bool {
+            return Err(JsonError::Type);
+        }
+        if self.word("true") {
+            return Ok(true);
+        }
+        if self.word("false") { Ok(false) } else { Err(JsonError::Syntax) }
+    }
+
+    /// Skips `null`, and says whether there was one.
+    ///
+    /// # Errors
+    /// When the word is misspelt.
+    pub fn null(&mut self) -> Result<bool, JsonError> {
+        if self.kind()? != Kind::Null {
+            return Ok(false);
+        }
+        if self.word("null") { Ok(true) } else { Err(JsonError::Syntax) }
+    }
+
+    /// Reads any value, checks it, and gives its text without surrounding space.
+    ///
+    /// # Errors
+    /// When it is broken or too deep.
+    pub fn raw(&mut self) -> Result<&'b str, JsonError> {
+        self.space();
+        let from = self.at;
+        self.skip()?;
+        self.text.get(from..self.at).ok_or(JsonError::Syntax)
+    }
+
+    /// Skips any value; checks it as it goes. The recursion is bounded by [`DEPTH_MAX`].
+    ///
+    /// # Errors
+    /// When it is broken or too deep.
+    pub fn skip(&mut self) -> Result<(), JsonError> {
+        match self.kind()? {
+            Kind::Object => self.object(|reader, _key| reader.skip()),
+            Kind::Array => self.array(|reader, _index| reader.skip()),
+            Kind::String => self.string().map(drop),
+            Kind::Number => self.number().map(drop),
+            Kind::Bool => self.boolean().map(drop),
+            Kind::Null => self.null().map(drop),
+        }
+    }
+
+    /// Nothing but space may follow.
+    ///
+    /// # Errors
+    /// When something does.
+    pub fn end(&mut self) -> Result<(), JsonError> {
+        if self.peek().is_none() { Ok(()) } else { Err(JsonError::Syntax) }
+    }
+
+    fn open(&mut self, bracket: u8) -> Result<(), JsonError> {
+        if self.peek() != Some(bracket) {
+            return Err(self.kind().err().unwrap_or(JsonError::Type));
+        }
+        if self.depth == DEPTH_MAX {
+            return Err(JsonError::Depth);
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    fn must(&mut self, byte: u8) -> Result<(), JsonError> {
+        if self.take(byte) { Ok(()) } else { Err(JsonError::Syntax) }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        self.space();
+        self.take_byte(byte)
+    }
+
+    fn take_byte(&mut self, byte: u8) -> bool {
+        let found = self.byte() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn word(&mut self, word: &str) -> bool {
+        let found = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
+        self.at += if found { word.len() } else { 0 };
+        found
+    }
+
+    fn some_digits(&mut self) -> Result<(), JsonError> {
+        let from = self.at;
+        self.digits();
+        if self.at > from { Ok(()) } else { Err(JsonError::Syntax) }
+    }
+
+    fn digits(&mut self) {
+        while self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&mut self) -> Option<u8> {
+        self.space();
+        self.byte()
+    }
+
+    fn space(&mut self) {
+        while matches!(self.byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+}
+
+/// How many bytes come before the first quote, backslash or control byte; eight at a time.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut at = 0;
+    while let Some(eight) = bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok()) {
+        let word = u64::from_le_bytes(eight);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let special = zero_byte(word ^ (ONES * 0x22)) | zero_byte(word ^ (ONES * 0x5c)) | control;
+        if special != 0 {
+            // The lowest flag is exact; borrows only reach higher bytes.
+            return at + usize::try_from(special.trailing_zeros() / 8).unwrap_or(0);
+        }
+        at += 8;
+    }
+    let tail = bytes.get(at..).unwrap_or_default();
+    let special = tail.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+    at + special.unwrap_or(tail.len())
+}
+
+/// The length of the escape at the start of `bytes`.
+fn escape_length(bytes: &[u8]) -> Result<usize, JsonError> {
+    match bytes.get(1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
+        Some(b'u') if bytes.get(2..6).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) => {
+            Ok(6)
+        }
+        _ => Err(JsonError::Syntax),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<(), JsonError> {
+        let mut reader = Reader::new(text);
+        reader.skip()?;
+        reader.end()
+    }
+
+    #[test]
+    fn json_and_only_json_is_accepted() {
+        let good = [
+            "{}",
+            " [ ] ",
+            "\"\"",
+            "-0",
+            "0.5",
+            "1e999",
+            "-1.25E+3",
+            "true",
+            "null",
+            r#"{"a":[1,{"b":"\u00e9\ud83d\ude00\n"}],"a":2}"#,
+            "\"\u{7f}\u{e9}\"",
+        ];
+        for text in good {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+        let bad = [
+            "",
+            "{",
+            "}",
+            "[1,]",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{a:1}",
+            "01",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "nul",
+            "True",
+            "NaN",
+            "Infinity",
+            "'a'",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"a\nb\"",
+            "1 2",
+            "[1 2]",
+            "\"abc",
+            "{\"a\":1 \"b\":2}",
+            "\u{feff}{}",
+            "[1]]",
+        ];
+        for text in bad {
+            assert_eq!(check(text), Err(JsonError::Syntax), "{text}");
+        }
+    }
+
+    #[test]
+    fn serde_agrees_on_every_cut_of_a_document() {
+        let text = r#" {"k\"ey": [ -1.5e-3 , true,{"x":null}, "\\\u0041é😀" ] } "#;
+        for (cut, _) in text.char_indices() {
+            let part = &text[..cut];
+            let serde = serde_json::from_str::<serde::de::IgnoredAny>(part).is_ok();
+            assert_eq!(check(part).is_ok(), serde, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(check(&nested(DEPTH_MAX)), Ok(()));
+        assert_eq!(check(&nested(DEPTH_MAX + 1)), Err(JsonError::Depth));
+        assert_eq!(check(&"[".repeat(1_000_000)), Err(JsonError::Depth));
+        let wide = format!("[{}0]", "[0],".repeat(1000));
+        assert_eq!(check(&wide), Ok(()));
+    }
+
+    #[test]
+    fn text_is_escaped_and_unescaped() {
+        let text = "a\"b\\c\n\r\t\u{1}é😀/";
+        let mut out = Vec::new();
+        push_string(&mut out, text);
+        let written = String::from_utf8(out).unwrap();
+        assert_eq!(Reader::new(&written).string().unwrap().unescape(), text);
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+        let odd = Reader::new(r#""\ud83d\ude00 \ud800 \u0041\/""#).string().unwrap();
+        assert_eq!(odd.unescape(), "😀 \u{fffd} A/");
+    }
+
+    #[test]
+    fn the_end_of_a_string_is_found_at_every_alignment() {
+        for special in ["\"", "\\n\"", "\u{1}\""] {
+            for before in 0..40 {
+                let text = format!("\"{}{special}", "é".repeat(before));
+                let read = Reader::new(&text).string();
+                assert_eq!(read.is_ok(), !special.starts_with('\u{1}'), "{text}");
+            }
+        }
+    }
+}
