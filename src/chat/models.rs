@@ -26,13 +26,13 @@ pub fn one(model: &Model<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends the list.
-pub fn list(models: impl Iterator<Item = Model<'_>>, out: &mut Vec<u8>) {
+pub fn list(models: &[Model<'_>], out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"object\":\"list\",\"data\":[");
-    for (index, model) in models.enumerate() {
+    for (index, model) in models.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        one(&model, out);
+        one(model, out);
     }
     out.extend_from_slice(b"]}");
 }
@@ -45,7 +45,7 @@ mod tests {
     fn the_list_is_openais() {
         let models = ["a", "b\""].map(|id| Model { id, owned_by: "google", created: 7 });
         let mut out = Vec::new();
-        list(models.into_iter(), &mut out);
+        list(&models, &mut out);
         let list: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(list["object"], "list");
         assert_eq!(list["data"][1]["id"], "b\"");

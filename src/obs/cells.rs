@@ -1,0 +1,274 @@
+//! One shard's counters, and the one call that counts an exchange.
+
+use std::time::Duration;
+
+use super::cell::Cell;
+use super::histogram::Histogram;
+
+/// Statuses that have a series of their own; any other counts as `other`.
+pub const CODES: [u16; 19] =
+    [200, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 429, 431, 499, 500, 502, 503, 504, 505];
+
+/// Who an exchange was for, as label values. All of them come from the configuration, so that a
+/// client cannot make a series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetLabels {
+    /// The route's pattern.
+    pub route: String,
+    /// The upstream's name.
+    pub provider: String,
+    /// The model that the route names, else the route's pattern.
+    pub model: String,
+}
+
+/// All label values that there will be.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// By the index that the data plane counts with.
+    pub targets: Vec<TargetLabels>,
+}
+
+/// Tokens of one exchange by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// Of the request.
+    pub prompt: u64,
+    /// Of the answer.
+    pub completion: u64,
+    /// Of the request, read from a cache.
+    pub cached: u64,
+    /// Of the answer, spent on reasoning.
+    pub reasoning: u64,
+}
+
+/// Why an attempt at an upstream failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the label values say it")]
+pub enum UpstreamFailure {
+    Resolve,
+    ConnectRefused,
+    ConnectTimeout,
+    ConnectError,
+    FirstByteTimeout,
+    IdleTimeout,
+    WriteTimeout,
+    Reset,
+    Eof,
+    Truncated,
+    InvalidResponse,
+    ErrorInAnswer,
+    Http4xx,
+    Http429,
+    Http5xx,
+}
+
+impl UpstreamFailure {
+    /// Every reason with its label value, in the order of the cells.
+    pub const ALL: [(Self, &'static str); 15] = [
+        (Self::Resolve, "resolve"),
+        (Self::ConnectRefused, "connect_refused"),
+        (Self::ConnectTimeout, "connect_timeout"),
+        (Self::ConnectError, "connect_error"),
+        (Self::FirstByteTimeout, "timeout_first_byte"),
+        (Self::IdleTimeout, "timeout_idle"),
+        (Self::WriteTimeout, "timeout_write"),
+        (Self::Reset, "reset"),
+        (Self::Eof, "eof"),
+        (Self::Truncated, "truncated"),
+        (Self::InvalidResponse, "invalid_response"),
+        (Self::ErrorInAnswer, "error_in_answer"),
+        (Self::Http4xx, "http_4xx"),
+        (Self::Http429, "http_429"),
+        (Self::Http5xx, "http_5xx"),
+    ];
+}
+
+/// Everything that is counted when an exchange ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settled {
+    /// Index into [`Shape::targets`]; none when no route was found.
+    pub target: Option<usize>,
+    /// The status the client got; 499 when it left before.
+    pub status: u16,
+    /// An error of the gateway or the upstream, or a refusal.
+    pub failed: bool,
+    /// From the first byte of the request to the last of the answer.
+    pub duration: Duration,
+    /// From the first byte of the request to the first byte of a stream.
+    pub first_token: Option<Duration>,
+    /// What of the duration was our own work.
+    pub overhead: Duration,
+    /// What the vendor counted.
+    pub tokens: Tokens,
+    /// Bytes of the request.
+    pub bytes_in: u64,
+    /// Bytes of the answer.
+    pub bytes_out: u64,
+}
+
+/// One shard's cells. Aligned so that two shards never share a cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Cells {
+    /// API exchanges that ended.
+    pub requests: Cell,
+    /// Of them, those that failed.
+    pub failed: Cell,
+    /// Of them, those whose client left first.
+    pub cancelled: Cell,
+    /// By target and status, then those without a target.
+    by_code: Box<[Cell]>,
+    /// Whole exchanges.
+    pub duration: Histogram,
+    /// First byte of streams.
+    pub first_token: Histogram,
+    /// Our own work.
+    pub overhead: Histogram,
+    /// Prompt, completion, cached, reasoning.
+    pub tokens: [Cell; 4],
+    /// Bytes from and to clients.
+    pub bytes: [Cell; 2],
+    /// Attempts at upstreams.
+    pub attempts: Cell,
+    /// Failed attempts, in the order of [`UpstreamFailure::ALL`].
+    pub failures: [Cell; UpstreamFailure::ALL.len()],
+    /// Links opened to upstreams.
+    pub links_opened: Cell,
+    /// Exchanges that used an idle link.
+    pub links_reused: Cell,
+    /// Idle links that were found closed or poisoned.
+    pub links_stale: Cell,
+    /// Idle links now.
+    pub links_idle: Cell,
+    /// Client connections now.
+    pub connections_open: Cell,
+    /// Client connections accepted by this shard.
+    pub connections_accepted: Cell,
+    /// Of them, those handed to another shard.
+    pub connections_handed_over: Cell,
+    /// Exchanges now.
+    pub in_flight: Cell,
+    /// Panics that were caught: bugs.
+    pub bugs: Cell,
+    targets: usize,
+}
+
+impl Cells {
+    /// Cells for a configuration's labels, all zero.
+    pub fn new(shape: &Shape) -> Self {
+        let rows = (shape.targets.len() + 1) * (CODES.len() + 1);
+        Self {
+            requests: Cell::default(),
+            failed: Cell::default(),
+            cancelled: Cell::default(),
+            by_code: (0..rows).map(|_| Cell::default()).collect(),
+            duration: Histogram::default(),
+            first_token: Histogram::default(),
+            overhead: Histogram::default(),
+            tokens: Default::default(),
+            bytes: Default::default(),
+            attempts: Cell::default(),
+            failures: Default::default(),
+            links_opened: Cell::default(),
+            links_reused: Cell::default(),
+            links_stale: Cell::default(),
+            links_idle: Cell::default(),
+            connections_open: Cell::default(),
+            connections_accepted: Cell::default(),
+            connections_handed_over: Cell::default(),
+            in_flight: Cell::default(),
+            bugs: Cell::default(),
+            targets: shape.targets.len(),
+        }
+    }
+
+    /// Counts one ended exchange. Only the owning shard may call this.
+    pub fn on_settle(&self, settled: &Settled) {
+        self.requests.add(1);
+        self.failed.add(u64::from(settled.failed));
+        self.cancelled.add(u64::from(settled.status == 499));
+        let row = settled.target.unwrap_or(self.targets).min(self.targets);
+        if let Some(cell) = self.by_code.get(row * (CODES.len() + 1) + code_place(settled.status)) {
+            cell.add(1);
+        }
+        self.duration.observe(settled.duration);
+        self.overhead.observe(settled.overhead);
+        if let Some(first) = settled.first_token {
+            self.first_token.observe(first);
+        }
+        let tokens = &settled.tokens;
+        let kinds = [tokens.prompt, tokens.completion, tokens.cached, tokens.reasoning];
+        for (cell, count) in self.tokens.iter().zip(kinds) {
+            cell.add(count);
+        }
+        self.bytes[0].add(settled.bytes_in);
+        self.bytes[1].add(settled.bytes_out);
+    }
+
+    /// Counts one failed attempt. Only the owning shard may call this.
+    pub fn on_failure(&self, reason: UpstreamFailure) {
+        let place = UpstreamFailure::ALL.iter().position(|(listed, _)| *listed == reason);
+        if let Some(cell) = place.and_then(|place| self.failures.get(place)) {
+            cell.add(1);
+        }
+    }
+
+    /// Exchanges by target (none last) and status (`other` last).
+    pub fn by_code(&self, target: usize, place: usize) -> u64 {
+        self.by_code.get(target * (CODES.len() + 1) + place).map_or(0, Cell::read)
+    }
+}
+
+fn code_place(status: u16) -> usize {
+    CODES.iter().position(|code| *code == status).unwrap_or(CODES.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape() -> Shape {
+        let label = |name: &str| name.to_owned();
+        let target = TargetLabels { route: label("r"), provider: label("p"), model: label("m") };
+        Shape { targets: vec![target] }
+    }
+
+    #[test]
+    fn an_exchange_is_counted_once_in_every_family() {
+        let cells = Cells::new(&shape());
+        let settled = Settled { target: Some(0), status: 200, ..Settled::default() };
+        cells.on_settle(&settled);
+        cells.on_settle(&Settled { target: None, status: 418, failed: true, ..settled });
+        cells.on_settle(&Settled { target: Some(7), status: 499, ..settled });
+        assert_eq!((cells.requests.read(), cells.failed.read(), cells.cancelled.read()), (3, 1, 1));
+        assert_eq!(cells.by_code(0, 0), 1);
+        assert_eq!(cells.by_code(1, CODES.len()), 1);
+        assert_eq!(cells.by_code(1, code_place(499)), 1);
+    }
+
+    #[test]
+    fn a_reader_on_another_thread_misses_nothing() {
+        let cells = Cells::new(&shape());
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                (0..100_000).for_each(|_| cells.on_settle(&Settled::default()));
+            });
+            let mut last = 0;
+            while !writer.is_finished() {
+                let now = cells.requests.read();
+                assert!(now >= last);
+                last = now;
+            }
+        });
+        assert_eq!(cells.requests.read(), 100_000);
+    }
+
+    #[test]
+    fn every_reason_has_its_cell() {
+        let cells = Cells::new(&shape());
+        for (reason, _) in UpstreamFailure::ALL {
+            cells.on_failure(reason);
+        }
+        assert!(cells.failures.iter().all(|cell| cell.read() == 1));
+    }
+}

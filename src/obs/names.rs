@@ -1,0 +1,169 @@
+//! The one table of metrics. `docs/metrics.md` shows the same; a test compares them.
+
+/// What kind of number a family holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Only grows; `_total` is part of the name.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Buckets, sum and count.
+    Histogram,
+}
+
+/// One family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// As it is exported.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Type,
+    /// Label names, separated by commas.
+    pub labels: &'static str,
+    /// What it says.
+    pub help: &'static str,
+}
+
+const fn family(
+    name: &'static str,
+    kind: Type,
+    labels: &'static str,
+    help: &'static str,
+) -> Family {
+    Family { name, kind, labels, help }
+}
+
+use Type::{Counter, Gauge, Histogram};
+
+/// Every family that is exported, in order.
+pub const FAMILIES: [Family; 33] = [
+    family("requests_total", Counter, "", "API requests that ended, refused ones included"),
+    family("requests_failed_total", Counter, "", "API requests that ended with an error"),
+    family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
+    family("request_latency_ms", Gauge, "", "Mean duration of API requests, in milliseconds"),
+    family("request_latency_p50_ms", Gauge, "", "Median duration, in milliseconds"),
+    family("request_latency_p95_ms", Gauge, "", "95th percentile of the duration, in milliseconds"),
+    family("request_latency_p99_ms", Gauge, "", "99th percentile of the duration, in milliseconds"),
+    family("cache_hits_total", Counter, "", "Answers given from the response cache"),
+    family("cache_misses_total", Counter, "", "Cacheable requests that were not in the cache"),
+    family("cache_hit_rate", Gauge, "", "Share of hits, in percent"),
+    family("http_requests_total", Counter, "status", "API requests by status"),
+    family("http_request_duration_seconds", Histogram, "", "Duration of API requests"),
+    family(
+        "vertex_bridge_requests_total",
+        Counter,
+        "route,provider,model,code",
+        "API requests by route, upstream, model and status",
+    ),
+    family(
+        "vertex_bridge_request_duration_seconds",
+        Histogram,
+        "",
+        "From the first byte of a request to the last of its answer",
+    ),
+    family(
+        "vertex_bridge_time_to_first_token_seconds",
+        Histogram,
+        "",
+        "From the first byte of a request to the first of its stream",
+    ),
+    family(
+        "vertex_bridge_gateway_overhead_seconds",
+        Histogram,
+        "",
+        "The gateway's own work on a request",
+    ),
+    family(
+        "vertex_bridge_requests_cancelled_total",
+        Counter,
+        "",
+        "API requests whose client left first",
+    ),
+    family("vertex_bridge_tokens_total", Counter, "kind", "Tokens that the vendors counted"),
+    family("vertex_bridge_bytes_total", Counter, "direction", "Bytes of requests and answers"),
+    family("vertex_bridge_upstream_attempts_total", Counter, "", "Tries at an upstream"),
+    family(
+        "vertex_bridge_upstream_failures_total",
+        Counter,
+        "reason",
+        "Tries that failed, by reason",
+    ),
+    family(
+        "vertex_bridge_upstream_connections_opened_total",
+        Counter,
+        "",
+        "Connections opened to upstreams",
+    ),
+    family(
+        "vertex_bridge_upstream_connections_reused_total",
+        Counter,
+        "",
+        "Requests sent on an idle connection",
+    ),
+    family(
+        "vertex_bridge_upstream_connections_stale_total",
+        Counter,
+        "",
+        "Idle connections found closed or poisoned",
+    ),
+    family(
+        "vertex_bridge_upstream_connections_idle",
+        Gauge,
+        "shard",
+        "Idle connections to upstreams",
+    ),
+    family("vertex_bridge_connections_open", Gauge, "shard", "Client connections"),
+    family(
+        "vertex_bridge_connections_accepted_total",
+        Counter,
+        "shard",
+        "Client connections accepted",
+    ),
+    family(
+        "vertex_bridge_connections_handed_over_total",
+        Counter,
+        "shard",
+        "Client connections given to another shard",
+    ),
+    family("vertex_bridge_requests_in_flight", Gauge, "shard", "API requests that run"),
+    family(
+        "vertex_bridge_shard_requests_total",
+        Counter,
+        "shard",
+        "API requests that ended, by shard",
+    ),
+    family("vertex_bridge_bugs_total", Counter, "", "Panics that were caught; must stay zero"),
+    family("vertex_bridge_build_info", Gauge, "version", "Always 1; the label says the version"),
+    family("vertex_bridge_uptime_seconds", Gauge, "", "Seconds since the start"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules_of_prometheus() {
+        for (index, family) in FAMILIES.iter().enumerate() {
+            assert!(
+                family
+                    .name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            );
+            assert_eq!(family.kind == Counter, family.name.ends_with("_total"), "{}", family.name);
+            assert!(!FAMILIES[..index].iter().any(|other| other.name == family.name));
+        }
+    }
+
+    #[test]
+    fn the_document_shows_the_same_table() {
+        let text = include_str!("../../docs/metrics.md");
+        let rows = text.lines().filter(|line| line.starts_with("| `"));
+        let shown: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+        let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+        assert_eq!(shown, names);
+        for family in &FAMILIES {
+            assert!(text.contains(family.help), "{}", family.help);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Sums the shards' cells and renders them. Runs on the control thread.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cell::Cell;
+use super::cells::{CODES, Cells, Shape, UpstreamFailure};
+use super::histogram::{Histogram, Merged};
+use super::prometheus::Scrape;
+
+/// All shards' cells.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    shards: Vec<Arc<Cells>>,
+    shape: Shape,
+}
+
+/// One number with its labels.
+#[derive(Clone, Debug)]
+pub(super) struct Figure {
+    pub(super) labels: Vec<(&'static str, String)>,
+    pub(super) value: f64,
+}
+
+/// The figures of one scrape, by family.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    numbers: Vec<(&'static str, Figure)>,
+    histograms: Vec<(&'static str, Merged)>,
+}
+
+impl Figures {
+    pub(super) fn of(&self, family: &str) -> impl Iterator<Item = Figure> + '_ {
+        let family = family.to_owned();
+        let named = self.numbers.iter().filter(move |(name, _)| *name == family);
+        named.map(|(_, figure)| figure.clone())
+    }
+
+    pub(super) fn histogram(&self, family: &str) -> Option<&Merged> {
+        self.histograms.iter().find(|(name, _)| *name == family).map(|(_, merged)| merged)
+    }
+
+    fn number(&mut self, name: &'static str, value: f64) {
+        self.numbers.push((name, Figure { labels: Vec::new(), value }));
+    }
+
+    fn labelled(&mut self, name: &'static str, labels: Vec<(&'static str, String)>, value: f64) {
+        self.numbers.push((name, Figure { labels, value }));
+    }
+}
+
+/// The sums that both forms show.
+#[derive(Clone, Copy, Debug)]
+struct Sums {
+    requests: u64,
+    failed: u64,
+    success_rate: f64,
+    mean_ms: f64,
+    p50_ms: f64,
+    p95_ms: f64,
+    p99_ms: f64,
+}
+
+impl Registry {
+    /// A registry over the cells of all shards.
+    pub fn new(shards: Vec<Arc<Cells>>, shape: Shape) -> Self {
+        Self { shards, shape }
+    }
+
+    /// The Prometheus text, in the `OpenMetrics` form.
+    pub fn render_prometheus(&self, uptime: Duration) -> String {
+        let mut registry = prometheus_client::registry::Registry::default();
+        registry.register_collector(Box::new(Scrape(self.figures(uptime))));
+        let mut text = String::with_capacity(16 * 1024);
+        // Writing into a string cannot fail; an empty page would be noticed.
+        if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+
+    /// The most used figures as JSON.
+    pub fn render_json(&self, uptime: Duration) -> String {
+        let sums = self.sums();
+        let open = self.sum(|cells| &cells.connections_open);
+        let in_flight = self.sum(|cells| &cells.in_flight);
+        let mut text = String::with_capacity(1024);
+        let numbers = [
+            ("total_requests", Value::Whole(sums.requests)),
+            ("failed_requests", Value::Whole(sums.failed)),
+            ("success_rate", Value::Decimal(sums.success_rate)),
+            ("avg_latency_ms", Value::Decimal(sums.mean_ms)),
+            ("p50_latency_ms", Value::Decimal(sums.p50_ms)),
+            ("p95_latency_ms", Value::Decimal(sums.p95_ms)),
+            ("p99_latency_ms", Value::Decimal(sums.p99_ms)),
+            ("cache_hits", Value::Whole(0)),
+            ("cache_misses", Value::Whole(0)),
+            ("cache_hit_rate", Value::Decimal(0.0)),
+            ("cancelled_requests", Value::Whole(self.sum(|cells| &cells.cancelled))),
+            ("prompt_tokens", Value::Whole(self.sum(|cells| &cells.tokens[0]))),
+            ("completion_tokens", Value::Whole(self.sum(|cells| &cells.tokens[1]))),
+            ("upstream_attempts", Value::Whole(self.sum(|cells| &cells.attempts))),
+            ("connections_open", Value::Whole(open)),
+            ("requests_in_flight", Value::Whole(in_flight)),
+            ("shards", Value::Whole(u64::try_from(self.shards.len()).unwrap_or(0))),
+            ("uptime_seconds", Value::Whole(uptime.as_secs())),
+        ];
+        for (index, (name, value)) in numbers.into_iter().enumerate() {
+            let comma = if index == 0 { '{' } else { ',' };
+            let written = match value {
+                Value::Whole(value) => write!(text, "{comma}\"{name}\":{value}"),
+                Value::Decimal(value) => write!(text, "{comma}\"{name}\":{value:.2}"),
+            };
+            debug_assert!(written.is_ok(), "writing into a string cannot fail");
+        }
+        text.push('}');
+        text
+    }
+
+    fn sums(&self) -> Sums {
+        let requests = self.sum(|cells| &cells.requests);
+        let failed = self.sum(|cells| &cells.failed).min(requests);
+        let duration = self.merged(|cells| &cells.duration);
+        let success_rate =
+            if requests == 0 { 0.0 } else { real(requests - failed) / real(requests) * 100.0 };
+        Sums {
+            requests,
+            failed,
+            success_rate,
+            mean_ms: duration.mean_ms(),
+            p50_ms: duration.quantile_ms(0.5),
+            p95_ms: duration.quantile_ms(0.95),
+            p99_ms: duration.quantile_ms(0.99),
+        }
+    }
+
+    fn figures(&self, uptime: Duration) -> Figures {
+        let mut figures = Figures::default();
+        let sums = self.sums();
+        for (name, value) in [
+            ("requests_total", real(sums.requests)),
+            ("requests_failed_total", real(sums.failed)),
+            ("request_success_rate", sums.success_rate),
+            ("request_latency_ms", sums.mean_ms),
+            ("request_latency_p50_ms", sums.p50_ms),
+            ("request_latency_p95_ms", sums.p95_ms),
+            ("request_latency_p99_ms", sums.p99_ms),
+            ("cache_hits_total", 0.0),
+            ("cache_misses_total", 0.0),
+            ("cache_hit_rate", 0.0),
+            ("vertex_bridge_uptime_seconds", uptime.as_secs_f64()),
+        ] {
+            figures.number(name, value);
+        }
+        let build = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        figures.labelled("vertex_bridge_build_info", build, 1.0);
+        self.plain_counters(&mut figures);
+        self.by_status(&mut figures);
+        self.by_shard(&mut figures);
+        for (name, merged) in [
+            ("http_request_duration_seconds", self.merged(|cells| &cells.duration)),
+            ("vertex_bridge_request_duration_seconds", self.merged(|cells| &cells.duration)),
+            ("vertex_bridge_time_to_first_token_seconds", self.merged(|cells| &cells.first_token)),
+            ("vertex_bridge_gateway_overhead_seconds", self.merged(|cells| &cells.overhead)),
+        ] {
+            figures.histograms.push((name, merged));
+        }
+        figures
+    }
+
+    fn plain_counters(&self, figures: &mut Figures) {
+        let counters: [(&'static str, fn(&Cells) -> &Cell); 6] = [
+            ("vertex_bridge_requests_cancelled_total", |cells| &cells.cancelled),
+            ("vertex_bridge_upstream_attempts_total", |cells| &cells.attempts),
+            ("vertex_bridge_upstream_connections_opened_total", |cells| &cells.links_opened),
+            ("vertex_bridge_upstream_connections_reused_total", |cells| &cells.links_reused),
+            ("vertex_bridge_upstream_connections_stale_total", |cells| &cells.links_stale),
+            ("vertex_bridge_bugs_total", |cells| &cells.bugs),
+        ];
+        for (name, cell) in counters {
+            figures.number(name, real(self.sum(cell)));
+        }
+        for (place, kind) in ["prompt", "completion", "cached", "reasoning"].into_iter().enumerate()
+        {
+            let sum = self.shards.iter().filter_map(|cells| cells.tokens.get(place));
+            let sum = sum.map(Cell::read).sum();
+            let labels = vec![("kind", kind.to_owned())];
+            figures.labelled("vertex_bridge_tokens_total", labels, real(sum));
+        }
+        for (place, direction) in ["in", "out"].into_iter().enumerate() {
+            let sum = self.shards.iter().filter_map(|cells| cells.bytes.get(place));
+            let sum = sum.map(Cell::read).sum();
+            let labels = vec![("direction", direction.to_owned())];
+            figures.labelled("vertex_bridge_bytes_total", labels, real(sum));
+        }
+        for (place, (_, reason)) in UpstreamFailure::ALL.iter().enumerate() {
+            let sum = self.shards.iter().filter_map(|cells| cells.failures.get(place));
+            let sum = sum.map(Cell::read).sum();
+            let labels = vec![("reason", (*reason).to_owned())];
+            figures.labelled("vertex_bridge_upstream_failures_total", labels, real(sum));
+        }
+    }
+
+    fn by_status(&self, figures: &mut Figures) {
+        for place in 0..=CODES.len() {
+            let code = CODES.get(place).map_or_else(|| "other".to_owned(), u16::to_string);
+            let mut of_status = 0;
+            for target in 0..=self.shape.targets.len() {
+                let sum = self.shards.iter().map(|cells| cells.by_code(target, place)).sum::<u64>();
+                of_status += sum;
+                if sum == 0 {
+                    continue;
+                }
+                let known = self.shape.targets.get(target);
+                let other = || "other".to_owned();
+                let labels = vec![
+                    ("route", known.map_or_else(other, |known| known.route.clone())),
+                    ("provider", known.map_or_else(other, |known| known.provider.clone())),
+                    ("model", known.map_or_else(other, |known| known.model.clone())),
+                    ("code", code.clone()),
+                ];
+                figures.labelled("vertex_bridge_requests_total", labels, real(sum));
+            }
+            if of_status > 0 {
+                let labels = vec![("status", code)];
+                figures.labelled("http_requests_total", labels, real(of_status));
+            }
+        }
+    }
+
+    fn by_shard(&self, figures: &mut Figures) {
+        let families: [(&'static str, fn(&Cells) -> &Cell); 6] = [
+            ("vertex_bridge_upstream_connections_idle", |cells| &cells.links_idle),
+            ("vertex_bridge_connections_open", |cells| &cells.connections_open),
+            ("vertex_bridge_connections_accepted_total", |cells| &cells.connections_accepted),
+            ("vertex_bridge_connections_handed_over_total", |cells| &cells.connections_handed_over),
+            ("vertex_bridge_requests_in_flight", |cells| &cells.in_flight),
+            ("vertex_bridge_shard_requests_total", |cells| &cells.requests),
+        ];
+        for (name, cell) in families {
+            for (index, cells) in self.shards.iter().enumerate() {
+                let labels = vec![("shard", index.to_string())];
+                figures.labelled(name, labels, real(cell(cells).read()));
+            }
+        }
+    }
+
+    fn sum(&self, cell: impl Fn(&Cells) -> &Cell) -> u64 {
+        self.shards.iter().map(|cells| cell(cells).read()).sum()
+    }
+
+    fn merged(&self, histogram: impl Fn(&Cells) -> &Histogram) -> Merged {
+        Histogram::merge(&self.shards.iter().map(|cells| histogram(cells)).collect::<Vec<_>>())
+    }
+}
+
+enum Value {
+    Whole(u64),
+    Decimal(f64),
+}
+
+/// Counts stay far below 2^53, where floating point becomes inexact.
+#[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
+fn real(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cells::{Settled, TargetLabels};
+    use super::super::names;
+    use super::*;
+
+    fn registry() -> Registry {
+        let target = TargetLabels {
+            route: "gemini-*".to_owned(),
+            provider: "google".to_owned(),
+            model: "gemini-*".to_owned(),
+        };
+        let shape = Shape { targets: vec![target] };
+        let shards: Vec<Arc<Cells>> = (0..2).map(|_| Arc::new(Cells::new(&shape))).collect();
+        let settled = Settled {
+            target: Some(0),
+            status: 200,
+            duration: Duration::from_millis(8),
+            ..Settled::default()
+        };
+        (0..3).for_each(|_| shards[0].on_settle(&settled));
+        shards[1].on_settle(&Settled { status: 502, failed: true, ..settled });
+        shards[1].on_failure(UpstreamFailure::Reset);
+        Registry::new(shards, shape)
+    }
+
+    #[test]
+    fn the_text_sums_shards_and_follows_the_format() {
+        let text = registry().render_prometheus(Duration::from_secs(9));
+        for line in [
+            "requests_total 4",
+            "requests_failed_total 1",
+            "request_success_rate 75.0",
+            r#"http_requests_total{status="200"} 3"#,
+            r#"vertex_bridge_requests_total{route="gemini-*",provider="google",model="gemini-*",code="502"} 1"#,
+            r#"vertex_bridge_upstream_failures_total{reason="reset"} 1"#,
+            r#"vertex_bridge_shard_requests_total{shard="1"} 1"#,
+            "vertex_bridge_request_duration_seconds_count 4",
+            r#"vertex_bridge_request_duration_seconds_bucket{le="0.01"} 4"#,
+        ] {
+            assert!(
+                text.lines().any(|seen| seen == line || seen == format!("{line}.0")),
+                "{line}\n{text}"
+            );
+        }
+        assert!(text.contains("request_latency_p95_ms ") && text.ends_with("# EOF\n"));
+        for family in &names::FAMILIES {
+            let bare = family.name.strip_suffix("_total").unwrap_or(family.name);
+            assert_eq!(text.matches(&format!("# TYPE {bare} ")).count(), 1, "{bare}");
+        }
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let mut series: Vec<&str> =
+            samples.iter().filter_map(|line| line.rsplit_once(' ')).map(|(name, _)| name).collect();
+        series.sort_unstable();
+        let all = series.len();
+        series.dedup();
+        assert_eq!(series.len(), all, "no series stands twice");
+    }
+
+    #[test]
+    fn the_json_has_the_known_keys() {
+        let text = registry().render_json(Duration::from_secs(9));
+        for part in [
+            "\"total_requests\":4",
+            "\"failed_requests\":1",
+            "\"success_rate\":75.00",
+            "\"cache_hit_rate\":0.00",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(text.starts_with('{') && text.ends_with('}'));
+    }
+}
