@@ -1,0 +1,301 @@
+//! The checked configuration: plain data that every other room reads. A `Config` exists only when
+//! every value in it is in range and its parts fit each other.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::model::{RouteTable, Target};
+use super::origin::Origin;
+use super::secret::Secret;
+
+/// What a client may send when no key is configured. It is no secret.
+pub const DEVELOPMENT_KEY: &str = "sk-vertex-bridge-dev";
+
+/// Everything that an operator decided, with defaults where nothing was said.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub server: Server,
+    /// Who may connect.
+    pub auth: Auth,
+    /// What is written to standard error.
+    pub log: Log,
+    /// Executor and cores.
+    pub runtime: Runtime,
+    /// Times in every phase.
+    pub timeouts: Timeouts,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// When an attempt may be repeated.
+    pub retry: Retry,
+    /// Who answers. Names are unique; routes point here by index.
+    pub upstreams: Vec<Upstream>,
+    /// What clients may ask for; see [`Config::route`].
+    pub routes: RouteTable,
+    /// No credentials were found: the first upstream is the embedded simulator, whose address
+    /// [`Config::simulate_at`] fills in.
+    pub simulated: bool,
+    /// Things that are accepted but do not do what they say. One line each, no secrets.
+    pub warnings: Vec<String>,
+}
+
+/// The downstream listener.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// An IP address (IPv6 without brackets), `localhost` or a name to resolve.
+    pub host: String,
+    /// Never 0 when it was parsed; a test may set 0 to get a free one.
+    pub port: u16,
+    /// Largest request body in bytes.
+    pub request_body_bytes_max: usize,
+}
+
+/// Client authentication.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// Keys that are let in. Empty means development: a loopback address, and only the
+    /// development key or no `authorization` at all.
+    pub keys: Vec<ClientKey>,
+    /// A request without `authorization` is refused. Never true without keys.
+    pub required: bool,
+}
+
+/// One client's key.
+#[derive(Clone, Debug)]
+pub struct ClientKey {
+    /// Unique; `master` is the one of `auth.master_key`.
+    pub name: String,
+    /// At least 16 characters.
+    pub secret: Secret,
+    /// Names, and prefixes ending in `*`, that it may use; empty means all.
+    pub models: Vec<String>,
+}
+
+/// Logging.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// The least important line that is still written.
+    pub level: LogLevel,
+    /// The shape of a line.
+    pub format: LogFormat,
+}
+
+/// Importance of a log line, most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// A bug or a lost capability.
+    Error,
+    /// An upstream's fault.
+    Warn,
+    /// One line per exchange, and the life cycle.
+    Info,
+    /// More than production needs. `trace` is read as this.
+    Debug,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `key=value` words.
+    Pretty,
+    /// One JSON object.
+    Json,
+}
+
+/// How the process uses the machine.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// The executor.
+    pub backend: Backend,
+    /// How it talks to the kernel.
+    pub driver: Driver,
+    /// Core numbers in ascending order, each once; `None` means those this process may run on.
+    pub cores: Option<Vec<usize>>,
+}
+
+/// Executor crates behind the runtime seam.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The default.
+    Monoio,
+    /// The second one; needs `io_uring`.
+    Glommio,
+}
+
+/// Ways into the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// `io_uring` when it works, else epoll.
+    Auto,
+    /// `io_uring` or no start.
+    IoUring,
+    /// Never `io_uring`.
+    Epoll,
+}
+
+/// Times. `None` means no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// To connect to an upstream.
+    pub connect: Duration,
+    /// For the TLS handshake with an upstream.
+    pub tls: Duration,
+    /// To write a request's head upstream.
+    pub write_head: Duration,
+    /// From the written request to the answer's first byte.
+    pub first_byte: Duration,
+    /// From the written request to the first token.
+    pub first_token: Option<Duration>,
+    /// Between two bytes of an answer.
+    pub idle: Duration,
+    /// For the whole exchange.
+    pub total: Option<Duration>,
+    /// For a client's whole head.
+    pub client_head: Duration,
+    /// For a client's whole body.
+    pub client_body: Duration,
+    /// For the next request on an idle client connection.
+    pub keep_alive: Duration,
+    /// For a client that takes nothing of what is written.
+    pub client_write_idle: Duration,
+    /// For running exchanges once a drain began.
+    pub drain: Duration,
+}
+
+/// Sizes and counts; reasons stand in [`super::limits`].
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Client connections; `None` means what [`super::limits::fit`] finds.
+    pub connections: Option<usize>,
+    /// Exchanges at one time; `None` means what [`super::limits::fit`] finds.
+    pub in_flight: Option<usize>,
+    /// A message head, in bytes.
+    pub head_bytes: usize,
+    /// Fields of a head.
+    pub fields: usize,
+    /// A request target, in bytes.
+    pub target_bytes: usize,
+    /// A buffered answer of an upstream, in bytes.
+    pub upstream_body_bytes: usize,
+    /// One event of an upstream's stream, in bytes.
+    pub event_bytes: usize,
+}
+
+/// Repeated attempts.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// Tries after the first one.
+    pub attempts: u32,
+    /// Share of all traffic that may be repeats, from 0 to 1.
+    pub budget: f64,
+    /// The longest `retry-after` that is waited for.
+    pub wait_max: Duration,
+}
+
+/// One place that answers requests.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Unique; 1 to 64 of `[A-Za-z0-9._-]`.
+    pub name: String,
+    /// Its wire format.
+    pub kind: Kind,
+    /// Where it is.
+    pub origin: Origin,
+    /// Keys, tried in turn; may be empty for upstreams on a base URL of their own.
+    pub keys: Vec<Secret>,
+}
+
+/// Vendors' wire formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Google AI Studio.
+    Gemini,
+    /// Gemini on Vertex AI.
+    Vertex,
+    /// Anthropic Messages.
+    Anthropic,
+    /// `OpenAI` and what is compatible with it.
+    OpenAi,
+}
+
+impl Config {
+    /// The index in [`RouteTable::as_slice`] of the route that serves `model`; does not allocate.
+    pub fn route(&self, model: &str) -> Option<usize> {
+        self.routes.find(model)
+    }
+
+    /// The name to ask `target` for when a client asked for `asked`. Without a name of its own
+    /// the client's goes on, minus what only says which vendor is meant.
+    pub fn upstream_model<'m>(&self, target: &'m Target, asked: &'m str) -> &'m str {
+        if let Some(model) = &target.model {
+            return model;
+        }
+        let Some(upstream) = self.upstreams.get(target.upstream) else { return asked };
+        let own = asked.strip_prefix(upstream.name.as_str()).and_then(|x| x.strip_prefix('/'));
+        let known: &[&str] = match upstream.kind {
+            Kind::Gemini | Kind::Vertex => &["gemini/", "google/", "models/", "vertex_ai/"],
+            Kind::Anthropic => &["anthropic/"],
+            // Names like `meta/llama` belong to the models of compatible services.
+            Kind::OpenAi => &[],
+        };
+        own.or_else(|| known.iter().find_map(|prefix| asked.strip_prefix(prefix))).unwrap_or(asked)
+    }
+
+    /// Puts the embedded simulator behind the first upstream.
+    pub fn simulate_at(&mut self, at: SocketAddr) {
+        debug_assert!(self.simulated, "only an upstream made for the simulator is replaced");
+        if let Some(upstream) = self.upstreams.first_mut().filter(|_| self.simulated) {
+            upstream.origin = Origin::local(at);
+        }
+    }
+}
+
+impl Kind {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gemini => "gemini",
+            Self::Vertex => "vertex",
+            Self::Anthropic => "anthropic",
+            Self::OpenAi => "openai",
+        }
+    }
+
+    /// False for vendors that this release knows by name only.
+    pub fn is_served(self) -> bool {
+        matches!(self, Self::Gemini)
+    }
+}
+
+impl LogLevel {
+    /// The word in the configuration and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+impl Backend {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Monoio => "monoio",
+            Self::Glommio => "glommio",
+        }
+    }
+}
+
+impl Driver {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! One value: what is written, what kind it must be, what it means.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::error::quote;
+use super::limits::{KEY_CHARS_MIN, MODEL_CHARS_MAX, NAME_CHARS_MAX, Range, SECRET_CHARS_MAX};
+use super::origin::{Base, Origin, check_host};
+use super::secret::Secret;
+
+/// A value as it was written.
+#[derive(Clone, Copy)]
+pub(super) enum Raw<'t> {
+    /// In a variable or on the command line: text, whatever it means.
+    Word(&'t str),
+    /// In the file, where it has a type.
+    Toml(&'t DeValue<'t>),
+}
+
+/// What a value must be. Tables are no scalars: see `parse.rs`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scalar {
+    Flag,
+    Port,
+    Whole(Range),
+    /// A number, or `auto`.
+    AutoWhole(Range),
+    Size(Range),
+    /// From 0 to 1.
+    Ratio,
+    /// The range is in milliseconds.
+    Wait(Range),
+    /// A duration, or `off`.
+    WaitOrOff(Range),
+    Choice(&'static [&'static str]),
+    /// Printable text, such as a path.
+    Text,
+    /// Several of them.
+    Texts,
+    /// What becomes a metric label.
+    Name,
+    Model,
+    /// A model, or a prefix ending in `*`.
+    Pattern,
+    Patterns,
+    Region,
+    /// Of Google Cloud.
+    Project,
+    Host,
+    Address,
+    Base(Base),
+    Cores,
+    /// What clients send: not too short.
+    ClientKey,
+    /// What vendors gave us: one or several.
+    VendorKeys,
+    /// An amount of money, as text so that no cent is rounded.
+    Amount,
+}
+
+/// A value that was understood.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Flag(bool),
+    Whole(u64),
+    Auto,
+    Ratio(f64),
+    Wait(Option<Duration>),
+    Text(String),
+    Texts(Vec<String>),
+    Base(Origin),
+    Cores(Option<Vec<usize>>),
+    Secrets(Vec<Secret>),
+}
+
+impl Value {
+    /// True for values that ask for nothing: `off`, `false`, 0.
+    pub(super) fn is_off(&self) -> bool {
+        match self {
+            Self::Flag(on) => !on,
+            Self::Whole(count) => *count == 0,
+            Self::Wait(wait) => wait.is_none(),
+            Self::Text(word) => word == "off",
+            _ => false,
+        }
+    }
+}
+
+/// What a secret may refer to.
+pub(super) struct Outside<'s> {
+    pub(super) variables: &'s BTreeMap<&'s str, &'s str>,
+    pub(super) read_file: &'s dyn Fn(&str) -> Result<String, String>,
+}
+
+/// What stands there instead of a right value; never a secret's content.
+pub(super) type Found = String;
+
+impl<'t> Raw<'t> {
+    pub(super) fn found(self) -> Found {
+        match self {
+            Self::Word(text) => quote(text),
+            Self::Toml(DeValue::String(text)) => quote(text),
+            Self::Toml(DeValue::Integer(number)) => number.as_str().to_owned(),
+            Self::Toml(DeValue::Float(number)) => number.as_str().to_owned(),
+            Self::Toml(DeValue::Boolean(flag)) => flag.to_string(),
+            Self::Toml(DeValue::Datetime(_)) => "a date".to_owned(),
+            Self::Toml(DeValue::Array(_)) => "an array".to_owned(),
+            Self::Toml(DeValue::Table(_)) => "a table".to_owned(),
+        }
+    }
+
+    fn text(self) -> Option<&'t str> {
+        match self {
+            Self::Word(text) => Some(text),
+            Self::Toml(value) => value.as_str(),
+        }
+    }
+
+    fn whole(self) -> Option<u64> {
+        match self {
+            Self::Word(text) => crate::base::ascii::parse_u64(text.as_bytes()),
+            Self::Toml(value) => {
+                let number = value.as_integer()?;
+                u64::from_str_radix(number.as_str(), number.radix()).ok()
+            }
+        }
+    }
+
+    fn flag(self) -> Option<bool> {
+        match self {
+            Self::Toml(value) => value.as_bool(),
+            Self::Word(text) => match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Some(true),
+                "false" | "0" | "no" | "off" => Some(false),
+                _ => None,
+            },
+        }
+    }
+
+    fn ratio(self) -> Option<f64> {
+        let text = match self {
+            Self::Word(text) => text,
+            Self::Toml(DeValue::Float(number)) => number.as_str(),
+            Self::Toml(DeValue::Integer(number)) => number.as_str(),
+            Self::Toml(_) => return None,
+        };
+        text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
+    }
+
+    /// The items of an array of text, of a list with commas, or one text alone.
+    fn items(self) -> Option<Vec<&'t str>> {
+        match self {
+            Self::Word(text) => Some(text.split(',').map(str::trim).collect()),
+            Self::Toml(DeValue::Array(array)) => {
+                array.iter().map(|item| item.get_ref().as_str()).collect()
+            }
+            Self::Toml(value) => value.as_str().map(|text| vec![text]),
+        }
+    }
+}
+
+impl Scalar {
+    /// Understands `raw`, or says what stands there instead.
+    pub(super) fn read(self, raw: Raw<'_>, outside: &Outside<'_>) -> Result<Value, Found> {
+        match self {
+            Self::ClientKey => {
+                let text = raw.text().ok_or_else(|| "a value that is not text".to_owned())?;
+                Ok(Value::Secrets(vec![secret(text, KEY_CHARS_MIN, outside)?]))
+            }
+            Self::VendorKeys => {
+                let several = matches!(raw, Raw::Toml(_)).then(|| raw.items());
+                let texts = several.unwrap_or_else(|| raw.text().map(|text| vec![text]));
+                let texts = texts.filter(|texts| !texts.is_empty());
+                let texts = texts.ok_or_else(|| "a value that is not text".to_owned())?;
+                let keys = texts.into_iter().map(|text| secret(text, 1, outside));
+                Ok(Value::Secrets(keys.collect::<Result<_, _>>()?))
+            }
+            Self::Base(base) => {
+                let text = raw.text().ok_or_else(|| raw.found())?;
+                Ok(Value::Base(Origin::parse(text, base).map_err(str::to_owned)?))
+            }
+            _ => self.plain(raw).ok_or_else(|| raw.found()),
+        }
+    }
+
+    fn plain(self, raw: Raw<'_>) -> Option<Value> {
+        let within =
+            |range: Range, number: u64| (range.min..=range.max).contains(&number).then_some(number);
+        Some(match self {
+            Self::Flag => Value::Flag(raw.flag()?),
+            Self::Port => Value::Whole(raw.whole().filter(|port| (1..=65_535).contains(port))?),
+            Self::AutoWhole(_) if raw.text() == Some("auto") => Value::Auto,
+            Self::Whole(range) | Self::AutoWhole(range) => {
+                Value::Whole(within(range, raw.whole()?)?)
+            }
+            Self::Size(range) => {
+                let bytes = raw.whole().or_else(|| raw.text().and_then(size))?;
+                Value::Whole(within(range, bytes)?)
+            }
+            Self::Ratio => Value::Ratio(raw.ratio()?),
+            Self::WaitOrOff(_) if raw.text() == Some("off") => Value::Wait(None),
+            Self::Wait(range) | Self::WaitOrOff(range) => {
+                let wait = within(range, raw.text().and_then(millis)?)?;
+                Value::Wait(Some(Duration::from_millis(wait)))
+            }
+            Self::Cores => Value::Cores(cores(raw.text()?)?),
+            Self::Texts | Self::Patterns => {
+                let single = if matches!(self, Self::Texts) { Self::Text } else { Self::Pattern };
+                let items = raw.items()?;
+                let fits = items.iter().all(|item| single.accepts(item));
+                Value::Texts(fits.then(|| items.into_iter().map(str::to_owned).collect())?)
+            }
+            Self::Host => Value::Text(check_host(raw.text()?)?),
+            _ => Value::Text(raw.text().filter(|text| self.accepts(text))?.to_owned()),
+        })
+    }
+
+    /// For the kinds that stay text.
+    fn accepts(self, text: &str) -> bool {
+        let made_of = |most: usize, more: &[u8]| {
+            let fits = |b: u8| b.is_ascii_alphanumeric() || more.contains(&b);
+            (1..=most).contains(&text.len()) && text.bytes().all(fits)
+        };
+        match self {
+            Self::Choice(words) => words.contains(&text),
+            Self::Name => made_of(NAME_CHARS_MAX, b"._-"),
+            Self::Model => made_of(MODEL_CHARS_MAX, b"._:/@-"),
+            Self::Pattern => match text.strip_suffix('*') {
+                Some("") => true,
+                Some(prefix) => Self::Model.accepts(prefix),
+                None => Self::Model.accepts(text),
+            },
+            // It becomes part of a host's name.
+            Self::Region => made_of(40, b"-") && !text.starts_with('-'),
+            Self::Project => made_of(NAME_CHARS_MAX, b"-.:"),
+            Self::Address => text.parse::<SocketAddr>().is_ok(),
+            Self::Amount => {
+                let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+                let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+                whole.len() <= 12 && part.len() <= 6 && digits(whole) && digits(part)
+            }
+            _ => !text.trim().is_empty() && !text.contains(char::is_control),
+        }
+    }
+
+    /// What would be right, for an error.
+    pub(super) fn expected(self) -> String {
+        let number = |range: Range| format!("a number from {} to {}", range.min, range.max);
+        let wait = |range: Range| {
+            let (min, max) = (range.min, range.max / 1000);
+            format!("a duration from {min}ms to {max}s, such as 250ms, 30s or 5m")
+        };
+        let fixed = match self {
+            Self::Whole(range) => return number(range),
+            Self::AutoWhole(range) => return format!("\"auto\" or {}", number(range)),
+            Self::Size(range) => {
+                let (min, max) = (range.min, range.max);
+                return format!("a size such as 10MiB or a number of bytes, from {min} to {max}");
+            }
+            Self::Wait(range) => return wait(range),
+            Self::WaitOrOff(range) => return format!("\"off\" or {}", wait(range)),
+            Self::Choice(words) => return format!("one of {}", words.join(", ")),
+            Self::ClientKey => {
+                let least = format!("a key of {KEY_CHARS_MIN} characters or more");
+                return format!("{least} without spaces, env:NAME or file:PATH");
+            }
+            Self::Flag => "true or false",
+            Self::Port => "a port number from 1 to 65535",
+            Self::Ratio => "a number from 0 to 1",
+            Self::Text => "text without control characters",
+            Self::Texts => "a list of text",
+            Self::Name => "a name of 1 to 64 characters of A-Z a-z 0-9 . _ -",
+            Self::Model => "a model name of 1 to 128 characters of A-Z a-z 0-9 . _ : / @ -",
+            Self::Pattern => "a model name, or a prefix ending in *",
+            Self::Patterns => "a list of model names, or prefixes ending in *",
+            Self::Project => "a project id of Google Cloud",
+            Self::Region => "a region such as us-central1 or global",
+            Self::Host => "a host name or an IP address",
+            Self::Address => "an address such as 127.0.0.1:4001",
+            Self::Base(_) => "a URL such as https://host:port",
+            Self::Cores => "\"auto\" or core numbers such as 0-3,6",
+            Self::VendorKeys => "a key without spaces, env:NAME or file:PATH, or a list of them",
+            Self::Amount => "an amount as text, such as \"25.00\"",
+        };
+        fixed.to_owned()
+    }
+}
+
+/// Milliseconds of `250ms`, `30s`, `5m`, `2h` or `90d`.
+fn millis(text: &str) -> Option<u64> {
+    let unit = text.find(|c: char| !c.is_ascii_digit())?;
+    let (digits, unit) = text.split_at(unit);
+    let scale = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    crate::base::ascii::parse_u64(digits.as_bytes())?.checked_mul(scale)
+}
+
+/// Bytes of `10MiB` and the like. `MB` is refused: half of its readers mean something else.
+fn size(text: &str) -> Option<u64> {
+    let unit = text.find(|c: char| !c.is_ascii_digit())?;
+    let (digits, unit) = text.split_at(unit);
+    let shift = match unit {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    crate::base::ascii::parse_u64(digits.as_bytes())?.checked_mul(1 << shift)
+}
+
+/// Core numbers in ascending order, each once; `Some(None)` for `auto`.
+#[expect(clippy::option_option, reason = "the outer one is the error")]
+fn cores(text: &str) -> Option<Option<Vec<usize>>> {
+    const HIGHEST: u64 = 4095;
+    if text == "auto" {
+        return Some(None);
+    }
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (low, high) = part.split_once('-').unwrap_or((part, part));
+        let low = crate::base::ascii::parse_u64(low.trim().as_bytes())?;
+        let high = crate::base::ascii::parse_u64(high.trim().as_bytes())?;
+        if low > high || high > HIGHEST {
+            return None;
+        }
+        cores.extend((low..=high).filter_map(|core| usize::try_from(core).ok()));
+        // Overlapping ranges must not add up without end.
+        cores.sort_unstable();
+        cores.dedup();
+    }
+    Some(Some(cores))
+}
+
+/// The secret that `text` holds or refers to.
+fn secret(text: &str, chars_min: usize, outside: &Outside<'_>) -> Result<Secret, Found> {
+    let content = if let Some(name) = text.strip_prefix("env:") {
+        let value = outside.variables.get(name).filter(|value| !value.is_empty());
+        (*value.ok_or_else(|| format!("{}, which is not set", quote(text)))?).to_owned()
+    } else if let Some(path) = text.strip_prefix("file:") {
+        let read = (outside.read_file)(path);
+        let read = read.map_err(|why| format!("{}, which cannot be read: {why}", quote(text)))?;
+        // An editor's line end is no part of the key.
+        read.trim_end_matches(['\r', '\n']).to_owned()
+    } else {
+        text.to_owned()
+    };
+    let secret = Secret::new(content);
+    let content = secret.expose();
+    let chars = content.len();
+    if !content.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) {
+        return Err("a key with spaces, control characters or letters beyond ASCII".to_owned());
+    }
+    if chars < chars_min || chars > SECRET_CHARS_MAX {
+        return Err(format!("a key of {chars} characters"));
+    }
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::limits;
+    use super::*;
+
+    fn word(kind: Scalar, text: &str) -> Result<Value, Found> {
+        let variables = BTreeMap::from([("KEY", "0123456789abcdef"), ("EMPTY", "")]);
+        let read_file = |path: &str| match path {
+            "/key" => Ok("from-a-file-0123456\n".to_owned()),
+            _ => Err("no such file".to_owned()),
+        };
+        let outside = Outside { variables: &variables, read_file: &read_file };
+        kind.read(Raw::Word(text), &outside)
+    }
+
+    #[test]
+    fn durations_and_sizes() {
+        let cases = [("250ms", 250), ("30s", 30_000), ("5m", 300_000), ("1h", 3_600_000)];
+        for (text, want) in cases {
+            assert_eq!(millis(text), Some(want), "{text}");
+        }
+        for bad in ["", "5", "s", "5 s", "-5s", "1.5s", "5sec", "99999999999999999999s", "+1s"] {
+            assert_eq!(millis(bad), None, "{bad}");
+        }
+        assert_eq!(
+            (size("10MiB"), size("2KiB"), size("1GiB")),
+            (Some(10 << 20), Some(2048), Some(1 << 30))
+        );
+        for bad in ["", "MiB", "1MB", "1.5MiB", "18446744073709551615GiB", "1 MiB"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn core_lists() {
+        assert_eq!(cores("auto"), Some(None));
+        assert_eq!(cores("6,0-3,2"), Some(Some(vec![0, 1, 2, 3, 6])));
+        for bad in ["", "3-1", "a", "1,", "0-9999999999", "-1"] {
+            assert_eq!(cores(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ranges_hold_at_their_ends() {
+        for (text, fits) in [("0", false), ("1", true), ("65535", true), ("65536", false)] {
+            assert_eq!(word(Scalar::Port, text).is_ok(), fits, "{text}");
+        }
+        for (text, fits) in
+            [("0", true), ("1", true), ("0.2", true), ("1.01", false), ("NaN", false)]
+        {
+            assert_eq!(word(Scalar::Ratio, text).is_ok(), fits, "{text}");
+        }
+        let wait = Scalar::WaitOrOff(limits::TOTAL);
+        for (text, fits) in [("off", true), ("1ms", true), ("0ms", false), ("25h", false)] {
+            assert_eq!(word(wait, text).is_ok(), fits, "{text}");
+        }
+        assert!(word(Scalar::Wait(limits::IDLE), "off").is_err());
+    }
+
+    #[test]
+    fn words_of_environment_variables() {
+        for (text, want) in [("true", true), ("1", true), ("YES", true), ("on", true), ("0", false)]
+        {
+            assert!(matches!(word(Scalar::Flag, text), Ok(Value::Flag(flag)) if flag == want));
+        }
+        assert!(word(Scalar::Flag, "maybe").is_err());
+        for (kind, good, bad) in [
+            (Scalar::Name, "team-a.1_x", "team a"),
+            (Scalar::Model, "meta/llama-3:8b@x", "a*"),
+            (Scalar::Pattern, "gemini-*", "a*b"),
+            (Scalar::Region, "us-central1", "us.central1/x"),
+            (Scalar::Project, "example.com:project-1", "a/b"),
+            (Scalar::Address, "[::1]:80", "localhost:80"),
+            (Scalar::Amount, "25.00", "1e9"),
+            (Scalar::Text, "/a b", "a\nb"),
+            (Scalar::Host, "::1", "a b"),
+            (Scalar::Patterns, "fast, gemini-*", "fast,,x"),
+        ] {
+            assert!(word(kind, good).is_ok(), "{good}");
+            assert!(word(kind, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_inline_or_referred_to() {
+        for (text, want) in [
+            ("inline-0123456789", "inline-0123456789"),
+            ("env:KEY", "0123456789abcdef"),
+            ("file:/key", "from-a-file-0123456"),
+        ] {
+            let Ok(Value::Secrets(found)) = word(Scalar::ClientKey, text) else { panic!("{text}") };
+            assert_eq!(found[0].expose(), want);
+        }
+        for (text, want) in [
+            ("too-short", "a key of 9 characters"),
+            ("env:NONE", "\"env:NONE\", which is not set"),
+            ("env:EMPTY", "\"env:EMPTY\", which is not set"),
+            ("file:/none", "\"file:/none\", which cannot be read: no such file"),
+            ("with a space 0123456789", "a key with spaces"),
+            ("with-a-line\r\nx: y-0123", "a key with spaces"),
+        ] {
+            let found = word(Scalar::ClientKey, text).expect_err(text);
+            assert!(found.starts_with(want), "{found}");
+        }
+        assert!(word(Scalar::VendorKeys, &"k".repeat(9000)).is_err());
+    }
+}
