@@ -1,0 +1,31 @@
+//! A decision against a request: our own "no", not a failure.
+
+/// Why a request is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reject {
+    /// 401: a key is needed and none was sent.
+    NoKey,
+    /// 401: what was sent is no key that is known.
+    WrongKey,
+    /// 401: the key stands in the request target, which ends in logs.
+    KeyInQuery,
+    /// 400: more than one `authorization` field, so that two readers could disagree.
+    DuplicateKey,
+    /// 403: the key may not use this model.
+    ModelNotAllowed,
+}
+
+impl Reject {
+    /// What the client is told. Never repeats what it sent.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::NoKey => "no API key: send it as `Authorization: Bearer KEY`",
+            Self::WrongKey => "the API key is not valid",
+            Self::KeyInQuery => {
+                "the API key stands in the URL: send it as `Authorization: Bearer KEY`"
+            }
+            Self::DuplicateKey => "more than one Authorization field",
+            Self::ModelNotAllowed => "this API key may not use this model",
+        }
+    }
+}
