@@ -1,5 +1,10 @@
 //! Wiring: arguments, environment, threads, signals.
 
+pub mod args;
+pub mod env;
+pub mod machine;
+pub mod report;
+
 use std::process::ExitCode;
 
 /// Runs the program.

@@ -1,6 +1,8 @@
 //! Every limit an operator may set, with its range, its default and its reason, and the fixed
 //! ones that configuration itself needs. Sizes are bytes, times milliseconds.
 
+use super::schema::Limits;
+
 /// What a number may be, and what it is when nothing is set. Bounds are inclusive.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
@@ -127,6 +129,17 @@ pub struct Capacity {
     pub in_flight: u64,
 }
 
+impl Limits {
+    /// What will hold on a machine that has `room`: configured values, else those of the machine.
+    pub fn capacity(&self, room: Capacity) -> Capacity {
+        let wide = |count: Option<usize>| count.and_then(|count| u64::try_from(count).ok());
+        Capacity {
+            connections: wide(self.connections).unwrap_or(room.connections),
+            in_flight: wide(self.in_flight).unwrap_or(room.in_flight),
+        }
+    }
+}
+
 /// The `auto` values: every exchange needs a descriptor on each side, and connections and common
 /// exchanges take a quarter of the memory each.
 ///
@@ -139,9 +152,37 @@ pub fn fit(descriptors: u64, memory_bytes: u64) -> Capacity {
     Capacity { connections, in_flight }
 }
 
+/// The most memory that clients and upstreams can make the process hold, in bytes: a head for
+/// every connection; for every exchange its body and the translated one, and an answer (or an
+/// event) with its translation. Common exchanges need a hundredth of that.
+pub fn worst_case(limits: &Limits, request_body_bytes: usize, capacity: Capacity) -> u64 {
+    let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let answer = wide(limits.upstream_body_bytes.max(limits.event_bytes));
+    let exchange = wide(request_body_bytes).saturating_add(answer).saturating_mul(2);
+    let heads = capacity.connections.saturating_mul(wide(limits.head_bytes));
+    heads.saturating_add(capacity.in_flight.saturating_mul(exchange))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_worst_case_is_plain_arithmetic() {
+        let limits = Limits {
+            connections: None,
+            in_flight: None,
+            head_bytes: 10,
+            fields: 1,
+            target_bytes: 1,
+            upstream_body_bytes: 200,
+            event_bytes: 300,
+        };
+        let capacity = Capacity { connections: 7, in_flight: 3 };
+        assert_eq!(worst_case(&limits, 50, capacity), 7 * 10 + 3 * 2 * (50 + 300));
+        let most = Capacity { connections: u64::MAX, in_flight: u64::MAX };
+        assert_eq!(worst_case(&limits, usize::MAX, most), u64::MAX);
+    }
 
     #[test]
     fn auto_follows_the_scarcer_of_descriptors_and_memory() {

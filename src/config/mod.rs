@@ -21,3 +21,4 @@ pub use schema::{
     LogLevel, Retry, Runtime, Server, Timeouts, Upstream,
 };
 pub use secret::Secret;
+pub use value::duration;

@@ -289,6 +289,11 @@ impl Scalar {
     }
 }
 
+/// The time that `250ms`, `30s`, `5m`, `2h` or `90d` means; `None` for anything else.
+pub fn duration(text: &str) -> Option<Duration> {
+    millis(text).map(Duration::from_millis)
+}
+
 /// Milliseconds of `250ms`, `30s`, `5m`, `2h` or `90d`.
 fn millis(text: &str) -> Option<u64> {
     let unit = text.find(|c: char| !c.is_ascii_digit())?;

@@ -1,0 +1,342 @@
+//! What `check` prints: what would run, for people and for programs. Secrets show as `***`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::config::limits::worst_case;
+use crate::config::{Config, ConfigError, LogFormat, Place, Target, Timeouts};
+
+use super::machine::Machine;
+
+/// The report in lines for people.
+pub fn text(config: &Config, machine: &Machine) -> String {
+    let mut page = Page(format!("vertex-bridge {}\n", env!("CARGO_PKG_VERSION")));
+    let capacity = config.limits.capacity(machine.room());
+    page.row("listen", &listen(config));
+    page.row("clients", &clients(config));
+    for key in &config.auth.keys {
+        let models = if key.models.is_empty() { "all".to_owned() } else { key.models.join(" ") };
+        page.row("  key", &format!("{} = ***, models: {models}", key.name));
+    }
+    let log = format!("{} ({})", config.log.level.as_str(), log_format(config));
+    page.row("log", &log);
+    let runtime = &config.runtime;
+    let cores: Vec<String> = cores(config, machine).iter().map(ToString::to_string).collect();
+    let (backend, driver) = (runtime.backend.as_str(), runtime.driver.as_str());
+    page.row("runtime", &format!("{backend}, driver {driver}, cores {}", cores.join(",")));
+    for (name, wait) in waits(&config.timeouts) {
+        page.row(
+            &format!("timeout {name}"),
+            &wait.map_or_else(|| "off".to_owned(), |w| format!("{w:?}")),
+        );
+    }
+    let auto = |set: Option<usize>| if set.is_none() { " (auto)" } else { "" };
+    let (connections, in_flight) = (auto(config.limits.connections), auto(config.limits.in_flight));
+    page.row("limit connections", &format!("{}{connections}", capacity.connections));
+    page.row("limit in_flight", &format!("{}{in_flight}", capacity.in_flight));
+    page.row("limit fields", &config.limits.fields.to_string());
+    for (name, bytes) in sizes(config) {
+        page.row(&format!("limit {name}"), &size(u64::try_from(bytes).unwrap_or(u64::MAX)));
+    }
+    let most = worst_case(&config.limits, config.server.request_body_bytes_max, capacity);
+    let has = size(machine.memory_bytes);
+    let most = format!("{} if every exchange filled every limit; {has} to use", size(most));
+    page.row("memory worst case", &most);
+    service(config, &mut page);
+    page.0
+}
+
+fn service(config: &Config, page: &mut Page) {
+    for upstream in &config.upstreams {
+        let keys = vec!["***"; upstream.keys.len()].join(" ");
+        let (kind, served) = (upstream.kind.as_str(), upstream.kind.is_served());
+        let place = if config.simulated {
+            "the embedded simulator: no credentials were found".to_owned()
+        } else {
+            let note = if served { "" } else { ", not served in this release" };
+            format!("{} keys: {}{note}", upstream.origin.url(), none_if_empty(&keys))
+        };
+        page.row("upstream", &format!("{} ({kind}) {place}", upstream.name));
+    }
+    for route in config.routes.as_slice() {
+        let targets = names(config, &route.targets).join(" ");
+        let fallbacks = names(config, &route.fallbacks).join(" ");
+        let note = if fallbacks.is_empty() { String::new() } else { format!(", else {fallbacks}") };
+        page.row("route", &format!("{} -> {targets}{note}", route.pattern));
+    }
+    for warning in &config.warnings {
+        page.row("warning", warning);
+    }
+}
+
+/// The report as one JSON object and a line end.
+pub fn json(config: &Config, machine: &Machine) -> String {
+    let capacity = config.limits.capacity(machine.room());
+    let millis = |wait: Option<Duration>| wait.map(|wait| u64::try_from(wait.as_millis()).ok());
+    let timeouts: serde_json::Map<String, Value> = waits(&config.timeouts)
+        .into_iter()
+        .map(|(name, wait)| (name.to_owned(), json!(millis(wait))))
+        .collect();
+    let mut limits: serde_json::Map<String, Value> =
+        sizes(config).into_iter().map(|(name, bytes)| (name.to_owned(), json!(bytes))).collect();
+    limits.insert("connections".to_owned(), json!(capacity.connections));
+    limits.insert("in_flight".to_owned(), json!(capacity.in_flight));
+    limits.insert("fields".to_owned(), json!(config.limits.fields));
+    let body_bytes = config.server.request_body_bytes_max;
+    let keys = config.auth.keys.iter().map(|key| json!({"name": key.name, "models": key.models}));
+    let upstreams = config.upstreams.iter().map(|upstream| {
+        let url = (!config.simulated).then(|| upstream.origin.url());
+        json!({
+            "name": upstream.name, "kind": upstream.kind.as_str(), "base_url": url,
+            "keys": upstream.keys.len(), "served": upstream.kind.is_served(),
+        })
+    });
+    let routes = config.routes.as_slice().iter().map(|route| {
+        json!({
+            "model": route.pattern,
+            "targets": names(config, &route.targets),
+            "fallbacks": names(config, &route.fallbacks),
+        })
+    });
+    let report = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "listen": listen(config),
+        "simulated": config.simulated,
+        "auth": {
+            "development": config.auth.keys.is_empty(),
+            "required": config.auth.required,
+            "keys": keys.collect::<Vec<_>>(),
+        },
+        "log": {"level": config.log.level.as_str(), "format": log_format(config)},
+        "runtime": {
+            "backend": config.runtime.backend.as_str(),
+            "driver": config.runtime.driver.as_str(),
+            "cores": cores(config, machine),
+        },
+        "timeouts_ms": timeouts,
+        "limits": limits,
+        "memory": {
+            "worst_case_bytes": worst_case(&config.limits, body_bytes, capacity),
+            "usable_bytes": machine.memory_bytes,
+        },
+        "upstreams": upstreams.collect::<Vec<_>>(),
+        "routes": routes.collect::<Vec<_>>(),
+        "warnings": config.warnings,
+    });
+    format!("{report}\n")
+}
+
+/// One line for each mistake.
+pub fn errors_text(errors: &[ConfigError]) -> String {
+    errors.iter().fold(String::new(), |all, error| all + &error.to_string() + "\n")
+}
+
+/// The mistakes as one JSON object and a line end.
+pub fn errors_json(errors: &[ConfigError]) -> String {
+    let errors = errors.iter().map(|error| {
+        let (place, line) = match &error.place {
+            Place::File { path, line } => (Some(path), Some(line)),
+            Place::Variable(name) | Place::Flag(name) => (Some(name), None),
+            Place::Nowhere => (None, None),
+        };
+        json!({
+            "key": error.key, "place": place, "line": line, "found": error.found,
+            "expected": error.expected, "message": error.to_string(),
+        })
+    });
+    format!("{}\n", json!({"errors": errors.collect::<Vec<_>>()}))
+}
+
+/// Lines of a name and a value in two columns.
+struct Page(String);
+
+impl Page {
+    fn row(&mut self, name: &str, value: &str) {
+        let written = writeln!(self.0, "{name:<26}{value}");
+        debug_assert!(written.is_ok(), "memory takes everything");
+    }
+}
+
+fn listen(config: &Config) -> String {
+    let (host, port) = (&config.server.host, config.server.port);
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn clients(config: &Config) -> String {
+    let count = config.auth.keys.len();
+    if count == 0 {
+        return "development key or none, from this machine only".to_owned();
+    }
+    let none = if config.auth.required { "" } else { ", or none" };
+    format!("{count} configured {}{none}", if count == 1 { "key" } else { "keys" })
+}
+
+fn log_format(config: &Config) -> &'static str {
+    match config.log.format {
+        LogFormat::Pretty => "pretty",
+        LogFormat::Json => "json",
+    }
+}
+
+fn cores(config: &Config, machine: &Machine) -> Vec<usize> {
+    config.runtime.cores.clone().unwrap_or_else(|| machine.cores.clone())
+}
+
+fn waits(timeouts: &Timeouts) -> [(&'static str, Option<Duration>); 12] {
+    [
+        ("connect", Some(timeouts.connect)),
+        ("tls", Some(timeouts.tls)),
+        ("write_head", Some(timeouts.write_head)),
+        ("first_byte", Some(timeouts.first_byte)),
+        ("first_token", timeouts.first_token),
+        ("idle", Some(timeouts.idle)),
+        ("total", timeouts.total),
+        ("client_head", Some(timeouts.client_head)),
+        ("client_body", Some(timeouts.client_body)),
+        ("keep_alive", Some(timeouts.keep_alive)),
+        ("client_write_idle", Some(timeouts.client_write_idle)),
+        ("drain", Some(timeouts.drain)),
+    ]
+}
+
+fn sizes(config: &Config) -> [(&'static str, usize); 5] {
+    [
+        ("max_request_size", config.server.request_body_bytes_max),
+        ("head_bytes", config.limits.head_bytes),
+        ("target_bytes", config.limits.target_bytes),
+        ("upstream_body", config.limits.upstream_body_bytes),
+        ("event", config.limits.event_bytes),
+    ]
+}
+
+fn names(config: &Config, targets: &[Target]) -> Vec<String> {
+    let name = |target: &Target| {
+        let upstream = config.upstreams.get(target.upstream)?;
+        let model = target.model.as_deref().unwrap_or("*");
+        Some(format!("{}/{model}", upstream.name))
+    };
+    targets.iter().filter_map(name).collect()
+}
+
+fn none_if_empty(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}
+
+/// Bytes in the largest unit that leaves no less than one, with one decimal.
+fn size(bytes: u64) -> String {
+    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if bytes >> shift > 0 {
+            let tenth = ((bytes >> (shift - 10)) & 1023) * 10 / 1024;
+            let part = if tenth == 0 { String::new() } else { format!(".{tenth}") };
+            return format!("{}{part} {unit}", bytes >> shift);
+        }
+    }
+    format!("{bytes} B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn load(file: &str) -> Result<Config, Vec<ConfigError>> {
+        let read_file = |_: &str| Err("no files here".to_owned());
+        let file = Some(("vb.toml", file));
+        Config::load(&Sources { file, flags: &[], variables: &[], read_file: &read_file })
+    }
+
+    fn machine() -> Machine {
+        Machine { cores: vec![0, 1], descriptors: 1_048_576, memory_bytes: 4 << 30 }
+    }
+
+    const FILE: &str = r#"
+        [server]
+        host = "::"
+        [auth]
+        master_key = "canary-master-0123"
+        [vertex]
+        api_key = ["canary-google-1", "canary-google-2"]
+        [anthropic]
+        api_key = "canary-anthropic"
+        [[route]]
+        model = "fast"
+        targets = [ { upstream = "google", model = "gemini-2.5-flash" } ]
+        [[key]]
+        name = "team-a"
+        secret = "canary-team-012345"
+        models = ["fast"]
+    "#;
+
+    #[test]
+    fn the_text_says_what_runs_and_masks_secrets() {
+        let text = text(&load(FILE).expect("a configuration"), &machine());
+        assert!(!text.contains("canary"), "{text}");
+        for part in [
+            "listen                    [::]:4000\n",
+            "clients                   2 configured keys\n",
+            "key                     team-a = ***, models: fast\n",
+            "runtime                   monoio, driver auto, cores 0,1\n",
+            "timeout first_token       off\n",
+            "timeout idle              60s\n",
+            "limit connections         32768 (auto)\n",
+            "limit head_bytes          32 KiB\n",
+            "memory worst case         337 GiB if every exchange filled every limit; 4 GiB to",
+            "google (gemini) https://generativelanguage.googleapis.com keys: *** ***\n",
+            "anthropic (anthropic) https://api.anthropic.com keys: ***, not served in this release",
+            "route                     fast -> google/gemini-2.5-flash\n",
+            "route                     gemini-* -> google/*\n",
+            "warning                   upstream anthropic",
+        ] {
+            assert!(text.contains(part), "{text}\nlacks {part:?}");
+        }
+    }
+
+    #[test]
+    fn the_json_says_the_same_and_masks_secrets() {
+        let text = json(&load(FILE).expect("a configuration"), &machine());
+        assert!(!text.contains("canary"), "{text}");
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["listen"], "[::]:4000");
+        assert_eq!(value["auth"]["required"], true);
+        assert_eq!(value["auth"]["keys"][1]["name"], "team-a");
+        assert_eq!(value["timeouts_ms"]["idle"], 60_000);
+        assert_eq!(value["timeouts_ms"]["total"], Value::Null);
+        assert_eq!(value["limits"]["in_flight"], 4096);
+        assert_eq!(value["upstreams"][0]["keys"], 2);
+        assert_eq!(value["upstreams"][1]["served"], false);
+        assert_eq!(value["routes"][0]["targets"][0], "google/gemini-2.5-flash");
+    }
+
+    #[test]
+    fn without_credentials_it_says_simulator() {
+        let config = load("").expect("defaults");
+        let text = text(&config, &machine());
+        assert!(text.contains("google (gemini) the embedded simulator"), "{text}");
+        assert!(text.contains("development key or none"), "{text}");
+    }
+
+    #[test]
+    fn errors_come_one_a_line_or_as_json() {
+        let errors = load("[server]\nport = 0\nhost = 5\n").expect_err("mistakes");
+        assert_eq!(errors_text(&errors).lines().count(), 2);
+        let value: Value = serde_json::from_str(&errors_json(&errors)).expect("JSON");
+        assert_eq!(value["errors"].as_array().map(Vec::len), Some(2));
+        assert!(value["errors"][0]["line"].is_u64() && value["errors"][0]["place"] == "vb.toml");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, want) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (10 << 20, "10 MiB"),
+            (5 << 30, "5 GiB"),
+        ] {
+            assert_eq!(size(bytes), want);
+        }
+    }
+}
