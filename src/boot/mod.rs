@@ -1,13 +1,84 @@
 //! Wiring: arguments, environment, threads, signals.
 
 pub mod args;
+mod control;
 pub mod env;
 pub mod machine;
 pub mod report;
+mod serve;
+mod simulate;
+mod spawn;
 
+use std::io::Write;
 use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Command, CommandLine};
+use machine::Machine;
+
+/// The exit code of wrong usage or configuration.
+const EXIT_USAGE: u8 = 2;
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    let line = CommandLine::parse();
+    match &line.command {
+        None | Some(Command::Serve) => serve::run(&line),
+        Some(Command::Simulate(options)) => {
+            name_process("vb-simulator");
+            simulate::run(&line, options)
+        }
+        Some(Command::Check(options)) => {
+            name_process("vb-cli");
+            check(&line, options.json)
+        }
+        Some(Command::Completions { shell }) => {
+            name_process("vb-cli");
+            print(&args::completions(*shell))
+        }
+        Some(Command::Man) => {
+            name_process("vb-cli");
+            args::man().map_or(ExitCode::FAILURE, |page| print(&page))
+        }
+    }
+}
+
+/// Prints what would run, or every mistake.
+fn check(line: &CommandLine, json: bool) -> ExitCode {
+    match env::load(line.options.config.as_deref(), &line.flags()) {
+        Ok(config) => {
+            let machine = Machine::look();
+            let text = if json {
+                report::json(&config, &machine)
+            } else {
+                report::text(&config, &machine)
+            };
+            print(text.as_bytes())
+        }
+        Err(errors) => {
+            let text =
+                if json { report::errors_json(&errors) } else { report::errors_text(&errors) };
+            let _printed = if json { print(text.as_bytes()) } else { complain(&text) };
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// Writes to standard output; a reader that went away is no failure of ours.
+fn print(bytes: &[u8]) -> ExitCode {
+    let _reader_left = std::io::stdout().write_all(bytes);
     ExitCode::SUCCESS
+}
+
+/// Writes to standard error and fails with a usage error.
+fn complain(text: &str) -> ExitCode {
+    let _reader_left = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// The name that `pgrep` finds. Only the gateway itself is called `vertex-bridge`.
+fn name_process(name: &str) {
+    // Without /proc the name stays; nothing depends on it but tools.
+    let _unnamed = std::fs::write("/proc/self/comm", name);
 }

@@ -105,14 +105,6 @@ pub fn read_error(
     }
 }
 
-/// The name that goes upstream: prefixes that other gateways use to choose a vendor are not part
-/// of it.
-pub fn upstream_model(asked: &str) -> &str {
-    const PREFIXES: [&str; 6] =
-        ["gemini/", "vertex_ai/", "google/", "models/", "anthropic/", "openai/"];
-    PREFIXES.iter().find_map(|prefix| asked.strip_prefix(prefix)).unwrap_or(asked)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,8 +117,6 @@ mod tests {
         for name in ["a/b", "a:b", "a@b"] {
             assert!(target(Vendor::Gemini, name, false, &mut Vec::new()).is_err());
         }
-        assert_eq!(upstream_model("google/gemini-x"), "gemini-x");
-        assert_eq!(upstream_model("gemini-x"), "gemini-x");
     }
 
     #[test]

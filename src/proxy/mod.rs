@@ -1,1 +1,20 @@
 //! The data plane: accept, serve, exchange, relay, settle.
+
+pub mod accept;
+mod answer;
+mod attempt;
+mod body;
+mod chat;
+mod client;
+mod exchange;
+mod failure;
+pub mod fixed;
+mod health;
+mod posted;
+mod reply;
+mod route;
+mod serve;
+mod stream;
+mod unary;
+
+pub use accept::run;

@@ -1,1 +1,16 @@
-//! All state of one core.
+//! All state of one core. Nothing here is touched by another core, except the board of
+//! connection counts and the mailbox, which are made for it.
+
+pub mod board;
+pub mod buffers;
+pub mod deadline;
+pub mod mailbox;
+pub mod permit;
+pub mod state;
+
+pub use board::Board;
+pub use buffers::Buffers;
+pub use deadline::{Deadline, Deadlines, Late};
+pub use mailbox::{Ask, Letter, Page, Report};
+pub use permit::{Permit, Permits};
+pub use state::{FixedBody, Parts, Shard, Upstream};

@@ -1,1 +1,16 @@
 //! The provider simulator: a separate opinion on the vendors' wire formats.
+//!
+//! It shares no code with `chat` or `provider`, so that one mistake cannot cancel out, and it
+//! refuses what the vendor refuses, in the vendor's words.
+
+mod anthropic;
+mod fault;
+mod gemini;
+mod openai;
+mod reply;
+mod script;
+mod serve;
+
+pub use fault::Fault;
+pub use script::Options;
+pub use serve::serve;

@@ -1,0 +1,90 @@
+//! The control thread: answers the shards' questions, hears signals, ends the process.
+
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use crate::control::Pages;
+use crate::obs::log::{self, Level};
+use crate::rt::{Accepted, Mailbox, unix_millis};
+use crate::shard::{Letter, Report};
+
+/// What the control thread keeps.
+pub(super) struct Control {
+    pub(super) reports: Receiver<Report>,
+    pub(super) shards: Vec<Mailbox<Letter<Accepted>>>,
+    pub(super) pages: Pages,
+    pub(super) started: Instant,
+    /// Said once every shard listens.
+    pub(super) greeting: String,
+    /// A driver that is not the best was named already.
+    pub(super) driver_told: bool,
+}
+
+impl Control {
+    /// Runs until every shard has ended; true when that was what the operator wanted.
+    pub(super) fn run(mut self) -> bool {
+        let mut running = self.shards.len();
+        let mut failed = false;
+        while running > 0 {
+            let Ok(report) = self.reports.recv() else { return false };
+            match report {
+                Report::Ask(ask) => {
+                    ask.reply.send(self.pages.render(ask.page, self.started.elapsed()));
+                }
+                Report::Started { shard, driver, instead_of } => {
+                    self.started(shard, driver, instead_of.as_deref());
+                }
+                Report::Ended { shard, error } => {
+                    running -= 1;
+                    self.pages.readiness.listening =
+                        self.pages.readiness.listening.saturating_sub(1);
+                    if let Some(error) = error {
+                        say(Level::Error, &format!("shard {shard} has ended: {error}"));
+                        failed = true;
+                        // The rest would serve, but with a core less than was asked for.
+                        self.tell(|| Letter::Stop);
+                    }
+                }
+                Report::Signal(_) => self.signal(),
+            }
+        }
+        say(Level::Info, "stopped");
+        !failed
+    }
+
+    fn started(&mut self, shard: usize, driver: &str, instead_of: Option<&str>) {
+        say(Level::Debug, &format!("shard {shard} runs on {driver}"));
+        if let Some(why) = instead_of.filter(|_| !self.driver_told) {
+            self.driver_told = true;
+            say(Level::Warn, &format!("serving on {driver}, because of {why}"));
+        }
+        self.pages.readiness.listening += 1;
+        if self.pages.readiness.listening == self.shards.len() {
+            let greeting = format!("{}, {driver}", self.greeting);
+            say(Level::Info, &greeting);
+        }
+    }
+
+    /// The first signal drains, the second stops.
+    fn signal(&mut self) {
+        if self.pages.readiness.draining {
+            say(Level::Info, "second signal: stopping now");
+            self.tell(|| Letter::Stop);
+            return;
+        }
+        self.pages.readiness.draining = true;
+        say(Level::Info, "draining: what runs is finished, nothing new is taken");
+        self.tell(|| Letter::Drain);
+    }
+
+    fn tell(&self, letter: impl Fn() -> Letter<Accepted>) {
+        for shard in &self.shards {
+            shard.send(letter());
+        }
+    }
+}
+
+/// Writes a line of the life cycle.
+pub(super) fn say(level: Level, message: &str) {
+    log::write(level, unix_millis(), message);
+}

@@ -1,0 +1,292 @@
+//! `vertex-bridge serve`: configuration, sockets, threads, and the wait for their end.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, LogFormat, LogLevel};
+use crate::control::{Pages, Readiness};
+use crate::net::dns;
+use crate::obs::log::{self, Level};
+use crate::obs::{Cells, Registry, Shape, TargetLabels};
+use crate::policy::Keyring;
+use crate::proxy::fixed;
+use crate::rt::{self, Accepted, Mailbox};
+use crate::shard::{Board, FixedBody, Letter, Parts, Report};
+
+use super::args::CommandLine;
+use super::control::{Control, say};
+use super::machine::Machine;
+use super::spawn::{self, Seed};
+use super::{complain, env, report, simulate};
+
+/// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
+const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
+/// Runs the gateway until it is told to stop.
+pub(super) fn run(line: &CommandLine) -> ExitCode {
+    let config = match env::load(line.options.config.as_deref(), &line.flags()) {
+        Ok(config) => config,
+        Err(errors) => return complain(&report::errors_text(&errors)),
+    };
+    if let Some(problem) = unserved(&config) {
+        return complain(&problem);
+    }
+    let level = match config.log.level {
+        LogLevel::Error => Level::Error,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Info => Level::Info,
+        LogLevel::Debug => Level::Debug,
+    };
+    log::set(level, config.log.format == LogFormat::Json);
+    for warning in &config.warnings {
+        say(Level::Warn, warning);
+    }
+    match start(config) {
+        Ok(control) => {
+            if control.run() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            say(Level::Error, &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What this release cannot do must not start as if it could.
+fn unserved(config: &Config) -> Option<String> {
+    let needs_tls = |upstream: &&crate::config::Upstream| {
+        upstream.kind.is_served() && upstream.origin.tls && !config.simulated
+    };
+    let upstream = config.upstreams.iter().find(needs_tls)?;
+    Some(format!(
+        "upstream `{}`: {} needs TLS, which this release does not have; use an http:// base URL \
+         on a trusted network or a local TLS proxy\n",
+        upstream.name,
+        upstream.origin.url()
+    ))
+}
+
+/// Binds, starts every thread, and gives the control loop.
+fn start(mut config: Config) -> io::Result<Control> {
+    let machine = Machine::look();
+    let cores = config.runtime.cores.clone().unwrap_or_else(|| machine.cores.clone());
+    let at = listen_address(&config.server.host, config.server.port)?;
+    let sockets = rt::bind(at, cores.len())
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {at}: {error}")))?;
+    let at = sockets.first().map_or(Ok(at), rt::ListenSocket::local_addr)?;
+    let simulator = if config.simulated { Some(simulate::embed(&config)?) } else { None };
+    if let Some(address) = simulator {
+        config.simulate_at(address);
+    }
+    let (sender, reports) = channel();
+    let boxes: Vec<_> = cores.iter().map(|_| rt::mailbox()).collect();
+    let (mailboxes, letters): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
+    let shape = shape_of(&config);
+    let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
+    let addresses = resolve_all(&config);
+    let common = Common {
+        config: &config,
+        mailboxes: &mailboxes,
+        control: &sender,
+        board: Board::new(cores.len()),
+        fixed: fixed::all().into(),
+        keys: Keyring::new(&config.auth),
+        shape: &shape,
+        addresses: &addresses,
+        machine: &machine,
+    };
+    let started = cores.iter().zip(sockets).zip(letters).enumerate();
+    for (index, ((core, socket), letters)) in started {
+        let seed = Seed {
+            core: *core,
+            backend: config.runtime.backend,
+            driver: config.runtime.driver,
+            socket,
+            letters,
+            parts: common.parts(index, Arc::clone(&cells[index])),
+            drain: config.timeouts.drain,
+        };
+        // The thread reports its own end; nobody joins it.
+        drop(spawn::shard(seed)?);
+    }
+    hear_signals(sender)?;
+    let usable = config.upstreams.iter().zip(&addresses);
+    let upstreams = usable.map(|(upstream, known)| (upstream.name.clone(), !known.is_empty()));
+    let readiness = Readiness {
+        shards: cores.len(),
+        listening: 0,
+        draining: false,
+        upstreams: upstreams.collect(),
+    };
+    keep_resolving(&config, addresses.clone(), mailboxes.clone())?;
+    Ok(Control {
+        reports,
+        shards: mailboxes,
+        pages: Pages { registry: Registry::new(cells, shape), readiness },
+        started: Instant::now(),
+        greeting: greeting(&config, at, cores.len(), simulator),
+        driver_told: false,
+    })
+}
+
+/// What all shards get a copy of.
+struct Common<'c> {
+    config: &'c Config,
+    mailboxes: &'c [Mailbox<Letter<Accepted>>],
+    control: &'c Sender<Report>,
+    board: Board,
+    fixed: Arc<[FixedBody]>,
+    keys: Keyring,
+    shape: &'c Shape,
+    addresses: &'c [Vec<SocketAddr>],
+    machine: &'c Machine,
+}
+
+impl Common<'_> {
+    fn parts(&self, index: usize, cells: Arc<Cells>) -> Parts<Accepted> {
+        let capacity = self.config.limits.capacity(self.machine.room());
+        let shards = self.mailboxes.len();
+        let share = |all: u64| usize::try_from(all).unwrap_or(usize::MAX).div_ceil(shards);
+        Parts {
+            index,
+            config: self.config.clone(),
+            keys: self.keys.clone(),
+            cells,
+            board: self.board.clone(),
+            mailboxes: self.mailboxes.to_vec(),
+            control: self.control.clone(),
+            shape: self.shape.clone(),
+            fixed: Arc::clone(&self.fixed),
+            addresses: self.addresses.to_vec(),
+            connections_max: share(capacity.connections),
+            in_flight_max: share(capacity.in_flight),
+            // The library's own randomness: different in every process and shard.
+            seed: RandomState::new().build_hasher().finish(),
+        }
+    }
+}
+
+/// The first line that an operator sees.
+fn greeting(
+    config: &Config,
+    at: SocketAddr,
+    shards: usize,
+    simulator: Option<SocketAddr>,
+) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let shards = if shards == 1 { "1 shard".to_owned() } else { format!("{shards} shards") };
+    let simulated = simulator.map_or_else(String::new, |address| {
+        format!(
+            "; no provider credentials are configured, so the embedded simulator on {address} \
+             answers"
+        )
+    });
+    let backend = config.runtime.backend.as_str();
+    format!("vertex-bridge {version} listens on http://{at}{simulated}; {shards} on {backend}")
+}
+
+/// The address of `host`; the first one when a name has several.
+fn listen_address(host: &str, port: u16) -> io::Result<SocketAddr> {
+    if let Some(address) = dns::literal(host, port) {
+        return Ok(address);
+    }
+    let known = dns::resolve(host, port).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot resolve server.host {host}: {error}"))
+    })?;
+    let preferred = known.iter().find(|address| address.is_ipv4()).or_else(|| known.first());
+    preferred.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// One series per route.
+fn shape_of(config: &Config) -> Shape {
+    let routes = config.routes.as_slice().iter();
+    let targets = routes.map(|route| {
+        let target = route.targets.first();
+        let upstream = target.and_then(|target| config.upstreams.get(target.upstream));
+        let model = target.and_then(|target| target.model.clone());
+        TargetLabels {
+            route: route.pattern.clone(),
+            provider: upstream.map_or_else(String::new, |upstream| upstream.name.clone()),
+            model: model.unwrap_or_else(|| route.pattern.clone()),
+        }
+    });
+    Shape { targets: targets.collect() }
+}
+
+/// The addresses of every upstream that is served; a name without one is told, and tried again.
+fn resolve_all(config: &Config) -> Vec<Vec<SocketAddr>> {
+    let resolve = |upstream: &crate::config::Upstream| {
+        if !upstream.kind.is_served() {
+            return Vec::new();
+        }
+        dns::resolve(&upstream.origin.host, upstream.origin.port).unwrap_or_else(|error| {
+            let (name, host) = (&upstream.name, &upstream.origin.host);
+            say(Level::Warn, &format!("upstream {name}: cannot resolve {host}: {error}"));
+            Vec::new()
+        })
+    };
+    config.upstreams.iter().map(resolve).collect()
+}
+
+/// Looks names up again from time to time, on a thread of its own, because a look-up blocks.
+fn keep_resolving(
+    config: &Config,
+    mut known: Vec<Vec<SocketAddr>>,
+    mailboxes: Vec<Mailbox<Letter<Accepted>>>,
+) -> io::Result<()> {
+    let names: Vec<(usize, String, u16)> = config
+        .upstreams
+        .iter()
+        .enumerate()
+        .filter(|(_, upstream)| upstream.kind.is_served())
+        .map(|(index, upstream)| (index, upstream.origin.host.clone(), upstream.origin.port))
+        .filter(|(_, host, port)| dns::literal(host, *port).is_none())
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let resolving = move || {
+        loop {
+            thread::park_timeout(RESOLVE_EVERY);
+            for (index, host, port) in &names {
+                // A failed look-up keeps what is known: the old address may still answer.
+                let Ok(found) = dns::resolve(host, *port) else { continue };
+                let Some(place) = known.get_mut(*index).filter(|place| **place != found) else {
+                    continue;
+                };
+                place.clone_from(&found);
+                for shard in &mailboxes {
+                    shard.send(Letter::Addresses { upstream: *index, addresses: found.clone() });
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("vb-resolver".to_owned()).spawn(resolving).map(drop)
+}
+
+/// Passes signals on to the control loop.
+fn hear_signals(control: Sender<Report>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let hearing = move || {
+        for signal in signals.forever() {
+            if control.send(Report::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("vb-signals".to_owned()).spawn(hearing).map(drop)
+}

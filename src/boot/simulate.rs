@@ -1,0 +1,116 @@
+//! The provider simulator, embedded beside the gateway or as a program of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Backend, Config, Driver};
+use crate::obs::log::Level;
+use crate::rt::{self, ListenSocket};
+use crate::simulator::{self, Fault, Options};
+
+use super::args::{CommandLine, Simulate};
+use super::control::say;
+use super::spawn::driver_of;
+use super::{complain, env};
+
+/// Starts the simulator on a free loopback port and gives its address.
+pub(super) fn embed(config: &Config) -> io::Result<SocketAddr> {
+    let (address, _ended) = start(
+        SocketAddr::from(([127, 0, 0, 1], 0)),
+        Options::default(),
+        (config.runtime.backend, config.runtime.driver),
+    )?;
+    Ok(address)
+}
+
+/// Runs the stand-alone simulator until a signal comes.
+pub(super) fn run(line: &CommandLine, asked: &Simulate) -> ExitCode {
+    let mut options = Options {
+        latency: asked.latency,
+        tokens: asked.tokens,
+        token_interval: asked.token_interval,
+        ..Options::default()
+    };
+    for fault in &asked.faults {
+        match Fault::parse(&fault.name) {
+            Ok(known) => options.faults.push((known, fault.percent)),
+            Err(message) => return complain(&format!("--fault {}: {message}\n", fault.name)),
+        }
+    }
+    let runtime = env::load(line.options.config.as_deref(), &line.flags());
+    let runtime = runtime.map_or((Backend::Monoio, Driver::Auto), |config| {
+        (config.runtime.backend, config.runtime.driver)
+    });
+    match start(asked.listen, options, runtime).and_then(|(address, ended)| wait(address, &ended)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(Level::Error, &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What ends the wait: a signal, or the server's own end.
+type Ended = (Sender<io::Result<()>>, std::sync::mpsc::Receiver<io::Result<()>>);
+
+fn wait(address: SocketAddr, (sender, ended): &Ended) -> io::Result<()> {
+    say(Level::Info, &format!("the provider simulator listens on http://{address}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let sender = sender.clone();
+    let hearing = move || {
+        if signals.forever().next().is_some() {
+            // The receiver waits for exactly this.
+            let _told = sender.send(Ok(()));
+        }
+    };
+    drop(thread::Builder::new().name("vb-signals".to_owned()).spawn(hearing)?);
+    ended.recv().unwrap_or(Ok(()))
+}
+
+fn start(
+    at: SocketAddr,
+    options: Options,
+    (backend, driver): (Backend, Driver),
+) -> io::Result<(SocketAddr, Ended)> {
+    let socket = rt::bind(at, 1)?.pop().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let address = socket.local_addr()?;
+    let ended = channel();
+    let sender = ended.0.clone();
+    let serving = move || {
+        let result = serve(socket, options, backend, driver);
+        // An embedded simulator is waited for by nobody.
+        let _nobody = sender.send(result);
+    };
+    drop(thread::Builder::new().name("vb-simulator".to_owned()).spawn(serving)?);
+    Ok((address, ended))
+}
+
+#[cfg(feature = "monoio")]
+fn serve(
+    socket: ListenSocket,
+    options: Options,
+    backend: Backend,
+    driver: Driver,
+) -> io::Result<()> {
+    // The simulator is a stand-in for a vendor: its executor is not what is chosen or measured.
+    let _the_same_for_both = backend;
+    rt::monoio::run(driver_of(driver), &[], |runtime, _| {
+        simulator::serve(runtime, socket, options)
+    })?
+}
+
+#[cfg(not(feature = "monoio"))]
+fn serve(
+    socket: ListenSocket,
+    options: Options,
+    _backend: Backend,
+    _driver: Driver,
+) -> io::Result<()> {
+    rt::glommio::run(None, |runtime| simulator::serve(runtime, socket, options))?
+}

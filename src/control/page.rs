@@ -1,0 +1,28 @@
+//! Which page is rendered from what.
+
+use std::time::Duration;
+
+use crate::obs::Registry;
+use crate::shard::Page;
+
+use super::ready::Readiness;
+
+/// Everything that pages are made from.
+#[derive(Clone, Debug)]
+pub struct Pages {
+    /// The shards' cells.
+    pub registry: Registry,
+    /// What readiness depends on.
+    pub readiness: Readiness,
+}
+
+impl Pages {
+    /// The status and the body of `page`.
+    pub fn render(&self, page: Page, uptime: Duration) -> (u16, Vec<u8>) {
+        match page {
+            Page::Metrics => (200, self.registry.render_json(uptime).into_bytes()),
+            Page::Prometheus => (200, self.registry.render_prometheus(uptime).into_bytes()),
+            Page::Ready => self.readiness.render(),
+        }
+    }
+}

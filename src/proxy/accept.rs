@@ -1,0 +1,124 @@
+//! Accepting connections on one core, and the core's main task.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::rt::{Letters, Listener, Runtime, catch};
+use crate::shard::deadline::SWEEP;
+use crate::shard::{Letter, Shard};
+
+use super::serve;
+
+/// How long a client that is idle when a drain begins may still send a request.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// How often a draining shard looks whether it is done, and a full one whether it has room.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Sweeps between two looks at the idle links.
+const SWEEPS_PER_PRUNE: u32 = 40;
+
+/// Serves until told to stop, or until drained. `drain_max` bounds the drain.
+pub async fn run<R: Runtime>(
+    shard: Rc<Shard<R>>,
+    listener: R::Listener,
+    letters: Letters<Letter<R::Accepted>>,
+    drain_max: Duration,
+) {
+    let listener = Rc::new(listener);
+    shard.rt.spawn(sweep(Rc::clone(&shard)));
+    shard.rt.spawn(accept(Rc::clone(&shard), Rc::clone(&listener)));
+    loop {
+        match letters.next().await {
+            Letter::Connection(accepted, peer) => serve_here(&shard, accepted, peer),
+            Letter::Addresses { upstream, addresses } => shard.new_addresses(upstream, addresses),
+            Letter::Drain => {
+                shard.drain(DRAIN_GRACE);
+                break;
+            }
+            Letter::Stop => return,
+        }
+    }
+    drained(&shard, &letters, drain_max).await;
+    listener.stop();
+}
+
+/// Waits until the last client has gone, the drain has lasted long enough, or a stop comes.
+async fn drained<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    letters: &Letters<Letter<R::Accepted>>,
+    drain_max: Duration,
+) {
+    let end = shard.rt.now().after(drain_max);
+    while shard.rt.now() < end && (shard.connections() > 0 || shard.permits.out() > 0) {
+        let (mut next, mut wait) = (pin!(letters.next()), pin!(shard.rt.sleep(LOOK_AGAIN)));
+        let letter = std::future::poll_fn(|context| {
+            if let Poll::Ready(letter) = next.as_mut().poll(context) {
+                return Poll::Ready(Some(letter));
+            }
+            wait.as_mut().poll(context).map(|()| None)
+        })
+        .await;
+        match letter {
+            Some(Letter::Stop) => return,
+            Some(Letter::Connection(accepted, peer)) => serve_here(shard, accepted, peer),
+            Some(Letter::Addresses { .. } | Letter::Drain) | None => {}
+        }
+    }
+}
+
+/// Ends what is late, and once a second closes the idle links that nobody should use any more.
+async fn sweep<R: Runtime>(shard: Rc<Shard<R>>) {
+    let mut turns: u32 = 0;
+    loop {
+        shard.rt.sleep(SWEEP).await;
+        shard.deadlines.sweep(shard.rt.now());
+        turns = turns.wrapping_add(1);
+        if turns.is_multiple_of(SWEEPS_PER_PRUNE) {
+            shard.prune();
+        }
+    }
+}
+
+async fn accept<R: Runtime>(shard: Rc<Shard<R>>, listener: Rc<R::Listener>) {
+    loop {
+        // At the cap the kernel's queue holds new clients; accepting them would end in EMFILE.
+        while shard.connections() >= shard.connections_max {
+            shard.rt.sleep(LOOK_AGAIN).await;
+        }
+        match listener.accept().await {
+            Ok((accepted, peer)) => place(&shard, accepted, peer),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
+            // The client left between its handshake and here, or descriptors ran out.
+            Err(_) => shard.rt.sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+/// Serves a new connection here, or hands it to a shard with clearly fewer.
+fn place<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted, peer: SocketAddr) {
+    let chosen = shard.board.place(shard.index);
+    match shard.mailboxes.get(chosen) {
+        Some(mailbox) if chosen != shard.index => {
+            shard.cells.connections_handed_over.add(1);
+            mailbox.send(Letter::Connection(accepted, peer));
+        }
+        _ => serve_here(shard, accepted, peer),
+    }
+}
+
+fn serve_here<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted, peer: SocketAddr) {
+    let guard = shard.connection();
+    let Ok(conn) = shard.rt.adopt(accepted) else { return };
+    let for_task = Rc::clone(shard);
+    shard.rt.spawn(async move {
+        let _counted = guard;
+        if catch(serve::connection(&for_task, conn, peer)).await.is_err() {
+            for_task.cells.bugs.add(1);
+        }
+    });
+}

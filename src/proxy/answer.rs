@@ -1,0 +1,119 @@
+//! Answers that are whole when they are written: errors, fixed bodies, JSON.
+
+use crate::chat::ApiError;
+use crate::rt::{Lent, Runtime};
+
+use super::client::{Client, Gone};
+use super::exchange::{After, Ending, Exchange};
+use super::reply::{Ends, Envelope, end_head};
+
+/// A whole answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole<'a> {
+    pub(super) status: u16,
+    pub(super) content_type: &'a str,
+    /// Ready field lines, each with its line end.
+    pub(super) fields: &'a [u8],
+    pub(super) body: &'a [u8],
+}
+
+/// The content type of every JSON answer.
+pub(super) const JSON: &str = "application/json";
+
+/// Writes a whole answer with one call.
+pub(super) async fn send<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    envelope: &Envelope,
+    answer: Whole<'_>,
+) -> Result<u64, Gone>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let mut out = client.shard.buffers.take();
+    envelope.begin(answer.status, client.shard.config.simulated, &mut out);
+    out.extend_from_slice(b"content-type: ");
+    out.extend_from_slice(answer.content_type.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(answer.fields);
+    end_head(Ends::Length(answer.body.len()), &mut out);
+    if !envelope.head_only {
+        out.extend_from_slice(answer.body);
+    }
+    let sent = u64::try_from(out.len()).unwrap_or(u64::MAX);
+    let (result, out) = client.write(out).await;
+    client.shard.buffers.give(out);
+    result.map(|()| sent)
+}
+
+/// Writes an error.
+pub(super) async fn send_error<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    envelope: &Envelope,
+    error: &ApiError,
+) -> Result<u64, Gone>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let (mut fields, mut body) = (Vec::new(), Vec::with_capacity(256));
+    error_fields(error, client.shard, &mut fields);
+    error.render(&mut body);
+    let answer =
+        Whole { status: error.row.status, content_type: JSON, fields: &fields, body: &body };
+    send(client, envelope, answer).await
+}
+
+/// Ends an exchange with an error that still has its status.
+pub(super) async fn fail<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    mut exchange: Exchange<'_, R>,
+    error: &ApiError,
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    match send_error(client, &exchange.envelope, error).await {
+        Ok(sent) => {
+            let after = after(&exchange.envelope);
+            exchange.bytes_out = sent;
+            exchange.settle(Ending::Failed(error.row.status, error.row.code.unwrap_or("refused")));
+            after
+        }
+        Err(Gone) => {
+            exchange.settle(Ending::ClientLeft);
+            After::Gone
+        }
+    }
+}
+
+/// What the envelope promised.
+pub(super) fn after(envelope: &Envelope) -> After {
+    if envelope.keep_alive { After::KeepAlive } else { After::Close }
+}
+
+/// The fields that tell a client when, and whether, to try again.
+fn error_fields<R: Runtime>(
+    error: &ApiError,
+    shard: &crate::shard::Shard<R>,
+    fields: &mut Vec<u8>,
+) {
+    use crate::base::ascii::push_u64;
+    let ours = matches!(error.row.code, Some("overloaded" | "shutting_down"));
+    // Refused clients must not come back all at the same moment.
+    let jittered = ours.then(|| 1000 * (1 + shard.random() % 3));
+    if let Some(millis) = error.retry_after_ms.or(jittered) {
+        fields.extend_from_slice(b"retry-after: ");
+        push_u64(fields, millis.div_ceil(1000));
+        fields.extend_from_slice(b"\r\nretry-after-ms: ");
+        push_u64(fields, millis);
+        fields.extend_from_slice(b"\r\n");
+    }
+    if error.row.final_answer {
+        fields.extend_from_slice(b"x-should-retry: false\r\n");
+    }
+}

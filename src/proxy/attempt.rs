@@ -1,0 +1,287 @@
+//! One try at an upstream: a link, the request, the head of the answer.
+
+use crate::chat::Request;
+use crate::chat::problem::ChatError;
+use crate::config::Upstream;
+use crate::net::dial::dial;
+use crate::net::{Link, NetError, NetErrorKind, NetOp};
+use crate::provider::vendor::{self, Dropped, Vendor};
+use crate::rt::{Lent, Runtime};
+use crate::shard::{Deadline, Late};
+use crate::wire::head::field_store;
+use crate::wire::{BodyReader, HeadLimits, HeadScan, Method, ResponseHead, WireError};
+
+use super::body::Answer;
+use super::client::{Client, Gone};
+use super::exchange::Exchange;
+use super::failure::{Failure, Phase, read_failure};
+
+/// Interim answers (1xx) before the answer; more is not an answer.
+const INTERIM_MAX: usize = 16;
+
+/// An upstream's head may have so many bytes, whatever clients are allowed.
+const HEAD: HeadLimits = HeadLimits { head_bytes: 64 * 1024, fields: 128, target_bytes: 0 };
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan<'p> {
+    pub(super) upstream: &'p Upstream,
+    pub(super) index: usize,
+    pub(super) vendor: Vendor,
+    pub(super) model: &'p str,
+}
+
+/// What the head of an answer says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) is_event_stream: bool,
+    /// A content coding that was not asked for.
+    pub(super) encoded: bool,
+    pub(super) retry_after_s: Option<u64>,
+}
+
+/// Why there is no answer.
+pub(super) enum NoAnswer {
+    /// The request cannot be expressed.
+    Request(ChatError),
+    /// The upstream failed.
+    Failed(Failure),
+    /// The client has left.
+    ClientLeft,
+}
+
+impl From<Gone> for NoAnswer {
+    fn from(_: Gone) -> Self {
+        Self::ClientLeft
+    }
+}
+
+/// Sends the request and reads the head of the answer. An idle link that turns out to be closed
+/// is replaced by a fresh one, once, if nothing of an answer has come.
+pub(super) async fn attempt<'r, R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    exchange: &mut Exchange<'_, R>,
+    plan: Plan<'_>,
+    request: &'r Request<'_>,
+    dropped: &mut Dropped<'r>,
+) -> Result<(Head, Answer<R>), NoAnswer>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let mut idle = exchange.shard.take_link(plan.index);
+    loop {
+        let mut out = exchange.shard.buffers.take();
+        let mut left_out = Dropped::default();
+        write_request(plan, request, &mut out, &mut left_out).map_err(NoAnswer::Request)?;
+        let link = match idle.take() {
+            Some(link) => link,
+            None => open(client, exchange, plan).await?,
+        };
+        let reused = link.is_reused();
+        exchange.attempts += 1;
+        exchange.reused = reused;
+        exchange.shard.cells.attempts.add(1);
+        match converse(client, exchange, link, out).await {
+            Ok(answered) => {
+                *dropped = left_out;
+                return Ok(answered);
+            }
+            Err(NoAnswer::Failed(failure)) if failure.is_stale_link(reused) => {
+                exchange.shard.cells.links_stale.add(1);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+/// Opens a connection, unless the client leaves meanwhile.
+async fn open<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    exchange: &mut Exchange<'_, R>,
+    plan: Plan<'_>,
+) -> Result<Link<R::Conn>, NoAnswer>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let shard = exchange.shard;
+    let began = shard.rt.now();
+    let dialing = async {
+        let Some(upstream) = shard.upstreams.get(plan.index) else {
+            return Err(NetError { op: NetOp::Resolve, kind: NetErrorKind::NoAddress });
+        };
+        dial(&shard.rt, &upstream.addresses, shard.config.timeouts.connect).await
+    };
+    let dialed = client.unless_gone(dialing).await?;
+    exchange.phases.connect = shard.rt.now().since(began);
+    exchange.waited += exchange.phases.connect;
+    match dialed {
+        Ok(link) => {
+            shard.cells.links_opened.add(1);
+            Ok(link)
+        }
+        Err(error) => Err(NoAnswer::Failed(Failure::Net(error, Phase::Connect))),
+    }
+}
+
+/// Appends head and body with one length, which is patched in behind the fixed part: the field's
+/// value may have leading spaces (RFC 9110 section 5.5).
+fn write_request<'r>(
+    plan: Plan<'_>,
+    request: &'r Request<'_>,
+    out: &mut Vec<u8>,
+    dropped: &mut Dropped<'r>,
+) -> Result<(), ChatError> {
+    let origin = &plan.upstream.origin;
+    out.extend_from_slice(b"POST ");
+    out.extend_from_slice(origin.path.as_bytes());
+    vendor::target(plan.vendor, plan.model, request.stream, out)?;
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    out.extend_from_slice(origin.authority.as_bytes());
+    out.extend_from_slice(b"\r\ncontent-type: application/json\r\naccept-encoding: identity\r\n");
+    out.extend_from_slice(
+        concat!("user-agent: vertex-bridge/", env!("CARGO_PKG_VERSION")).as_bytes(),
+    );
+    if let Some(key) = plan.upstream.keys.first() {
+        out.extend_from_slice(b"\r\nx-goog-api-key: ");
+        out.extend_from_slice(key.expose().as_bytes());
+    }
+    out.extend_from_slice(b"\r\ncontent-length:           ");
+    let digits_end = out.len();
+    out.extend_from_slice(b"\r\n\r\n");
+    let body = out.len();
+    vendor::encode(plan.vendor, request, plan.model, out, dropped)?;
+    let mut digits = Vec::with_capacity(10);
+    crate::base::ascii::push_u64(&mut digits, u64::try_from(out.len() - body).unwrap_or(0));
+    if let Some(place) = out.get_mut(digits_end.saturating_sub(digits.len())..digits_end) {
+        place.copy_from_slice(&digits);
+    }
+    Ok(())
+}
+
+/// Writes the request and reads up to the end of the answer's head.
+async fn converse<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    exchange: &mut Exchange<'_, R>,
+    link: Link<R::Conn>,
+    out: Vec<u8>,
+) -> Result<(Head, Answer<R>), NoAnswer>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let shard = exchange.shard;
+    let timeouts = &shard.config.timeouts;
+    let deadline = shard.deadlines.register(link.conn().clone());
+    deadline.set(exchange.until(timeouts.write_head), Late::Abort);
+    let began = shard.rt.now();
+    let ((written, buffer), gone) = client.watch(link.write_all(out), || link.abort()).await;
+    shard.buffers.give(buffer);
+    if gone {
+        return Err(NoAnswer::ClientLeft);
+    }
+    if let Err(error) = written {
+        let mut error = NetError::from_io(NetOp::Write, &error);
+        if deadline.fired() {
+            error.kind = NetErrorKind::Timeout;
+            return Err(NoAnswer::Failed(Failure::Net(error, Phase::Write)));
+        }
+        // An upstream may answer before it has read all, and close: what it said is waiting.
+        let said = read_head(client, exchange, &link, &deadline).await;
+        return match said {
+            Ok((head, buffer, at, body, _)) => {
+                Ok((head, Answer { link, deadline, reader: body, buffer, at, keep_alive: false }))
+            }
+            Err(NoAnswer::ClientLeft) => Err(NoAnswer::ClientLeft),
+            Err(_) => Err(NoAnswer::Failed(Failure::Net(error, Phase::Write))),
+        };
+    }
+    deadline.set(exchange.until(timeouts.first_byte), Late::Abort);
+    let read = read_head(client, exchange, &link, &deadline).await;
+    exchange.phases.upstream = shard.rt.now().since(began);
+    exchange.waited += exchange.phases.upstream;
+    let (head, buffer, at, reader, keep_alive) = read?;
+    deadline.clear();
+    Ok((head, Answer { link, deadline, reader, buffer, at, keep_alive }))
+}
+
+/// A head, the bytes read with it, where the body begins in them, its reader, and keep-alive.
+type ReadHead = (Head, Vec<u8>, usize, BodyReader, bool);
+
+async fn read_head<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    exchange: &Exchange<'_, R>,
+    link: &Link<R::Conn>,
+    deadline: &Deadline<R::Conn>,
+) -> Result<ReadHead, NoAnswer>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let mut buffer = exchange.shard.buffers.take();
+    let (mut scan, mut interim) = (HeadScan::new(), 0);
+    loop {
+        while let Some(length) = scan.find(&buffer) {
+            let body_max = u64::try_from(exchange.shard.config.limits.upstream_body_bytes);
+            let (head, reader, keep_alive) =
+                understand(buffer.get(..length).unwrap_or_default(), body_max.unwrap_or(u64::MAX))
+                    .map_err(|error| NoAnswer::Failed(Failure::Wire(error)))?;
+            if !(100..200).contains(&head.status) {
+                return Ok((head, buffer, length, reader, keep_alive));
+            }
+            interim += 1;
+            if interim > INTERIM_MAX || head.status == 101 {
+                return Err(NoAnswer::Failed(Failure::Wire(WireError::BadStatusLine)));
+            }
+            buffer.drain(..length);
+            scan = HeadScan::new();
+        }
+        if buffer.len() > HEAD.head_bytes {
+            return Err(NoAnswer::Failed(Failure::Wire(WireError::HeadTooLarge)));
+        }
+        // What cannot become a status line need not be read to its end.
+        let start = buffer.get(..buffer.len().min(5)).unwrap_or_default();
+        if !b"HTTP/".starts_with(start) {
+            return Err(NoAnswer::Failed(Failure::Wire(WireError::BadStatusLine)));
+        }
+        if buffer.len() == buffer.capacity() {
+            buffer.reserve(buffer.capacity());
+        }
+        let begun = !buffer.is_empty();
+        let ((result, back), gone) = client.watch(link.read(buffer), || link.abort()).await;
+        buffer = back;
+        if gone {
+            return Err(NoAnswer::ClientLeft);
+        }
+        let failure = read_failure(&result, deadline.fired(), Phase::Head { begun });
+        if let Some(failure) = failure {
+            return Err(NoAnswer::Failed(failure));
+        }
+    }
+}
+
+/// Parses a head and takes from it what the rest needs.
+fn understand(bytes: &[u8], body_max: u64) -> Result<(Head, BodyReader, bool), WireError> {
+    let mut store = field_store();
+    let head = ResponseHead::parse(bytes, &HEAD, &mut store)?;
+    let reader = BodyReader::new(head.framing(Method::Post)?, body_max)?;
+    let content_type = head.field("content-type").unwrap_or_default();
+    let coding = head.field("content-encoding").unwrap_or(b"identity");
+    let said = Head {
+        status: head.status,
+        is_event_stream: starts_with_ignoring_case(content_type, b"text/event-stream"),
+        encoded: !coding.eq_ignore_ascii_case(b"identity"),
+        retry_after_s: head.field("retry-after").and_then(crate::base::ascii::parse_u64),
+    };
+    Ok((said, reader, head.keep_alive()))
+}
+
+fn starts_with_ignoring_case(text: &[u8], start: &[u8]) -> bool {
+    text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+}

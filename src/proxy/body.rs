@@ -1,0 +1,109 @@
+//! The body of an upstream's answer, read piece by piece.
+
+use crate::net::Link;
+use crate::rt::{Lent, Mutant, Runtime};
+use crate::shard::{Deadline, Late};
+use crate::wire::{BodyReader, WireError};
+
+use super::client::Client;
+use super::exchange::Exchange;
+use super::failure::{Failure, Phase, read_failure};
+
+/// A buffer that was filled to the brim is followed by a larger one, up to this size.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// An answer whose head has been read.
+pub(super) struct Answer<R: Runtime> {
+    pub(super) link: Link<R::Conn>,
+    pub(super) deadline: Deadline<R::Conn>,
+    pub(super) reader: BodyReader,
+    /// Bytes that were read; those before `at` are used.
+    pub(super) buffer: Vec<u8>,
+    pub(super) at: usize,
+    /// May the link carry another exchange?
+    pub(super) keep_alive: bool,
+}
+
+/// What a read for more of the body brought.
+pub(super) enum More {
+    /// More bytes, or an end that the framing allows.
+    Some,
+    /// The client has left meanwhile.
+    ClientLeft,
+    /// The answer broke off.
+    Failed(Failure),
+}
+
+impl<R: Runtime> Answer<R> {
+    /// Hands the body bytes that are here to `sink`; true when the body has ended.
+    pub(super) fn drain<E: From<WireError>>(
+        &mut self,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        while !self.reader.is_done() {
+            let input = self.buffer.get(self.at..).unwrap_or_default();
+            if input.is_empty() {
+                break;
+            }
+            let step = self.reader.feed(input)?;
+            self.at += step.consumed;
+            sink(step.data)?;
+            if Mutant::DoubledRead.active() {
+                sink(step.data)?;
+            }
+        }
+        Ok(self.reader.is_done())
+    }
+
+    /// Reads on, at most until `exchange.until(idle)`.
+    pub(super) async fn more<F, M>(
+        &mut self,
+        client: &mut Client<'_, R, F, M>,
+        exchange: &mut Exchange<'_, R>,
+        until: crate::base::Tick,
+    ) -> More
+    where
+        F: Future<Output = Lent<usize>>,
+        M: Fn(Vec<u8>) -> F,
+    {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let filled = buffer.len() == buffer.capacity();
+        buffer.clear();
+        self.at = 0;
+        if filled && buffer.capacity() < READ_BYTES_MAX {
+            buffer.reserve_exact(buffer.capacity() * 4);
+        }
+        self.deadline.set(until, Late::Abort);
+        let began = exchange.shard.rt.now();
+        let link = &self.link;
+        let ((result, buffer), gone) = client.watch(link.read(buffer), || link.abort()).await;
+        exchange.waited += exchange.shard.rt.now().since(began);
+        self.buffer = buffer;
+        self.deadline.clear();
+        if gone {
+            return More::ClientLeft;
+        }
+        match read_failure(&result, self.deadline.fired(), Phase::Body) {
+            None => More::Some,
+            Some(_) if matches!(result, Ok(0)) && self.reader.on_eof().is_ok() => More::Some,
+            Some(failure) => More::Failed(failure),
+        }
+    }
+
+    /// Has the upstream closed where the framing takes that for the end?
+    pub(super) fn ended_by_close(&self) -> bool {
+        self.buffer.is_empty() && self.reader.on_eof().is_ok()
+    }
+
+    /// Puts the link back if its answer was read to the very end and nothing else came.
+    pub(super) fn release(self, exchange: &Exchange<'_, R>, upstream: usize) {
+        let Self { link, deadline, reader, buffer, at, keep_alive } = self;
+        // The slot holds the connection too: without this it would stay open after the link.
+        drop(deadline);
+        let clean = reader.is_done() && keep_alive && at == buffer.len();
+        exchange.shard.buffers.give(buffer);
+        if clean || Mutant::PoisonedLinkReused.active() {
+            exchange.shard.put_link(upstream, link);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `POST /v1/chat/completions`: understand, choose, attempt, relay.
+
+use crate::chat::{ApiError, ReplyMeta, Request, Row};
+use crate::config::Kind;
+use crate::provider::vendor::{Dropped, Vendor};
+use crate::provider::{UpstreamError, UpstreamErrorKind};
+use crate::rt::{Lent, Runtime};
+
+use super::answer;
+use super::attempt::{self, Head, NoAnswer, Plan};
+use super::client::Client;
+use super::exchange::{After, Ending, Exchange};
+use super::failure::Failure;
+use super::{stream, unary};
+
+/// Serves one chat request whose body has been read.
+pub(super) async fn serve<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    mut exchange: Exchange<'_, R>,
+    body: &[u8],
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let shard = exchange.shard;
+    let request = match Request::parse(body) {
+        Ok(request) => request,
+        Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
+    };
+    exchange.phases.parse = exchange.age();
+    let plan = match choose(shard, &mut exchange, &request) {
+        Ok(plan) => plan,
+        Err(error) => return answer::fail(client, exchange, &error).await,
+    };
+    let mut dropped = Dropped::default();
+    let attempted = attempt::attempt(client, &mut exchange, plan, &request, &mut dropped).await;
+    let (head, upstream_answer) = match attempted {
+        Ok(answered) => answered,
+        Err(NoAnswer::ClientLeft) => {
+            exchange.settle(Ending::ClientLeft);
+            return After::Gone;
+        }
+        Err(NoAnswer::Request(error)) => {
+            return answer::fail(client, exchange, &error.to_api()).await;
+        }
+        Err(NoAnswer::Failed(failure)) => {
+            shard.cells.on_failure(failure.reason());
+            return answer::fail(client, exchange, &failure.to_api()).await;
+        }
+    };
+    if head.status != 200 {
+        let failure = unary::read_failure(client, &mut exchange, plan, head, upstream_answer).await;
+        let Ok(failure) = failure else {
+            exchange.settle(Ending::ClientLeft);
+            return After::Gone;
+        };
+        shard.cells.on_failure(failure.reason());
+        return answer::fail(client, exchange, &failure.to_api()).await;
+    }
+    if let Some(failure) = unfit(head, request.stream) {
+        shard.cells.on_failure(failure.reason());
+        return answer::fail(client, exchange, &failure.to_api()).await;
+    }
+    let meta = ReplyMeta {
+        fallback_id: shard.random(),
+        created: shard.rt.unix_millis() / 1000,
+        model: plan.model.to_owned(),
+    };
+    let fields = dropped_field(&dropped);
+    let choices = request.options.n.unwrap_or(1);
+    if request.stream {
+        let asked = (meta, request.include_usage);
+        stream::relay(client, exchange, plan, upstream_answer, asked, (choices, fields)).await
+    } else {
+        unary::relay(client, exchange, plan, upstream_answer, meta, (choices, &fields)).await
+    }
+}
+
+/// The route of the model and its first target.
+fn choose<'p, R: Runtime>(
+    shard: &'p crate::shard::Shard<R>,
+    exchange: &mut Exchange<'_, R>,
+    request: &'p Request<'_>,
+) -> Result<Plan<'p>, ApiError> {
+    let not_found = || {
+        let message = format!("no route serves the model `{}`", request.model);
+        ApiError::new(Row::MODEL_NOT_FOUND, message).with_param("model")
+    };
+    let index = shard.config.route(&request.model).ok_or_else(not_found)?;
+    let route = shard.config.routes.as_slice().get(index).ok_or_else(not_found)?;
+    let target = route.targets.first().ok_or_else(not_found)?;
+    exchange.target = shard.series(index);
+    let upstream = shard.config.upstreams.get(target.upstream).ok_or_else(not_found)?;
+    let vendor = match upstream.kind {
+        Kind::Gemini => Vendor::Gemini,
+        Kind::Vertex | Kind::Anthropic | Kind::OpenAi => return Err(not_found()),
+    };
+    let model = shard.config.upstream_model(target, &request.model);
+    Ok(Plan { upstream, index: target.upstream, vendor, model })
+}
+
+/// An answer of a kind that was not asked for.
+fn unfit(head: Head, stream: bool) -> Option<Failure> {
+    let what = match (head.is_event_stream, stream) {
+        _ if head.encoded => "the upstream's answer has a content coding that was not asked for",
+        (true, false) => "the upstream streamed an answer that was asked for whole",
+        (false, true) => "the upstream did not stream its answer",
+        _ => return None,
+    };
+    Some(Failure::Vendor(UpstreamError::new(UpstreamErrorKind::Invalid, what)))
+}
+
+/// The field that tells what was left out of the translated request.
+fn dropped_field(dropped: &Dropped<'_>) -> Vec<u8> {
+    let mut field = Vec::new();
+    if !dropped.is_empty() {
+        field.extend_from_slice(b"x-vertex-bridge-dropped: ");
+        dropped.render(&mut field);
+        field.extend_from_slice(b"\r\n");
+    }
+    field
+}

@@ -1,0 +1,108 @@
+//! One client connection as an exchange sees it: write an answer, notice that the client left.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::rt::{Conn, Lent, Mutant, Runtime};
+use crate::shard::{Deadline, Late, Shard};
+
+use super::posted::Posted;
+
+/// The client's side of one connection.
+pub(super) struct Client<'s, R: Runtime, F, M> {
+    pub(super) shard: &'s Shard<R>,
+    pub(super) conn: &'s R::Conn,
+    pub(super) deadline: &'s Deadline<R::Conn>,
+    pub(super) posted: Posted<'s, F, M>,
+}
+
+/// The client has left, or reads too slowly: nothing more can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// How much one write offers the kernel. A slow reader of a large answer then has the write
+/// deadline per slice, not for the whole.
+const SLICE_BYTES: usize = 256 * 1024;
+
+impl<R, F, M> Client<'_, R, F, M>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    /// Writes all of `bytes` and gives the buffer back empty.
+    pub(super) async fn write(&self, bytes: Vec<u8>) -> (Result<(), Gone>, Vec<u8>) {
+        if bytes.len() <= SLICE_BYTES {
+            return self.write_slice(bytes).await;
+        }
+        let mut slice = Vec::with_capacity(SLICE_BYTES);
+        for part in bytes.chunks(SLICE_BYTES) {
+            slice.extend_from_slice(part);
+            let (result, back) = self.write_slice(slice).await;
+            slice = back;
+            if result.is_err() {
+                return (result, slice);
+            }
+        }
+        (Ok(()), slice)
+    }
+
+    async fn write_slice(&self, mut bytes: Vec<u8>) -> (Result<(), Gone>, Vec<u8>) {
+        if Mutant::ShortWrite.active() {
+            bytes.truncate(bytes.len() / 2);
+        }
+        let timeouts = &self.shard.config.timeouts;
+        let until = self.shard.rt.now().after(timeouts.client_write_idle);
+        self.deadline.set(until, Late::Abort);
+        let (result, buffer) = self.conn.write_all(bytes).await;
+        self.deadline.clear();
+        (result.map_err(|_left| Gone), buffer)
+    }
+
+    /// Runs `work` on an upstream connection to its end. When the client leaves before, `abort`
+    /// ends the work early; the answer says whether it did.
+    pub(super) async fn watch<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        abort: impl Fn(),
+    ) -> (T, bool) {
+        let mut work = pin!(work);
+        let mut gone = false;
+        self.posted.post(|| self.shard.buffers.take());
+        let posted = &mut self.posted;
+        let value = std::future::poll_fn(|context| {
+            if let Poll::Ready(value) = work.as_mut().poll(context) {
+                return Poll::Ready(value);
+            }
+            if !gone && posted.poll_gone(context).is_ready() {
+                gone = true;
+                if Mutant::CancelIgnored.active() {
+                    return Poll::Pending;
+                }
+                abort();
+                return work.as_mut().poll(context);
+            }
+            Poll::Pending
+        })
+        .await;
+        (value, gone)
+    }
+
+    /// Runs `work`, which may be dropped at any time, unless the client leaves before.
+    pub(super) async fn unless_gone<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Gone> {
+        let mut work = pin!(work);
+        self.posted.post(|| self.shard.buffers.take());
+        let posted = &mut self.posted;
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(value) = work.as_mut().poll(context) {
+                return Poll::Ready(Ok(value));
+            }
+            posted.poll_gone(context).map(|()| Err(Gone))
+        })
+        .await
+    }
+}

@@ -1,0 +1,200 @@
+//! One exchange from its admission to its one ending.
+
+use std::time::Duration;
+
+use crate::base::Tick;
+use crate::chat::{Event, Usage};
+use crate::obs::log::{self, Level, Line};
+use crate::obs::{Settled, Tokens};
+use crate::rt::{Mutant, Runtime};
+use crate::shard::{Permit, Shard};
+
+use super::reply::{Envelope, Phases};
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The client has its answer.
+    Answered,
+    /// The client has an error with this status and this code.
+    Failed(u16, &'static str),
+    /// A stream that had begun with 200 ended with an error event.
+    Broken(&'static str),
+    /// The client left before its answer was complete.
+    ClientLeft,
+    /// We forgot to end it, or panicked.
+    Bug,
+}
+
+/// What happens to the client's connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// The next request may come.
+    KeepAlive,
+    /// Everything was said; the connection closes.
+    Close,
+    /// The client is gone.
+    Gone,
+}
+
+/// What is known of one exchange.
+pub(super) struct Exchange<'s, R: Runtime> {
+    pub(super) shard: &'s Shard<R>,
+    pub(super) envelope: Envelope,
+    pub(super) phases: Phases,
+    /// When its first byte was there.
+    pub(super) started: Tick,
+    /// Index of the metrics' target.
+    pub(super) target: Option<usize>,
+    /// When the first byte of a stream went out.
+    pub(super) first_token: Option<Duration>,
+    /// All time spent waiting for the upstream.
+    pub(super) waited: Duration,
+    pub(super) attempts: u64,
+    pub(super) reused: bool,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    usage: Usage,
+    permit: Option<Permit>,
+    settled: bool,
+}
+
+impl<'s, R: Runtime> Exchange<'s, R> {
+    /// Begins; dropping it without [`Exchange::settle`] is counted as a bug.
+    pub(super) fn new(
+        shard: &'s Shard<R>,
+        envelope: Envelope,
+        started: Tick,
+        permit: Option<Permit>,
+    ) -> Self {
+        shard.began();
+        Self {
+            shard,
+            envelope,
+            phases: Phases::default(),
+            started,
+            target: None,
+            first_token: None,
+            waited: Duration::ZERO,
+            attempts: 0,
+            reused: false,
+            bytes_in: 0,
+            bytes_out: 0,
+            usage: Usage::default(),
+            permit,
+            settled: false,
+        }
+    }
+
+    /// Notes what the accounting needs of an event.
+    pub(super) fn on_event(&mut self, event: &Event<'_>) {
+        if let Event::Usage(usage) = event {
+            self.usage = *usage;
+        }
+    }
+
+    /// How long it has run.
+    pub(super) fn age(&self) -> Duration {
+        self.shard.rt.now().since(self.started)
+    }
+
+    /// When a phase of `limit` that begins now must be over, within the limit of the whole.
+    pub(super) fn until(&self, limit: Duration) -> Tick {
+        let end = self.shard.rt.now().after(limit);
+        match self.shard.config.timeouts.total {
+            Some(total) => end.min(self.started.after(total)),
+            None => end,
+        }
+    }
+
+    /// Ends the exchange: counts it, logs it if wanted, gives the permit back.
+    pub(super) fn settle(mut self, ending: Ending) {
+        self.end(ending);
+    }
+
+    fn end(&mut self, ending: Ending) {
+        debug_assert!(!self.settled, "an exchange is settled once");
+        self.settled = true;
+        self.permit = None;
+        let duration = self.age();
+        let (status, failed) = match ending {
+            Ending::Answered => (200, false),
+            Ending::Failed(status, _) => (status, true),
+            Ending::Broken(_) => (200, true),
+            Ending::ClientLeft => (499, false),
+            Ending::Bug => (500, true),
+        };
+        let settled = Settled {
+            target: self.target,
+            status,
+            failed,
+            duration,
+            first_token: self.first_token,
+            overhead: duration.saturating_sub(self.waited),
+            tokens: Tokens {
+                prompt: self.usage.prompt,
+                completion: self.usage.completion,
+                cached: self.usage.cached,
+                reasoning: self.usage.reasoning,
+            },
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+        };
+        let times = match () {
+            () if Mutant::DroppedSettle.active() => 0,
+            () if Mutant::DoubleSettle.active() => 2,
+            () => 1,
+        };
+        (0..times).for_each(|_| self.shard.settled(&settled));
+        self.log(ending, &settled);
+    }
+
+    fn log(&self, ending: Ending, settled: &Settled) {
+        let (level, cause) = match ending {
+            Ending::Answered => (Level::Debug, "answered"),
+            Ending::ClientLeft => (Level::Debug, "client_cancelled"),
+            Ending::Failed(500.., code) | Ending::Broken(code) => (Level::Warn, code),
+            Ending::Failed(_, code) => (Level::Debug, code),
+            Ending::Bug => (Level::Error, "internal_error"),
+        };
+        if !log::enabled(level) {
+            return;
+        }
+        let now = self.shard.rt.unix_millis();
+        if level == Level::Warn && !log::admit_warning(now) {
+            return;
+        }
+        let mut line = Line::new(level, now, "exchange");
+        line.number("shard", u64::try_from(self.shard.index).unwrap_or(0));
+        line.field("req", self.envelope.id.as_str());
+        if let Some(labels) = self.target.and_then(|target| self.shard.shape.targets.get(target)) {
+            line.field("route", &labels.route);
+            line.field("provider", &labels.provider);
+        }
+        line.number("status", u64::from(settled.status));
+        line.field("cause", cause);
+        line.number("attempts", self.attempts);
+        line.number("reused", u64::from(self.reused));
+        for (name, spent) in [
+            ("ms_connect", self.phases.connect),
+            ("ms_first", self.phases.upstream),
+            ("ms_total", settled.duration),
+        ] {
+            line.number(name, u64::try_from(spent.as_millis()).unwrap_or(u64::MAX));
+        }
+        line.number("bytes_in", settled.bytes_in);
+        line.number("bytes_out", settled.bytes_out);
+        line.number("tokens_in", settled.tokens.prompt);
+        line.number("tokens_out", settled.tokens.completion);
+        line.write();
+    }
+}
+
+impl<R: Runtime> Drop for Exchange<'_, R> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.shard.cells.bugs.add(1);
+            self.end(Ending::Bug);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Why an attempt at an upstream failed: the one place where network, HTTP and vendor errors meet
+//! and become a row of the error table, a metric, and an answer to "may it be tried again?".
+
+use crate::chat::{ApiError, Row};
+use crate::net::{NetError, NetErrorKind, NetOp};
+use crate::obs::UpstreamFailure;
+use crate::provider::{UpstreamError, UpstreamErrorKind};
+use crate::wire::WireError;
+
+/// How far an attempt had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Opening the connection.
+    Connect,
+    /// Sending the request.
+    Write,
+    /// Waiting for the head of the answer; bytes of it may have come.
+    Head {
+        /// Has any byte of the answer come?
+        begun: bool,
+    },
+    /// Reading the body of the answer.
+    Body,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The network, or the upstream's end of it.
+    Net(NetError, Phase),
+    /// The answer is not HTTP that can be trusted.
+    Wire(WireError),
+    /// The vendor said so, or its answer is not what it should be.
+    Vendor(UpstreamError),
+    /// The vendor answered with this status, and `UpstreamError` says what it means.
+    Status(u16, UpstreamError),
+}
+
+impl Failure {
+    /// As the client sees it.
+    pub(super) fn to_api(&self) -> ApiError {
+        match self {
+            Self::Net(error, phase) => net_to_api(*error, *phase),
+            Self::Wire(error) => UpstreamError::from(*error).to_api(),
+            Self::Vendor(error) | Self::Status(_, error) => error.to_api(),
+        }
+    }
+
+    /// Its reason in the metrics.
+    pub(super) fn reason(&self) -> UpstreamFailure {
+        match self {
+            Self::Net(error, phase) => net_reason(*error, *phase),
+            Self::Wire(WireError::Truncated) => UpstreamFailure::Truncated,
+            Self::Wire(_) => UpstreamFailure::InvalidResponse,
+            Self::Status(429, _) => UpstreamFailure::Http429,
+            Self::Status(500.., _) => UpstreamFailure::Http5xx,
+            Self::Status(400.., _) => UpstreamFailure::Http4xx,
+            Self::Status(..) => UpstreamFailure::InvalidResponse,
+            Self::Vendor(error) => match error.kind {
+                UpstreamErrorKind::Truncated => UpstreamFailure::Truncated,
+                UpstreamErrorKind::Invalid => UpstreamFailure::InvalidResponse,
+                _ => UpstreamFailure::ErrorInAnswer,
+            },
+        }
+    }
+
+    /// Did the upstream close an idle link just when it was used? Nothing of an answer came, so
+    /// the request may be sent once more on a fresh connection.
+    pub(super) fn is_stale_link(&self, reused: bool) -> bool {
+        let closed = |kind| matches!(kind, NetErrorKind::Reset | NetErrorKind::Closed);
+        match self {
+            Self::Net(error, Phase::Write | Phase::Head { begun: false }) => {
+                reused && closed(error.kind)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn net_to_api(error: NetError, phase: Phase) -> ApiError {
+    match (error.kind, phase) {
+        (NetErrorKind::Timeout, Phase::Connect) => {
+            ApiError::new(Row::UPSTREAM_TIMEOUT, "the upstream did not accept a connection in time")
+        }
+        (NetErrorKind::Timeout, Phase::Body) => {
+            ApiError::new(Row::UPSTREAM_TIMEOUT, "the upstream stopped in the middle of its answer")
+        }
+        (NetErrorKind::Timeout, _) => {
+            ApiError::new(Row::UPSTREAM_TIMEOUT, "the upstream did not answer in time")
+        }
+        (_, Phase::Body) => UpstreamError::truncated().to_api(),
+        (NetErrorKind::NoAddress, _) => {
+            ApiError::new(Row::UPSTREAM_CONNECTION, "the upstream's name has no address")
+        }
+        (NetErrorKind::Refused, _) => {
+            ApiError::new(Row::UPSTREAM_CONNECTION, "the upstream refused the connection")
+        }
+        _ => ApiError::new(
+            Row::UPSTREAM_CONNECTION,
+            "the upstream closed the connection before it answered",
+        ),
+    }
+}
+
+fn net_reason(error: NetError, phase: Phase) -> UpstreamFailure {
+    match (error.kind, phase) {
+        (NetErrorKind::NoAddress, _) => UpstreamFailure::Resolve,
+        (NetErrorKind::Timeout, Phase::Connect) => UpstreamFailure::ConnectTimeout,
+        (NetErrorKind::Timeout, Phase::Write) => UpstreamFailure::WriteTimeout,
+        (NetErrorKind::Timeout, Phase::Head { .. }) => UpstreamFailure::FirstByteTimeout,
+        (NetErrorKind::Timeout, Phase::Body) => UpstreamFailure::IdleTimeout,
+        (NetErrorKind::Refused, _) => UpstreamFailure::ConnectRefused,
+        (_, Phase::Connect) => UpstreamFailure::ConnectError,
+        (NetErrorKind::Reset, _) => UpstreamFailure::Reset,
+        (_, Phase::Body) => UpstreamFailure::Truncated,
+        _ => UpstreamFailure::Eof,
+    }
+}
+
+/// A failed or short read while the head or the body was awaited.
+pub(super) fn read_failure(
+    result: &std::io::Result<usize>,
+    timed_out: bool,
+    phase: Phase,
+) -> Option<Failure> {
+    let kind = match result {
+        Ok(1..) => return None,
+        _ if timed_out => NetErrorKind::Timeout,
+        Ok(0) => NetErrorKind::Closed,
+        Err(error) => NetError::from_io(NetOp::Read, error).kind,
+    };
+    Some(Failure::Net(NetError { op: NetOp::Read, kind }, phase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(kind: NetErrorKind, phase: Phase) -> Failure {
+        Failure::Net(NetError { op: NetOp::Read, kind }, phase)
+    }
+
+    #[test]
+    fn every_network_failure_has_its_row_and_reason() {
+        use NetErrorKind as K;
+        use UpstreamFailure as U;
+        let early = Phase::Head { begun: false };
+        let cases = [
+            (K::Refused, Phase::Connect, 502, "upstream_connection_error", U::ConnectRefused),
+            (K::NoAddress, Phase::Connect, 502, "upstream_connection_error", U::Resolve),
+            (K::Timeout, Phase::Connect, 504, "upstream_timeout", U::ConnectTimeout),
+            (K::Timeout, Phase::Write, 504, "upstream_timeout", U::WriteTimeout),
+            (K::Timeout, early, 504, "upstream_timeout", U::FirstByteTimeout),
+            (K::Timeout, Phase::Body, 504, "upstream_timeout", U::IdleTimeout),
+            (K::Closed, early, 502, "upstream_connection_error", U::Eof),
+            (K::Reset, early, 502, "upstream_connection_error", U::Reset),
+            (K::Reset, Phase::Body, 502, "upstream_truncated", U::Reset),
+            (K::Closed, Phase::Body, 502, "upstream_truncated", U::Truncated),
+        ];
+        for (kind, phase, status, code, reason) in cases {
+            let failure = net(kind, phase);
+            let api = failure.to_api();
+            assert_eq!((api.row.status, api.code()), (status, Some(code)), "{failure:?}");
+            assert_eq!(failure.reason(), reason);
+        }
+    }
+
+    #[test]
+    fn only_an_untouched_reused_link_is_tried_again() {
+        let early = Phase::Head { begun: false };
+        assert!(net(NetErrorKind::Reset, early).is_stale_link(true));
+        assert!(net(NetErrorKind::Closed, Phase::Write).is_stale_link(true));
+        for failure in [
+            net(NetErrorKind::Timeout, early),
+            net(NetErrorKind::Reset, Phase::Head { begun: true }),
+            net(NetErrorKind::Reset, Phase::Body),
+            Failure::Wire(WireError::BadStatusLine),
+        ] {
+            assert!(!failure.is_stale_link(true), "{failure:?}");
+        }
+        assert!(!net(NetErrorKind::Reset, early).is_stale_link(false));
+    }
+}

@@ -1,0 +1,138 @@
+//! The one read that is posted on a client's connection.
+//!
+//! It is never dropped. While a request is awaited it brings the request; while an exchange runs
+//! it is the watch for a client that leaves, and brings the first bytes of a pipelined request.
+//! So neither a poll nor a cancellation is needed per request.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::rt::{Lent, Mutant};
+
+/// Why no more bytes will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The client closed its side, or we stopped reading.
+    Closed,
+    /// The connection broke.
+    Broken,
+}
+
+/// The reading side of one client connection.
+pub(super) struct Posted<'s, F, M> {
+    /// The pending read, if any.
+    slot: Pin<&'s mut Option<F>>,
+    /// Starts a read into a buffer.
+    make: M,
+    /// Bytes that arrived while an exchange ran.
+    early: Option<Vec<u8>>,
+    /// A buffer that an exchange of buffers left over; the next read takes it.
+    spare: Vec<u8>,
+    ended: Option<Ended>,
+}
+
+impl<'s, F, M> Posted<'s, F, M>
+where
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    pub(super) fn new(slot: Pin<&'s mut Option<F>>, make: M) -> Self {
+        Self { slot, make, early: None, spare: Vec::new(), ended: None }
+    }
+
+    /// Posts a read into `buffer`, unless one is pending or would bring nothing that can be kept.
+    pub(super) fn post(&mut self, buffer: impl FnOnce() -> Vec<u8>) {
+        if self.slot.is_none() && self.early.is_none() && self.ended.is_none() {
+            let spare = std::mem::take(&mut self.spare);
+            let buffer = if spare.capacity() > 0 { spare } else { buffer() };
+            self.slot.set(Some((self.make)(buffer)));
+        }
+    }
+
+    /// Waits for more bytes and appends them to `inbox`.
+    ///
+    /// # Errors
+    /// When no more bytes will come.
+    pub(super) async fn more(&mut self, inbox: &mut Vec<u8>) -> Result<(), Ended> {
+        if let Some(ended) = self.ended {
+            return Err(ended);
+        }
+        if self.slot.is_none() {
+            // Nothing is pending: the read goes straight behind what is there.
+            let room = inbox.len().clamp(1024, 256 * 1024);
+            if inbox.capacity() - inbox.len() < room {
+                inbox.reserve(room);
+            }
+            self.slot.set(Some((self.make)(std::mem::take(inbox))));
+        }
+        let (result, buffer) = std::future::poll_fn(|context| self.poll(context)).await;
+        self.spare = join(inbox, buffer);
+        self.judge(&result)
+    }
+
+    /// Ready when the client has left. Bytes of a pipelined request are kept; after them nothing
+    /// is read until the exchange has ended, so that their amount is bounded.
+    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.ended.is_some() {
+            return Poll::Ready(());
+        }
+        if self.slot.is_none() {
+            return Poll::Pending;
+        }
+        let Poll::Ready((result, buffer)) = self.poll(context) else { return Poll::Pending };
+        if self.judge(&result).is_err() {
+            return Poll::Ready(());
+        }
+        if !Mutant::DroppedRead.active() {
+            self.early = Some(buffer);
+        }
+        Poll::Pending
+    }
+
+    /// Removes the first `consumed` bytes of `inbox` and appends what arrived early.
+    pub(super) fn advance(&mut self, inbox: &mut Vec<u8>, consumed: usize) {
+        inbox.drain(..consumed.min(inbox.len()));
+        if let Some(early) = self.early.take() {
+            self.spare = join(inbox, early);
+        }
+    }
+
+    /// Waits for the pending read after the connection was aborted, so that its buffer comes back.
+    pub(super) async fn end(&mut self) -> Option<Vec<u8>> {
+        if self.slot.is_none() {
+            return None;
+        }
+        let (_, buffer) = std::future::poll_fn(|context| self.poll(context)).await;
+        Some(buffer)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Lent<usize>> {
+        let Some(read) = self.slot.as_mut().as_pin_mut() else { return Poll::Pending };
+        let done = read.poll(context);
+        if done.is_ready() {
+            self.slot.set(None);
+        }
+        done
+    }
+
+    fn judge(&mut self, result: &io::Result<usize>) -> Result<(), Ended> {
+        self.ended = match result {
+            Ok(0) => Some(Ended::Closed),
+            Ok(_) => None,
+            Err(_) => Some(Ended::Broken),
+        };
+        self.ended.map_or(Ok(()), Err)
+    }
+}
+
+/// Appends `arrived` to `inbox`, by exchange when `inbox` is empty; returns the buffer left over.
+fn join(inbox: &mut Vec<u8>, mut arrived: Vec<u8>) -> Vec<u8> {
+    if inbox.is_empty() && inbox.capacity() <= arrived.capacity() {
+        std::mem::swap(inbox, &mut arrived);
+    } else {
+        inbox.extend_from_slice(&arrived);
+        arrived.clear();
+    }
+    arrived
+}

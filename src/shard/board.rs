@@ -1,0 +1,120 @@
+//! How many client connections each shard has, for spreading few connections well.
+//!
+//! The kernel's hash puts 8 or more of 10 connections on one of two cores in every tenth trial.
+//! The shard that accepts a connection therefore looks at the board once, and hands the
+//! connection over when another shard has clearly fewer. This happens per connection, never per
+//! request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One shard's count, alone on its cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Count(AtomicUsize);
+
+/// The counts of all shards.
+#[derive(Clone, Debug)]
+pub struct Board(Arc<[Count]>);
+
+impl Board {
+    /// A board for `shards` shards, at least one.
+    pub fn new(shards: usize) -> Self {
+        Self((0..shards.max(1)).map(|_| Count::default()).collect())
+    }
+
+    /// Which shard shall serve a connection that `own` has accepted? Its count is raised already.
+    ///
+    /// A difference of one moves a connection while there are few; with many, only a difference
+    /// of a sixteenth is worth the move.
+    pub fn place(&self, own: usize) -> usize {
+        let mut chosen = own;
+        let mut mine = self.add(own);
+        // Two shards may have placed at the same time: look again after the count is raised,
+        // and move on while a clearly better place is seen. Each move goes strictly down.
+        for _ in 0..self.0.len() {
+            let Some((best, count)) = self.smallest() else { break };
+            if best == chosen || count + slack(mine) >= mine {
+                break;
+            }
+            let there = self.add(best);
+            if there < mine {
+                self.leave(chosen);
+                (chosen, mine) = (best, there);
+            } else {
+                self.leave(best);
+            }
+        }
+        chosen
+    }
+
+    /// A connection of `shard` has ended.
+    pub fn leave(&self, shard: usize) {
+        if let Some(count) = self.0.get(shard) {
+            let before = count.0.fetch_sub(1, Ordering::SeqCst);
+            debug_assert!(before > 0, "a connection leaves once");
+        }
+    }
+
+    /// How many connections `shard` has.
+    pub fn count(&self, shard: usize) -> usize {
+        self.0.get(shard).map_or(0, |count| count.0.load(Ordering::SeqCst))
+    }
+
+    /// Raises a count and returns what it was before.
+    fn add(&self, shard: usize) -> usize {
+        self.0.get(shard).map_or(0, |count| count.0.fetch_add(1, Ordering::SeqCst))
+    }
+
+    fn smallest(&self) -> Option<(usize, usize)> {
+        let counts = self.0.iter().map(|count| count.0.load(Ordering::SeqCst));
+        counts.enumerate().min_by_key(|(_, count)| *count)
+    }
+}
+
+/// The difference that is not worth a move.
+fn slack(count: usize) -> usize {
+    count / 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_connections_accepted_by_one_shard_stand_five_and_five() {
+        let board = Board::new(2);
+        for _ in 0..10 {
+            board.place(0);
+        }
+        assert_eq!((board.count(0), board.count(1)), (5, 5));
+    }
+
+    #[test]
+    fn many_connections_are_moved_only_for_a_clear_difference() {
+        let board = Board::new(2);
+        for shard in [0, 1] {
+            (0..320).for_each(|_| drop(board.add(shard)));
+        }
+        (0..10).for_each(|_| drop(board.add(0)));
+        assert_eq!(board.place(0), 0);
+        (0..30).for_each(|_| drop(board.add(0)));
+        assert_eq!(board.place(0), 1);
+    }
+
+    #[test]
+    fn shards_that_place_at_the_same_time_stay_within_one() {
+        for _ in 0..200 {
+            let board = Board::new(2);
+            std::thread::scope(|scope| {
+                for own in [0, 1] {
+                    let board = board.clone();
+                    scope.spawn(move || (0..5).for_each(|_| drop(board.place(own * 0))));
+                }
+            });
+            let counts = (board.count(0), board.count(1));
+            assert!(counts.0.abs_diff(counts.1) <= 2, "{counts:?}");
+            assert_eq!(counts.0 + counts.1, 10);
+        }
+    }
+}

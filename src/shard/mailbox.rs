@@ -1,0 +1,68 @@
+//! The only ways into and out of a shard: letters to it, and questions it asks the control thread.
+
+use std::net::SocketAddr;
+
+use crate::rt::Mailbox;
+
+/// What the control thread or another shard tells a shard.
+#[derive(Debug)]
+pub enum Letter<A> {
+    /// A connection that another shard accepted; the board already counts it here.
+    Connection(A, SocketAddr),
+    /// The addresses of an upstream have changed.
+    Addresses {
+        /// Its index in the configuration.
+        upstream: usize,
+        /// All of them, in the resolver's order.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Finish what runs, take no more.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+/// A page that the control thread renders, because rendering would hold up a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// `/metrics`: JSON.
+    Metrics,
+    /// `/metrics/prometheus`: text.
+    Prometheus,
+    /// `/health/ready`.
+    Ready,
+}
+
+/// A question to the control thread.
+#[derive(Debug)]
+pub struct Ask {
+    /// What is wanted.
+    pub page: Page,
+    /// Where the status and the body go.
+    pub reply: Mailbox<(u16, Vec<u8>)>,
+}
+
+/// What the control thread hears.
+#[derive(Debug)]
+pub enum Report {
+    /// A shard wants a page.
+    Ask(Ask),
+    /// A shard accepts connections; the text names its driver.
+    Started {
+        /// Which shard.
+        shard: usize,
+        /// Its driver.
+        driver: &'static str,
+        /// Why it is not a better one.
+        instead_of: Option<String>,
+    },
+    /// A shard has ended, by itself or because it could not start.
+    Ended {
+        /// Which shard.
+        shard: usize,
+        /// Why, if it was not told to.
+        error: Option<String>,
+    },
+    /// The process got this signal.
+    Signal(i32),
+}

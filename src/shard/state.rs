@@ -1,0 +1,282 @@
+//! One core's state, and how it is put together.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use crate::base::{RequestId, Rng};
+use crate::config::Config;
+use crate::net::dial::Addresses;
+use crate::net::{Link, Pool};
+use crate::obs::{Cells, Settled, Shape};
+use crate::policy::Keyring;
+use crate::rt::{Mailbox, Runtime};
+
+use super::board::Board;
+use super::buffers::Buffers;
+use super::deadline::Deadlines;
+use super::mailbox::{Letter, Report};
+use super::permit::Permits;
+
+/// How long an idle link to an upstream is kept. Google closes idle connections after four
+/// minutes, most proxies after one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
+
+/// How many idle links one shard keeps to one upstream.
+const IDLE_MAX: usize = 1024;
+
+/// What a shard is made of; everything in it crossed from the control thread.
+#[derive(Debug)]
+pub struct Parts<A> {
+    /// Its number, from 0.
+    pub index: usize,
+    /// The configuration that is in force.
+    pub config: Config,
+    /// Who may call.
+    pub keys: Keyring,
+    /// Its counters; it is their only writer.
+    pub cells: Arc<Cells>,
+    /// The connection counts of all shards.
+    pub board: Board,
+    /// The mailboxes of all shards, by index.
+    pub mailboxes: Vec<Mailbox<Letter<A>>>,
+    /// Questions to the control thread.
+    pub control: Sender<Report>,
+    /// The metrics' labels, in the order of the routes.
+    pub shape: Shape,
+    /// Ready bodies for refusals that say the same every time.
+    pub fixed: Arc<[FixedBody]>,
+    /// The addresses of each upstream, by index.
+    pub addresses: Vec<Vec<SocketAddr>>,
+    /// At most so many client connections on this shard.
+    pub connections_max: usize,
+    /// At most so many exchanges at a time on this shard.
+    pub in_flight_max: usize,
+    /// Decides its ids and its jitter.
+    pub seed: u64,
+}
+
+/// A body that is the same every time, rendered and compressed once at the start.
+#[derive(Clone, Debug)]
+pub struct FixedBody {
+    /// The status it goes with.
+    pub status: u16,
+    /// As it is.
+    pub plain: Vec<u8>,
+    /// Compressed with gzip.
+    pub gzip: Vec<u8>,
+}
+
+/// One shard's view of one upstream.
+#[derive(Debug)]
+pub struct Upstream<R: Runtime> {
+    /// Where it is.
+    pub addresses: Addresses,
+    pool: RefCell<Pool<R::Conn>>,
+}
+
+/// All state of one core.
+#[derive(Debug)]
+pub struct Shard<R: Runtime> {
+    /// The executor.
+    pub rt: R,
+    /// Its number, from 0.
+    pub index: usize,
+    /// The configuration that is in force.
+    pub config: Config,
+    /// Who may call.
+    pub keys: Keyring,
+    /// Its counters; it is their only writer.
+    pub cells: Arc<Cells>,
+    /// The connection counts of all shards.
+    pub board: Board,
+    /// The mailboxes of all shards, by index.
+    pub mailboxes: Vec<Mailbox<Letter<R::Accepted>>>,
+    /// Questions to the control thread.
+    pub control: Sender<Report>,
+    /// The metrics' labels, in the order of the routes.
+    pub shape: Shape,
+    /// Ready bodies for refusals that say the same every time.
+    pub fixed: Arc<[FixedBody]>,
+    /// By the index of the configuration.
+    pub upstreams: Vec<Upstream<R>>,
+    /// The slots of all connections of this shard.
+    pub deadlines: Rc<Deadlines<R::Conn>>,
+    /// The right to run exchanges.
+    pub permits: Permits,
+    /// Spare IO buffers.
+    pub buffers: Buffers,
+    /// At most so many client connections.
+    pub connections_max: usize,
+    connections: Cell<usize>,
+    draining: Cell<bool>,
+    in_flight: Cell<u64>,
+    balance: Cell<i64>,
+    rng: RefCell<Rng>,
+}
+
+impl<R: Runtime> Shard<R> {
+    /// Puts a shard together on its own core.
+    pub fn new(rt: R, parts: Parts<R::Accepted>) -> Rc<Self> {
+        let upstreams = parts.addresses.into_iter().map(Upstream::new).collect();
+        Rc::new(Self {
+            rt,
+            index: parts.index,
+            config: parts.config,
+            keys: parts.keys,
+            cells: parts.cells,
+            board: parts.board,
+            mailboxes: parts.mailboxes,
+            control: parts.control,
+            shape: parts.shape,
+            fixed: parts.fixed,
+            upstreams,
+            deadlines: Rc::default(),
+            permits: Permits::new(parts.in_flight_max),
+            buffers: Buffers::default(),
+            connections_max: parts.connections_max,
+            connections: Cell::new(0),
+            draining: Cell::new(false),
+            in_flight: Cell::new(0),
+            balance: Cell::new(0),
+            rng: RefCell::new(Rng::new(parts.seed)),
+        })
+    }
+}
+
+impl<R: Runtime> Shard<R> {
+    /// A new request id.
+    pub fn request_id(&self) -> RequestId {
+        RequestId::random(&mut self.rng.borrow_mut())
+    }
+
+    /// 64 random bits, for ids and jitter.
+    pub fn random(&self) -> u64 {
+        self.rng.borrow_mut().bits()
+    }
+
+    /// Has the drain begun?
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Finishes what runs and takes no more; idle clients have `grace` to send a last request.
+    pub fn drain(&self, grace: Duration) {
+        self.draining.set(true);
+        self.deadlines.hurry_idle(self.rt.now().after(grace));
+    }
+
+    /// How many client connections this shard serves.
+    pub fn connections(&self) -> usize {
+        self.connections.get()
+    }
+
+    /// The metrics' target of a route.
+    pub fn series(&self, route: usize) -> Option<usize> {
+        (route < self.shape.targets.len()).then_some(route)
+    }
+
+    /// An exchange begins.
+    pub fn began(&self) {
+        self.balance.set(self.balance.get() + 1);
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.cells.in_flight.set(self.in_flight.get());
+    }
+
+    /// An exchange has ended.
+    pub fn settled(&self, settled: &Settled) {
+        self.balance.set(self.balance.get() - 1);
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        self.cells.in_flight.set(self.in_flight.get());
+        self.cells.on_settle(settled);
+    }
+
+    /// Exchanges that began minus exchanges that were settled: zero when all is quiet, whatever
+    /// happened before. The simulation checks it.
+    pub fn settle_balance(&self) -> i64 {
+        self.balance.get()
+    }
+
+    /// New addresses of an upstream. Links to old ones are used until they end.
+    pub fn new_addresses(&self, upstream: usize, addresses: Vec<SocketAddr>) {
+        if let Some(upstream) = self.upstreams.get(upstream) {
+            upstream.addresses.replace(addresses);
+        }
+    }
+
+    /// A client connection begins; dropping the guard ends it.
+    pub fn connection(self: &Rc<Self>) -> ConnectionGuard<R> {
+        self.connections.set(self.connections.get() + 1);
+        self.count_connections();
+        ConnectionGuard(Rc::clone(self))
+    }
+
+    /// Closes idle links that nobody should use any more. Called by the sweep about once a second.
+    pub fn prune(&self) {
+        let now = self.rt.now();
+        let pools = self.upstreams.iter().map(|upstream| &upstream.pool);
+        let stale: u64 = pools.map(|pool| pool.borrow_mut().prune(now)).sum();
+        self.cells.links_stale.add(stale);
+        self.count_idle();
+    }
+
+    /// How many links are idle.
+    pub fn idle_links(&self) -> usize {
+        self.upstreams.iter().map(|upstream| upstream.pool.borrow().len()).sum()
+    }
+
+    /// An idle link to `upstream`, if there is one that may still be used.
+    pub fn take_link(&self, upstream: usize) -> Option<Link<R::Conn>> {
+        let pool = &self.upstreams.get(upstream)?.pool;
+        let (link, taken) = pool.borrow_mut().take(self.rt.now());
+        self.cells.links_stale.add(taken.stale);
+        self.cells.links_reused.add(u64::from(link.is_some()));
+        link
+    }
+
+    /// Gives back a link whose answer was read to its very end.
+    pub fn put_link(&self, upstream: usize, link: Link<R::Conn>) {
+        if let Some(upstream) = self.upstreams.get(upstream) {
+            upstream.pool.borrow_mut().put(link, self.rt.now());
+        }
+    }
+
+    fn count_idle(&self) {
+        self.cells.links_idle.set(u64::try_from(self.idle_links()).unwrap_or(u64::MAX));
+    }
+
+    fn count_connections(&self) {
+        let open = u64::try_from(self.connections.get()).unwrap_or(u64::MAX);
+        self.cells.connections_open.set(open);
+    }
+}
+
+/// Counts one client connection while it lives.
+pub struct ConnectionGuard<R: Runtime>(Rc<Shard<R>>);
+
+impl<R: Runtime> std::fmt::Debug for ConnectionGuard<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ConnectionGuard")
+    }
+}
+
+impl<R: Runtime> Drop for ConnectionGuard<R> {
+    fn drop(&mut self) {
+        let shard = &self.0;
+        shard.connections.set(shard.connections.get() - 1);
+        shard.count_connections();
+        shard.board.leave(shard.index);
+    }
+}
+
+impl<R: Runtime> Upstream<R> {
+    fn new(known: Vec<SocketAddr>) -> Self {
+        let addresses = Addresses::default();
+        addresses.replace(known);
+        let pool = RefCell::new(Pool::new(IDLE_MAX, IDLE_TIMEOUT));
+        Self { addresses, pool }
+    }
+}
