@@ -1,7 +1,7 @@
 //! The control thread: answers the shards' questions, hears signals, ends the process.
 
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::Duration;
 
 use crate::control::Pages;
 use crate::obs::log::{self, Level};
@@ -13,7 +13,8 @@ pub(super) struct Control {
     pub(super) reports: Receiver<Report>,
     pub(super) shards: Vec<Mailbox<Letter<Accepted>>>,
     pub(super) pages: Pages,
-    pub(super) started: Instant,
+    /// When the process started, in milliseconds since 1970.
+    pub(super) started_ms: u64,
     /// Said once every shard listens.
     pub(super) greeting: String,
     /// A driver that is not the best was named already.
@@ -29,7 +30,8 @@ impl Control {
             let Ok(report) = self.reports.recv() else { return false };
             match report {
                 Report::Ask(ask) => {
-                    ask.reply.send(self.pages.render(ask.page, self.started.elapsed()));
+                    let age = unix_millis().saturating_sub(self.started_ms);
+                    ask.reply.send(self.pages.render(ask.page, Duration::from_millis(age)));
                 }
                 Report::Started { shard, driver, instead_of } => {
                     self.started(shard, driver, instead_of.as_deref());

@@ -4,21 +4,19 @@ pub mod args;
 mod control;
 pub mod env;
 pub mod machine;
+mod out;
 pub mod report;
 mod serve;
 mod simulate;
 mod spawn;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Command, CommandLine};
 use machine::Machine;
-
-/// The exit code of wrong usage or configuration.
-const EXIT_USAGE: u8 = 2;
+use out::{EXIT_USAGE, complain, print};
 
 /// Runs the program.
 pub fn run() -> ExitCode {
@@ -63,18 +61,6 @@ fn check(line: &CommandLine, json: bool) -> ExitCode {
             ExitCode::from(EXIT_USAGE)
         }
     }
-}
-
-/// Writes to standard output; a reader that went away is no failure of ours.
-fn print(bytes: &[u8]) -> ExitCode {
-    let _reader_left = std::io::stdout().write_all(bytes);
-    ExitCode::SUCCESS
-}
-
-/// Writes to standard error and fails with a usage error.
-fn complain(text: &str) -> ExitCode {
-    let _reader_left = std::io::stderr().write_all(text.as_bytes());
-    ExitCode::from(EXIT_USAGE)
 }
 
 /// The name that `pgrep` finds. Only the gateway itself is called `vertex-bridge`.

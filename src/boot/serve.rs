@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -26,8 +26,9 @@ use crate::shard::{Board, FixedBody, Letter, Parts, Report};
 use super::args::CommandLine;
 use super::control::{Control, say};
 use super::machine::Machine;
+use super::out::complain;
 use super::spawn::{self, Seed};
-use super::{complain, env, report, simulate};
+use super::{env, report, simulate};
 
 /// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -93,8 +94,7 @@ fn start(mut config: Config) -> io::Result<Control> {
         config.simulate_at(address);
     }
     let (sender, reports) = channel();
-    let boxes: Vec<_> = cores.iter().map(|_| rt::mailbox()).collect();
-    let (mailboxes, letters): (Vec<_>, Vec<_>) = boxes.into_iter().unzip();
+    let (mailboxes, letters): (Vec<_>, Vec<_>) = cores.iter().map(|_| rt::mailbox()).unzip();
     let shape = shape_of(&config);
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
@@ -137,7 +137,7 @@ fn start(mut config: Config) -> io::Result<Control> {
         reports,
         shards: mailboxes,
         pages: Pages { registry: Registry::new(cells, shape), readiness },
-        started: Instant::now(),
+        started_ms: rt::unix_millis(),
         greeting: greeting(&config, at, cores.len(), simulator),
         driver_told: false,
     })

@@ -16,8 +16,9 @@ use crate::simulator::{self, Fault, Options};
 
 use super::args::{CommandLine, Simulate};
 use super::control::say;
+use super::env;
+use super::out::complain;
 use super::spawn::driver_of;
-use super::{complain, env};
 
 /// Starts the simulator on a free loopback port and gives its address.
 pub(super) fn embed(config: &Config) -> io::Result<SocketAddr> {

@@ -2,8 +2,7 @@
 
 use crate::wire::json::{JsonText, Kind, Reader};
 
-use super::problem::{ChatError, Problem};
-use super::request::typed;
+use super::problem::{ChatError, Problem, typed};
 
 /// How many stop sequences are read; a vendor's own limit is checked by its encoder.
 const STOPS_MAX: usize = 64;

@@ -1,6 +1,6 @@
 //! What is wrong with a client's JSON, and where.
 
-use crate::wire::json::JsonError;
+use crate::wire::json::{JsonError, Kind, Reader};
 
 use super::error::{ApiError, Row};
 
@@ -74,4 +74,17 @@ impl ChatError {
         let error = ApiError::new(row, message);
         if self.param.is_empty() { error } else { error.with_param(self.param.clone()) }
     }
+}
+
+/// Refuses a value of another type before it is read.
+pub(super) fn typed(
+    reader: &mut Reader<'_>,
+    kind: Kind,
+    param: &str,
+    expected: &'static str,
+) -> Result<(), ChatError> {
+    if reader.kind()? == kind {
+        return Ok(());
+    }
+    Err(ChatError::at(param, Problem::Expected(expected)))
 }

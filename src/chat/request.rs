@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::wire::json::{JsonText, Kind, Reader};
 
 use super::options::Options;
-use super::problem::{ChatError, Problem};
+use super::problem::{ChatError, Problem, typed};
 
 /// More turns than this are refused: a limit on everything.
 const TURNS_MAX: usize = 20_000;
@@ -343,19 +343,6 @@ fn model_name<'b>(reader: &mut Reader<'b>) -> Result<Cow<'b, str>, ChatError> {
         return Ok(name);
     }
     Err(ChatError::at("model", Problem::Expected(NAME)))
-}
-
-/// Refuses a value of another type before it is read.
-pub(super) fn typed(
-    reader: &mut Reader<'_>,
-    kind: Kind,
-    param: &str,
-    expected: &'static str,
-) -> Result<(), ChatError> {
-    if reader.kind()? == kind {
-        return Ok(());
-    }
-    Err(ChatError::at(param, Problem::Expected(expected)))
 }
 
 /// A client's own field name, short enough to be quoted.

@@ -35,7 +35,7 @@ impl Readiness {
             let comma = if index == 0 { "" } else { "," };
             let state = if *usable { "usable" } else { "unresolved" };
             // Names are `[A-Za-z0-9._-]`: nothing to escape.
-            body.push_str(&format!("{comma}\"{name}\":\"{state}\""));
+            body.extend([comma, "\"", name, "\":\"", state, "\""]);
         }
         body.push_str("}}");
         (if self.is_ready() { 200 } else { 503 }, body.into_bytes())

@@ -2,6 +2,7 @@
 
 pub mod cell;
 pub mod cells;
+mod figures;
 pub mod histogram;
 pub mod log;
 pub mod names;

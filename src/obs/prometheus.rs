@@ -3,16 +3,14 @@
 use std::fmt::Error;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
-};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::figures::{Figure, Figures};
 use super::histogram::Merged;
 use super::names::{FAMILIES, Family, Type};
-use super::registry::{Figure, Figures};
 
 /// Upper bounds of the exported buckets, in seconds.
 const BOUNDS: [f64; 16] = [
@@ -62,22 +60,19 @@ impl Scrape {
 
 fn encode_number(kind: Type, value: f64, metric: MetricEncoder<'_>) -> Result<(), Error> {
     if kind == Type::Counter {
-        return ConstCounter::new(value).encode(metric);
+        return ConstCounter::new(whole(value)).encode(metric);
     }
-    ConstGauge::new(Plain(value)).encode(metric)
+    ConstGauge::new(value).encode(metric)
 }
 
-/// Whole gauges are written without a fraction.
-#[derive(Clone, Copy, Debug)]
-struct Plain(f64);
-
-impl EncodeGaugeValue for Plain {
-    fn encode(
-        &self,
-        encoder: &mut prometheus_client::encoding::GaugeValueEncoder<'_>,
-    ) -> Result<(), Error> {
-        EncodeGaugeValue::encode(&self.0, encoder)
-    }
+/// Counters hold whole numbers below 2^53, and are written without a fraction.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the number was a u64 below 2^53"
+)]
+fn whole(value: f64) -> u64 {
+    value as u64
 }
 
 fn encode_histogram(merged: &Merged, mut metric: MetricEncoder<'_>) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cell::Cell;
 use super::cells::{CODES, Cells, Shape, UpstreamFailure};
+use super::figures::Figures;
 use super::histogram::{Histogram, Merged};
 use super::prometheus::Scrape;
 
@@ -16,39 +17,8 @@ pub struct Registry {
     shape: Shape,
 }
 
-/// One number with its labels.
-#[derive(Clone, Debug)]
-pub(super) struct Figure {
-    pub(super) labels: Vec<(&'static str, String)>,
-    pub(super) value: f64,
-}
-
-/// The figures of one scrape, by family.
-#[derive(Debug, Default)]
-pub(super) struct Figures {
-    numbers: Vec<(&'static str, Figure)>,
-    histograms: Vec<(&'static str, Merged)>,
-}
-
-impl Figures {
-    pub(super) fn of(&self, family: &str) -> impl Iterator<Item = Figure> + '_ {
-        let family = family.to_owned();
-        let named = self.numbers.iter().filter(move |(name, _)| *name == family);
-        named.map(|(_, figure)| figure.clone())
-    }
-
-    pub(super) fn histogram(&self, family: &str) -> Option<&Merged> {
-        self.histograms.iter().find(|(name, _)| *name == family).map(|(_, merged)| merged)
-    }
-
-    fn number(&mut self, name: &'static str, value: f64) {
-        self.numbers.push((name, Figure { labels: Vec::new(), value }));
-    }
-
-    fn labelled(&mut self, name: &'static str, labels: Vec<(&'static str, String)>, value: f64) {
-        self.numbers.push((name, Figure { labels, value }));
-    }
-}
+/// A family and the cell that it sums.
+type CellOf = (&'static str, fn(&Cells) -> &Cell);
 
 /// The sums that both forms show.
 #[derive(Clone, Copy, Debug)]
@@ -170,7 +140,7 @@ impl Registry {
     }
 
     fn plain_counters(&self, figures: &mut Figures) {
-        let counters: [(&'static str, fn(&Cells) -> &Cell); 6] = [
+        let counters: [CellOf; 6] = [
             ("vertex_bridge_requests_cancelled_total", |cells| &cells.cancelled),
             ("vertex_bridge_upstream_attempts_total", |cells| &cells.attempts),
             ("vertex_bridge_upstream_connections_opened_total", |cells| &cells.links_opened),
@@ -230,7 +200,7 @@ impl Registry {
     }
 
     fn by_shard(&self, figures: &mut Figures) {
-        let families: [(&'static str, fn(&Cells) -> &Cell); 6] = [
+        let families: [CellOf; 6] = [
             ("vertex_bridge_upstream_connections_idle", |cells| &cells.links_idle),
             ("vertex_bridge_connections_open", |cells| &cells.connections_open),
             ("vertex_bridge_connections_accepted_total", |cells| &cells.connections_accepted),

@@ -99,7 +99,7 @@ impl UpstreamError {
         };
         // A client that is told to come back needs to know when, also when the vendor is silent.
         let waits = matches!(row.status, 429 | 503);
-        let retry_after = self.retry_after_ms.or(waits.then_some(1000));
+        let retry_after = self.retry_after_ms.or_else(|| waits.then_some(1000));
         let mut error = ApiError::new(row, self.message.clone()).with_retry_after(retry_after);
         error.vendor_code.clone_from(&self.code);
         error

@@ -114,7 +114,7 @@ impl Answer {
     }
 
     /// The body has ended.
-    pub(super) fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
+    pub(super) fn finish(&self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
         let whole = |choice: &Choice| !choice.seen || choice.finish.is_some();
         let any = self.choices.iter().any(|choice| choice.finish.is_some());
         if !any || !self.choices.iter().all(whole) {

@@ -32,7 +32,7 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let mut out = client.shard.buffers.take();
-    envelope.begin(answer.status, client.shard.config.simulated, &mut out);
+    envelope.begin(client.shard, answer.status, &mut out);
     out.extend_from_slice(b"content-type: ");
     out.extend_from_slice(answer.content_type.as_bytes());
     out.extend_from_slice(b"\r\n");

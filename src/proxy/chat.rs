@@ -79,6 +79,7 @@ where
 }
 
 /// The route of the model and its first target.
+#[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 fn choose<'p, R: Runtime>(
     shard: &'p crate::shard::Shard<R>,
     exchange: &mut Exchange<'_, R>,

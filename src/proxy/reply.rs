@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use crate::base::{RequestId, ascii};
+use crate::rt::Runtime;
+use crate::shard::Shard;
 use crate::wire::write;
 
 /// What every answer to one request has in common.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of a request head")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Envelope {
     /// Goes out as `x-request-id`.
@@ -48,12 +51,13 @@ pub(super) struct Phases {
 
 impl Envelope {
     /// Writes the status line and the fields that every answer has.
-    pub(super) fn begin(&self, status: u16, simulated: bool, out: &mut Vec<u8>) {
+    pub(super) fn begin<R: Runtime>(&self, shard: &Shard<R>, status: u16, out: &mut Vec<u8>) {
         write::status_line(out, status);
+        shard.push_date(out, write::push_http_date);
         out.extend_from_slice(b"x-request-id: ");
         out.extend_from_slice(self.id.as_str().as_bytes());
         out.extend_from_slice(b"\r\n");
-        if simulated {
+        if shard.config.simulated {
             out.extend_from_slice(b"x-vertex-bridge-simulated: true\r\n");
         }
         if !self.keep_alive {

@@ -164,6 +164,9 @@ where
             client.deadline.clear();
             return Ok(length);
         }
+        if scan.is_broken(inbox) {
+            return Err(NoHead::Broken(WireError::BadField));
+        }
         if inbox.len() > limits.head_bytes {
             return Err(NoHead::Broken(too_large(inbox, limits.target_bytes)));
         }
@@ -515,7 +518,7 @@ where
 }
 
 /// Writes the answer to anything but chat.
-async fn give<R, F, M>(client: &mut Client<'_, R, F, M>, asked: &Asked) -> Result<u64, Gone>
+async fn give<R, F, M>(client: &Client<'_, R, F, M>, asked: &Asked) -> Result<u64, Gone>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,

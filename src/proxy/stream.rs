@@ -88,14 +88,15 @@ impl<R: Runtime> Relay<'_, R> {
             let mark = self.open_chunk();
             let done = self.translate().map_err(|error| Stop::Failed(Failure::Vendor(error)));
             // What was said before a failure belongs to the client.
-            if done.is_err() || done.as_ref().is_ok_and(|done| *done) {
-                if done.is_ok() {
-                    self.end_of_answer()?;
-                }
-                self.close_chunk(mark);
-                return done.map(drop);
-            }
+            let ended = match done {
+                Ok(false) => None,
+                Ok(true) => Some(self.end_of_answer()),
+                Err(stop) => Some(Err(stop)),
+            };
             self.close_chunk(mark);
+            if let Some(ended) = ended {
+                return ended;
+            }
             if self.renderer.has_started() && !self.out.is_empty() {
                 self.flush(client).await.map_err(|Gone| Stop::ClientLeft)?;
             }
@@ -156,7 +157,7 @@ impl<R: Runtime> Relay<'_, R> {
     }
 
     /// The last write of a whole stream.
-    async fn finish<F, M>(mut self, client: &mut Client<'_, R, F, M>, upstream: usize) -> After
+    async fn finish<F, M>(mut self, client: &Client<'_, R, F, M>, upstream: usize) -> After
     where
         F: Future<Output = Lent<usize>>,
         M: Fn(Vec<u8>) -> F,
@@ -176,7 +177,7 @@ impl<R: Runtime> Relay<'_, R> {
     }
 
     /// Ends with an error: with its own status while nothing was said, else as an event.
-    async fn fail<F, M>(mut self, client: &mut Client<'_, R, F, M>, error: &ApiError) -> After
+    async fn fail<F, M>(mut self, client: &Client<'_, R, F, M>, error: &ApiError) -> After
     where
         F: Future<Output = Lent<usize>>,
         M: Fn(Vec<u8>) -> F,
@@ -238,7 +239,7 @@ impl<R: Runtime> Relay<'_, R> {
     fn push_head(&mut self, out: &mut Vec<u8>) {
         let exchange = &mut self.exchange;
         exchange.envelope.keep_alive &= !exchange.envelope.http10;
-        exchange.envelope.begin(200, exchange.shard.config.simulated, out);
+        exchange.envelope.begin(exchange.shard, 200, out);
         out.extend_from_slice(
             b"content-type: text/event-stream; charset=utf-8\r\n\
               cache-control: no-cache\r\nx-accel-buffering: no\r\n",

@@ -94,23 +94,28 @@ mod tests {
     fn many_connections_are_moved_only_for_a_clear_difference() {
         let board = Board::new(2);
         for shard in [0, 1] {
-            (0..320).for_each(|_| drop(board.add(shard)));
+            for _ in 0..320 {
+                board.add(shard);
+            }
         }
-        (0..10).for_each(|_| drop(board.add(0)));
+        for _ in 0..10 {
+            board.add(0);
+        }
         assert_eq!(board.place(0), 0);
-        (0..30).for_each(|_| drop(board.add(0)));
+        for _ in 0..30 {
+            board.add(0);
+        }
         assert_eq!(board.place(0), 1);
     }
 
     #[test]
-    fn shards_that_place_at_the_same_time_stay_within_one() {
+    fn shards_that_place_at_the_same_time_stay_close() {
+        let place_five = |board: &Board, own| (0..5).map(|_| board.place(own)).count();
         for _ in 0..200 {
             let board = Board::new(2);
             std::thread::scope(|scope| {
-                for own in [0, 1] {
-                    let board = board.clone();
-                    scope.spawn(move || (0..5).for_each(|_| drop(board.place(own * 0))));
-                }
+                let other = scope.spawn(|| place_five(&board, 1));
+                assert_eq!(place_five(&board, 0) + other.join().unwrap(), 10);
             });
             let counts = (board.count(0), board.count(1));
             assert!(counts.0.abs_diff(counts.1) <= 2, "{counts:?}");

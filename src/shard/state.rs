@@ -113,6 +113,8 @@ pub struct Shard<R: Runtime> {
     pub connections_max: usize,
     connections: Cell<usize>,
     draining: Cell<bool>,
+    /// The second that `date_field` is for, and the field line.
+    date_field: RefCell<(u64, Vec<u8>)>,
     in_flight: Cell<u64>,
     balance: Cell<i64>,
     rng: RefCell<Rng>,
@@ -140,6 +142,7 @@ impl<R: Runtime> Shard<R> {
             connections_max: parts.connections_max,
             connections: Cell::new(0),
             draining: Cell::new(false),
+            date_field: RefCell::default(),
             in_flight: Cell::new(0),
             balance: Cell::new(0),
             rng: RefCell::new(Rng::new(parts.seed)),
@@ -156,6 +159,20 @@ impl<R: Runtime> Shard<R> {
     /// 64 random bits, for ids and jitter.
     pub fn random(&self) -> u64 {
         self.rng.borrow_mut().bits()
+    }
+
+    /// Appends the `date` field; it is rendered once a second.
+    pub fn push_date(&self, out: &mut Vec<u8>, render: impl FnOnce(&mut Vec<u8>, u64)) {
+        let now = self.rt.unix_millis() / 1000;
+        let mut cached = self.date_field.borrow_mut();
+        if cached.0 != now {
+            cached.0 = now;
+            cached.1.clear();
+            cached.1.extend_from_slice(b"date: ");
+            render(&mut cached.1, now);
+            cached.1.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(&cached.1);
     }
 
     /// Has the drain begun?

@@ -78,6 +78,8 @@ pub enum Framing {
 pub struct HeadScan {
     /// Invariant: no blank line ends before this offset.
     searched: usize,
+    /// Invariant: no bare line feed stands before this offset.
+    checked: usize,
 }
 
 impl HeadScan {
@@ -93,6 +95,16 @@ impl HeadScan {
         let found = memmem::find(bytes.get(from..)?, b"\r\n\r\n");
         self.searched = bytes.len();
         found.map(|at| from + at + 4)
+    }
+
+    /// Does a head that is not whole yet hold a bare line feed already? Then it will never be
+    /// one, and waiting for its end would be waiting for nothing.
+    pub fn is_broken(&mut self, bytes: &[u8]) -> bool {
+        let from = self.checked;
+        self.checked = bytes.len();
+        let bare =
+            |at: usize| at.checked_sub(1).and_then(|before| bytes.get(before)) != Some(&b'\r');
+        memchr_iter(b'\n', bytes.get(from..).unwrap_or_default()).any(|at| bare(from + at))
     }
 }
 
@@ -133,7 +145,9 @@ impl<'f, 'b> RequestHead<'f, 'b> {
         let mut request = httparse::Request::new(&mut []);
         let parsed = request.parse_with_uninit_headers(head, store);
         if !matches!(parsed, Ok(httparse::Status::Complete(length)) if length == head.len()) {
-            return Err(parsed.err().map_or(WireError::BadField, request_error));
+            return Err(parsed
+                .err()
+                .map_or(WireError::BadField, |error| request_error(error, head)));
         }
         let (Some(method), Some(target), Some(minor_version)) =
             (request.method, request.path, request.version)
@@ -317,13 +331,23 @@ fn check_lines(head: &[u8], limits: &HeadLimits) -> Result<(), WireError> {
     Ok(())
 }
 
-fn request_error(error: httparse::Error) -> WireError {
+fn request_error(error: httparse::Error, head: &[u8]) -> WireError {
     match error {
         httparse::Error::TooManyHeaders => WireError::TooManyFields,
-        httparse::Error::Version => WireError::BadVersion,
+        httparse::Error::Version if names_a_version(head) => WireError::BadVersion,
         httparse::Error::HeaderName | httparse::Error::HeaderValue => WireError::BadField,
         _ => WireError::BadRequestLine,
     }
+}
+
+/// Is the request line well formed but for its version, which is another one of HTTP's?
+fn names_a_version(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let (version, target) = (words.nth(2).unwrap_or_default(), words.next());
+    let digits = version.strip_prefix(b"HTTP/").unwrap_or_default();
+    let is_version = matches!(digits, [a, b'.', b] if a.is_ascii_digit() && b.is_ascii_digit());
+    is_version && target.is_none()
 }
 
 fn response_error(error: httparse::Error) -> WireError {
@@ -405,8 +429,23 @@ fn absolute_rest(target: &str) -> Option<(&str, &str)> {
 
 /// A host name or address with an optional port: no user, no list, no space.
 fn is_authority(host: &[u8]) -> bool {
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
-    !host.is_empty() && host.iter().all(legal)
+    let (name, port) = match host.strip_prefix(b"[") {
+        Some(rest) => {
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            let (address, port) = rest.split_at(end);
+            let legal = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
+            if address.len() < 2 || !address.iter().all(legal) {
+                return false;
+            }
+            (address, port.get(1..).unwrap_or_default())
+        }
+        None => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
+    };
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:".contains(byte);
+    let port_digits = port.strip_prefix(b":").unwrap_or(port);
+    let port_fits = port.is_empty() || port.first() == Some(&b':');
+    let digits = port_digits.len() <= 5 && port_digits.iter().all(u8::is_ascii_digit);
+    !name.is_empty() && name.iter().all(legal) && port_fits && digits
 }
 
 #[cfg(test)]
@@ -440,6 +479,20 @@ mod tests {
         let mut scan = HeadScan::new();
         let found = (0..=head.len()).find_map(|end| scan.find(&head[..end]));
         assert_eq!(found, Some(27), "per byte");
+    }
+
+    #[test]
+    fn a_bare_line_feed_is_found_before_the_end() {
+        for (bytes, broken) in [(&b"GET / HTTP/1.1\n"[..], true), (b"GET /\r\nA: b\r\n", false)] {
+            for cut in 0..=bytes.len() {
+                let mut scan = HeadScan::new();
+                let found = scan.is_broken(&bytes[..cut]) || scan.is_broken(bytes);
+                assert_eq!(found, broken, "cut at {cut}");
+            }
+        }
+        let mut store = field_store();
+        let head = b"GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n";
+        assert!(RequestHead::parse(head, &LIMITS, &mut store).is_ok());
     }
 
     #[test]
@@ -488,6 +541,10 @@ mod tests {
             ("GET / HTTP/1.1\r\n\r\n", E::BadHost),
             ("GET / HTTP/1.1\r\nHost: \r\n\r\n", E::BadHost),
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", E::BadHost),
+            ("GET / HTTP/1.1\r\nHost: a:x\r\n\r\n", E::BadHost),
+            ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", E::BadHost),
+            ("GET / http/1.1\r\nHost: a\r\n\r\n", E::BadRequestLine),
+            ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", E::BadRequestLine),
             ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", E::BadHost),
             ("GET x HTTP/1.1\r\nHost: a\r\n\r\n", E::BadRequestLine),
             ("GET /#f HTTP/1.1\r\nHost: a\r\n\r\n", E::BadRequestLine),
@@ -539,7 +596,8 @@ mod tests {
     fn a_truncated_head_is_never_a_request() {
         let head = "POST /v1 HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n";
         for cut in 0..head.len() {
-            assert!(request(&head[..cut]).is_err(), "cut at {cut}");
+            let part = head.split_at(cut).0;
+            assert!(request(part).is_err(), "cut at {cut}");
         }
     }
 }

@@ -19,6 +19,7 @@ pub struct SseEvent<'e> {
 }
 
 /// Decodes one stream.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the stream so far")]
 #[derive(Debug)]
 pub struct SseDecoder {
     /// The beginning of a line whose end has not come yet.

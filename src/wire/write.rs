@@ -79,6 +79,30 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
+/// The value of a `Date` field (RFC 9110 section 5.6.7) for seconds since 1970.
+pub fn push_http_date(out: &mut Vec<u8>, unix_seconds: u64) {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let named = |names: &[&'static str], index: u64| {
+        usize::try_from(index).ok().and_then(|index| names.get(index).copied()).unwrap_or("")
+    };
+    out.extend_from_slice(named(&DAYS, days % 7).as_bytes());
+    out.extend_from_slice(b", ");
+    pad(out, day, 2);
+    out.push(b' ');
+    out.extend_from_slice(named(&MONTHS, month.saturating_sub(1)).as_bytes());
+    out.push(b' ');
+    pad(out, year, 4);
+    for (mark, value) in [(b' ', second / 3600), (b':', second / 60 % 60), (b':', second % 60)] {
+        out.push(mark);
+        pad(out, value, 2);
+    }
+    out.extend_from_slice(b" GMT");
+}
+
 /// `YYYY-MM-DDThh:mm:ssZ` (RFC 3339) of seconds since 1970.
 pub fn push_rfc3339(out: &mut Vec<u8>, unix_seconds: u64) {
     let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
@@ -122,7 +146,8 @@ mod tests {
     #[test]
     fn chunks_are_read_back_as_written() {
         let mut out = Vec::new();
-        for text in [&b"hello"[..], b"", &[b'x'; 70_000]] {
+        let long = vec![b'x'; 70_000];
+        for text in [&b"hello"[..], b"", &long] {
             let mark = begin_chunk(&mut out);
             out.extend_from_slice(text);
             end_chunk(&mut out, mark);
@@ -144,6 +169,17 @@ mod tests {
         assert!(field(&mut out, "a", b"b\tc \xc3\xa9"));
         assert!(!field(&mut out, "a", b"b\r\nc: d") && !field(&mut out, "a", b"\0"));
         assert_eq!(out, b"a: b\tc \xc3\xa9\r\n");
+    }
+
+    #[test]
+    fn http_dates_have_their_weekday() {
+        for (seconds, expected) in
+            [(784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"), (0, "Thu, 01 Jan 1970 00:00:00 GMT")]
+        {
+            let mut out = Vec::new();
+            push_http_date(&mut out, seconds);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 
     #[test]
