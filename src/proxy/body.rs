@@ -102,8 +102,17 @@ impl<R: Runtime> Answer<R> {
         drop(deadline);
         let clean = reader.is_done() && keep_alive && at == buffer.len();
         exchange.shard.buffers.give(buffer);
-        if clean || Mutant::PoisonedLinkReused.active() {
+        if clean {
             exchange.shard.put_link(upstream, link);
+        }
+    }
+
+    /// Closes the link of an answer that was not understood. It may have been an answer to
+    /// something else, and then the right one would come next, to the wrong client.
+    pub(super) fn discard(self, exchange: &Exchange<'_, R>, upstream: usize) {
+        if Mutant::PoisonedLinkReused.active() {
+            drop(self.deadline);
+            exchange.shard.put_link(upstream, self.link);
         }
     }
 }

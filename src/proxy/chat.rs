@@ -61,6 +61,7 @@ where
     }
     if let Some(failure) = unfit(head, request.stream) {
         shard.cells.on_failure(failure.reason());
+        upstream_answer.discard(&exchange, plan.index);
         return answer::fail(client, exchange, &failure.to_api()).await;
     }
     let meta = ReplyMeta {

@@ -10,6 +10,9 @@ use std::task::{Context, Poll};
 
 use crate::rt::{Lent, Mutant};
 
+/// How much of the requests behind the running one is read ahead.
+const EARLY_BYTES_MAX: usize = 4096;
+
 /// Why no more bytes will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -26,7 +29,7 @@ pub(super) struct Posted<'s, F, M> {
     /// Starts a read into a buffer.
     make: M,
     /// Bytes that arrived while an exchange ran.
-    early: Option<Vec<u8>>,
+    early: Vec<u8>,
     /// A buffer that an exchange of buffers left over; the next read takes it.
     spare: Vec<u8>,
     ended: Option<Ended>,
@@ -38,12 +41,12 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     pub(super) fn new(slot: Pin<&'s mut Option<F>>, make: M) -> Self {
-        Self { slot, make, early: None, spare: Vec::new(), ended: None }
+        Self { slot, make, early: Vec::new(), spare: Vec::new(), ended: None }
     }
 
     /// Posts a read into `buffer`, unless one is pending or would bring nothing that can be kept.
     pub(super) fn post(&mut self, buffer: impl FnOnce() -> Vec<u8>) {
-        if self.slot.is_none() && self.early.is_none() && self.ended.is_none() {
+        if self.slot.is_none() && self.early.len() < EARLY_BYTES_MAX && self.ended.is_none() {
             let spare = std::mem::take(&mut self.spare);
             let buffer = if spare.capacity() > 0 { spare } else { buffer() };
             self.slot.set(Some((self.make)(buffer)));
@@ -71,30 +74,36 @@ where
         self.judge(&result)
     }
 
-    /// Ready when the client has left. Bytes of a pipelined request are kept; after them nothing
-    /// is read until the exchange has ended, so that their amount is bounded.
+    /// Ready when the client has left. Bytes of pipelined requests are kept up to a limit; beyond
+    /// it nothing is read until the exchange has ended.
     pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.ended.is_some() {
-            return Poll::Ready(());
+        loop {
+            if self.ended.is_some() {
+                return Poll::Ready(());
+            }
+            if self.slot.is_none() {
+                return Poll::Pending;
+            }
+            let Poll::Ready((result, mut buffer)) = self.poll(context) else {
+                return Poll::Pending;
+            };
+            if self.judge(&result).is_ok() && !Mutant::DroppedRead.active() {
+                self.spare = join(&mut self.early, buffer);
+            } else {
+                buffer.clear();
+                self.spare = buffer;
+            }
+            // The next read goes on watching.
+            self.post(|| Vec::with_capacity(EARLY_BYTES_MAX));
         }
-        if self.slot.is_none() {
-            return Poll::Pending;
-        }
-        let Poll::Ready((result, buffer)) = self.poll(context) else { return Poll::Pending };
-        if self.judge(&result).is_err() {
-            return Poll::Ready(());
-        }
-        if !Mutant::DroppedRead.active() {
-            self.early = Some(buffer);
-        }
-        Poll::Pending
     }
 
     /// Removes the first `consumed` bytes of `inbox` and appends what arrived early.
     pub(super) fn advance(&mut self, inbox: &mut Vec<u8>, consumed: usize) {
         inbox.drain(..consumed.min(inbox.len()));
-        if let Some(early) = self.early.take() {
-            self.spare = join(inbox, early);
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            self.early = join(inbox, early);
         }
     }
 

@@ -72,7 +72,7 @@ where
         }
         Err(Stop::Failed(failure)) => {
             relay.exchange.shard.cells.on_failure(failure.reason());
-            relay.fail(client, &failure.to_api()).await
+            relay.fail(client, &failure.to_api(), plan.index).await
         }
     }
 }
@@ -177,12 +177,18 @@ impl<R: Runtime> Relay<'_, R> {
     }
 
     /// Ends with an error: with its own status while nothing was said, else as an event.
-    async fn fail<F, M>(mut self, client: &Client<'_, R, F, M>, error: &ApiError) -> After
+    async fn fail<F, M>(
+        mut self,
+        client: &Client<'_, R, F, M>,
+        error: &ApiError,
+        upstream: usize,
+    ) -> After
     where
         F: Future<Output = Lent<usize>>,
         M: Fn(Vec<u8>) -> F,
     {
         if !self.head_sent && !self.renderer.has_started() {
+            self.answer.discard(&self.exchange, upstream);
             return answer::fail(client, self.exchange, error).await;
         }
         let mark = self.open_chunk();
@@ -195,6 +201,7 @@ impl<R: Runtime> Relay<'_, R> {
             self.exchange.settle(Ending::ClientLeft);
             return After::Gone;
         }
+        self.answer.discard(&self.exchange, upstream);
         self.exchange.settle(Ending::Broken(error.row.code.unwrap_or("refused")));
         After::Close
     }

@@ -87,6 +87,7 @@ where
         }
         Err(Unread::Failed(failure)) => {
             exchange.shard.cells.on_failure(failure.reason());
+            answer.discard(&exchange, plan.index);
             return answer::fail(client, exchange, &failure.to_api()).await;
         }
     }

@@ -1,1 +1,0 @@
-//! The virtual executor: in-memory network, virtual clock, seeded order and faults.

@@ -1,0 +1,155 @@
+//! One direction of a virtual connection.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use crate::base::Tick;
+
+use super::world::{FaultKind, World};
+
+/// What a direction holds before its writer has to wait: small, so that back-pressure is common.
+const CAPACITY: usize = 16 * 1024;
+
+/// How the reader will find the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Close,
+    Reset,
+}
+
+/// Bytes on their way from a writer to a reader.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the direction")]
+#[derive(Default)]
+pub(super) struct Pipe {
+    /// In flight, with their times of arrival, which never decrease.
+    flying: VecDeque<(Tick, Vec<u8>)>,
+    landed: VecDeque<u8>,
+    end: Option<(Tick, End)>,
+    /// The reader wants no more: its reads end, what comes is thrown away.
+    pub(super) closed_here: bool,
+    pub(super) reading: bool,
+    pub(super) writing: bool,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+    /// A fault that comes after so many bytes.
+    pub(super) fault: Option<(FaultKind, usize)>,
+    /// A fault has come: nothing more arrives.
+    dead: bool,
+    last_arrival: Tick,
+}
+
+impl Pipe {
+    /// Takes in what has arrived by now.
+    pub(super) fn land(&mut self, now: Tick) {
+        while self.flying.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, bytes)) = self.flying.pop_front()
+                && !self.closed_here
+            {
+                self.landed.extend(bytes);
+            }
+        }
+    }
+
+    /// The end, if the reader has come to it.
+    pub(super) fn ended(&self, now: Tick) -> Option<End> {
+        let (at, end) = self.end?;
+        let all_read = self.flying.is_empty() && self.landed.is_empty();
+        // A reset overtakes what was not read yet.
+        let visible = at <= now && (all_read || end == End::Reset);
+        visible.then_some(end)
+    }
+
+    pub(super) fn has_bytes(&self) -> bool {
+        !self.landed.is_empty()
+    }
+
+    /// Moves at most `most` bytes into `buffer`.
+    pub(super) fn take(&mut self, buffer: &mut Vec<u8>, most: usize) -> usize {
+        let count = most.min(self.landed.len());
+        buffer.extend(self.landed.drain(..count));
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+        count
+    }
+
+    pub(super) fn room(&self) -> usize {
+        let flying: usize = self.flying.iter().map(|(_, bytes)| bytes.len()).sum();
+        CAPACITY.saturating_sub(flying + self.landed.len())
+    }
+
+    /// May the writer still write?
+    pub(super) fn is_open(&self) -> bool {
+        self.end.is_none() || self.dead
+    }
+
+    /// Is writing pointless, because the reader will never see it?
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.end, Some((_, End::Reset)))
+    }
+
+    /// Sends bytes on their way; a fault may cut them short.
+    pub(super) fn push(&mut self, world: &mut World, mut bytes: Vec<u8>) {
+        if self.dead || bytes.is_empty() {
+            return;
+        }
+        let Some((kind, left)) = self.fault else {
+            return self.fly(world, bytes);
+        };
+        if bytes.len() < left {
+            self.fault = Some((kind, left - bytes.len()));
+            return self.fly(world, bytes);
+        }
+        self.fault = None;
+        world.hit(kind);
+        if kind == FaultKind::Drip {
+            for byte in bytes {
+                self.fly(world, vec![byte]);
+                self.last_arrival.0 += 2_000_000;
+            }
+            return;
+        }
+        bytes.truncate(left);
+        self.fly(world, bytes);
+        match kind {
+            FaultKind::Reset => self.close(world, End::Reset),
+            FaultKind::Close => self.close(world, End::Close),
+            _ => {}
+        }
+        self.dead = true;
+    }
+
+    fn fly(&mut self, world: &mut World, bytes: Vec<u8>) {
+        let at = world.now.after(world.latency()).max(self.last_arrival);
+        self.last_arrival = at;
+        self.flying.push_back((at, bytes));
+        self.tell(world, at);
+    }
+
+    /// No more bytes will come.
+    pub(super) fn close(&mut self, world: &mut World, end: End) {
+        if self.dead || matches!(self.end, Some((_, known)) if known == End::Reset || known == end)
+        {
+            return;
+        }
+        let at = world.now.after(world.latency()).max(self.last_arrival);
+        self.end = Some((at, end));
+        self.tell(world, at);
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+
+    fn tell(&self, world: &mut World, at: Tick) {
+        if let Some(reader) = &self.reader {
+            world.wake_at(at, reader.clone());
+        }
+    }
+
+    /// When the reader should look again, if something is on its way.
+    pub(super) fn next_arrival(&self) -> Option<Tick> {
+        let bytes = self.flying.front().map(|(at, _)| *at);
+        let end = self.end.map(|(at, _)| at);
+        [bytes, end].into_iter().flatten().min()
+    }
+}
