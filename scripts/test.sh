@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Runs every test of the project: installs what they need, builds the release binary, then
+# `cargo test`. Arguments go to `cargo test`, for example a filter.
+#
+#   scripts/test.sh [ARGUMENT...]
+#
+# What is missing is installed with apt-get when this runs as root, else named. The official OpenAI
+# SDKs, which chat with the gateway in a test, go into target/test-venv and target/test-node.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+openai_python=3.57.0
+openai_node=7.57.0
+
+missing=()
+need() { # command, Debian package
+    command -v "$1" >/dev/null || missing+=("$2")
+}
+need git git # glommio's build takes it
+need make make
+need cc gcc
+need curl curl
+need node nodejs
+need npm npm
+need python3 python3
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+if ((${#missing[@]} > 0)); then
+    if [[ $EUID -ne 0 ]]; then
+        echo "test: missing; install with: apt-get install ${missing[*]}" >&2
+        exit 2
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q
+    apt-get install -y -q --no-install-recommends "${missing[@]}"
+fi
+
+# What is there in the right version is not asked for again, so a second run needs no network.
+venv=target/test-venv
+if ! "$venv/bin/python" -c "import openai; assert openai.__version__ == '$openai_python'" \
+    2>/dev/null; then
+    echo "test: installing the OpenAI SDK for Python"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "openai==$openai_python"
+fi
+modules=target/test-node/node_modules
+if ! grep -q "\"version\": \"$openai_node\"" "$modules/openai/package.json" 2>/dev/null; then
+    echo "test: installing the OpenAI SDK for Node"
+    rm -rf target/test-node
+    mkdir -p target/test-node
+    echo '{ "private": true }' >target/test-node/package.json
+    npm install --prefix target/test-node --silent --no-audit --no-fund "openai@$openai_node"
+fi
+
+cargo build --release --locked
+# The mutants are planted bugs that the shard simulation must find. They are off until a test
+# switches one on.
+cargo test --locked --features mutants "$@"
