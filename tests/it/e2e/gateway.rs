@@ -1,0 +1,156 @@
+//! Starts the binary and stops it again.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::client::{Answer, Client, get};
+
+pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_vertex-bridge");
+
+/// Which executor, on which driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flavour {
+    Uring,
+    Epoll,
+    Glommio,
+}
+
+pub(super) const FLAVOURS: [Flavour; 3] = [Flavour::Uring, Flavour::Epoll, Flavour::Glommio];
+
+impl Flavour {
+    fn variables(self) -> [(&'static str, &'static str); 2] {
+        match self {
+            Self::Uring => {
+                [("APP_RUNTIME__BACKEND", "monoio"), ("APP_RUNTIME__DRIVER", "io_uring")]
+            }
+            Self::Epoll => [("APP_RUNTIME__BACKEND", "monoio"), ("APP_RUNTIME__DRIVER", "epoll")],
+            Self::Glommio => [("APP_RUNTIME__BACKEND", "glommio"), ("APP_RUNTIME__DRIVER", "auto")],
+        }
+    }
+}
+
+/// A folder of this test run, removed with the value.
+pub(super) struct Folder(pub(super) PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vertex-bridge-e2e-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a folder can be made");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left over in the folder of temporary files harms nobody.
+        let _left = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A port that nobody listens on.
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+/// A running gateway.
+pub(super) struct Gateway {
+    pub(super) child: Child,
+    pub(super) address: SocketAddr,
+    folder: Folder,
+}
+
+impl Gateway {
+    /// Starts with these variables and nothing else of the environment.
+    pub(super) fn start(flavour: Flavour, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(BINARY);
+        command.envs(flavour.variables());
+        Self::run(command, variables)
+    }
+
+    /// Starts in front of an upstream on this address.
+    pub(super) fn before(flavour: Flavour, upstream: SocketAddr, more: &[(&str, &str)]) -> Self {
+        let origin = format!("http://{upstream}");
+        let mut variables = vec![
+            ("GOOGLE_API_KEY", "AIzaSyD-end-to-end"),
+            ("APP_VERTEX__API_KEY_BASE_URL", origin.as_str()),
+        ];
+        variables.extend(more);
+        Self::start(flavour, &variables)
+    }
+
+    /// Starts `command`, which ends in the binary, and waits until it answers.
+    pub(super) fn run(mut command: Command, variables: &[(&str, &str)]) -> Self {
+        let (folder, port) = (Folder::new(), free_port());
+        let log = File::create(folder.0.join("log")).expect("a log can be made");
+        command.current_dir(&folder.0).env("APP_SERVER__PORT", port.to_string());
+        command.envs(variables.iter().copied()).stderr(log).stdout(Stdio::null());
+        let child = command.stdin(Stdio::null()).spawn().expect("the binary starts");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut gateway = Self { child, address, folder };
+        let end = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(address).is_err() {
+            let ended = gateway.child.try_wait().expect("the child can be asked");
+            assert!(ended.is_none() && Instant::now() < end, "no start: {}", gateway.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        gateway
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// One request on a connection of its own.
+    pub(super) fn ask(&self, request: &[u8]) -> Answer {
+        let mut client = self.client();
+        client.send(request);
+        client.answer().unwrap_or_else(|| panic!("no answer: {}", self.log()))
+    }
+
+    /// The value of a metric without labels, or of the line that begins so.
+    pub(super) fn metric(&self, name: &str) -> u64 {
+        let page = self.ask(&get("/metrics/prometheus")).body;
+        let line = page.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        let value = line.unwrap_or_else(|| panic!("no metric {name} in {page}"));
+        value.split('.').next().and_then(|whole| whole.parse().ok()).expect("a number")
+    }
+
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.folder.0.join("log")).unwrap_or_default()
+    }
+
+    pub(super) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for the end.
+    pub(super) fn wait(&mut self, seconds: u64) -> Option<ExitStatus> {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < end {
+            let ended = self.child.try_wait().expect("the child can be asked");
+            if ended.is_some() {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}

@@ -1,0 +1,16 @@
+//! The real binary on real sockets: each table is played on every executor and driver.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test stops where it cannot go on, and waits in real time"
+)]
+
+mod bad_input;
+mod chat;
+mod client;
+mod drivers;
+mod gateway;
+mod life;
+mod upstream;
