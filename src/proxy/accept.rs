@@ -47,14 +47,15 @@ pub async fn run<R: Runtime>(
     listener.stop();
 }
 
-/// Waits until the last client has gone, the drain has lasted long enough, or a stop comes.
+/// Waits until the last client of all shards has gone, the drain has lasted long enough, or a stop
+/// comes. A shard that ended before the others would lose the connections they hand to it.
 async fn drained<R: Runtime>(
     shard: &Rc<Shard<R>>,
     letters: &Letters<Letter<R::Accepted>>,
     drain_max: Duration,
 ) {
     let end = shard.rt.now().after(drain_max);
-    while shard.rt.now() < end && (shard.connections() > 0 || shard.permits.out() > 0) {
+    while shard.rt.now() < end && shard.board.total() > 0 {
         let (mut next, mut wait) = (pin!(letters.next()), pin!(shard.rt.sleep(LOOK_AGAIN)));
         let letter = std::future::poll_fn(|context| {
             if let Poll::Ready(letter) = next.as_mut().poll(context) {

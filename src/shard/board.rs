@@ -61,6 +61,11 @@ impl Board {
         self.0.get(shard).map_or(0, |count| count.0.load(Ordering::SeqCst))
     }
 
+    /// How many connections all shards have, those on their way from one to another included.
+    pub fn total(&self) -> usize {
+        self.0.iter().map(|count| count.0.load(Ordering::SeqCst)).sum()
+    }
+
     /// Raises a count and returns what it was before.
     fn add(&self, shard: usize) -> usize {
         self.0.get(shard).map_or(0, |count| count.0.fetch_add(1, Ordering::SeqCst))

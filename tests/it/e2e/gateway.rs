@@ -54,10 +54,14 @@ impl Drop for Folder {
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, below those that clients get; no two calls give the same.
 pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id() % 150 * 100;
+    let ports = (0..1000).map(|_| start + NEXT.fetch_add(1, Ordering::Relaxed));
+    let ports = ports.filter_map(|offset| u16::try_from(12_000 + offset % 20_000).ok());
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("a port is free")
 }
 
 /// A running gateway.
