@@ -101,7 +101,7 @@ impl Runtime for Virt {
         here.0.incoming.borrow_mut().fault = bytes_fault;
         let from = self.next_address();
         let mut backlog = backlog.borrow_mut();
-        backlog.waiting.push_back((there, from));
+        backlog.waiting.push_back((Box::new(there), from));
         if let Some(acceptor) = backlog.acceptor.take() {
             acceptor.wake();
         }
@@ -171,8 +171,10 @@ impl Listener for VirtListener {
                 return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
             }
             let mut backlog = self.backlog.borrow_mut();
-            if let Some(accepted) = backlog.waiting.pop_front() {
-                return Poll::Ready(Ok(accepted));
+            if let Some((accepted, from)) = backlog.waiting.pop_front()
+                && let Ok(conn) = accepted.downcast::<VirtConn>()
+            {
+                return Poll::Ready(Ok((*conn, from)));
             }
             backlog.acceptor = Some(context.waker().clone());
             Poll::Pending

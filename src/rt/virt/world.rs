@@ -1,5 +1,6 @@
 //! Clock, tasks, timers and counters of one simulated world.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -12,8 +13,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use crate::base::{Rng, Tick};
-
-use super::net::VirtConn;
 
 /// Where virtual time starts: 2026-01-01, so that dates are plausible.
 const EPOCH_MILLIS: u64 = 1_767_225_600_000;
@@ -90,8 +89,9 @@ impl Wake for TaskWaker {
     }
 }
 
-/// One connection that waits to be accepted.
-pub(super) type Waiting = (VirtConn, SocketAddr);
+/// One connection that waits to be accepted. The world need not know what a connection is; the
+/// network, which does, puts it in and takes it out.
+pub(super) type Waiting = (Box<dyn Any>, SocketAddr);
 
 #[derive(Default)]
 pub(super) struct Backlog {
