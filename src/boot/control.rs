@@ -3,6 +3,8 @@
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use signal_hook::consts::{SIGINT, SIGTERM};
+
 use crate::control::Pages;
 use crate::obs::log::{self, Level};
 use crate::rt::{Accepted, Mailbox, unix_millis};
@@ -47,7 +49,12 @@ impl Control {
                         self.tell(|| Letter::Stop);
                     }
                 }
-                Report::Signal(_) => self.signal(),
+                Report::Signal(SIGINT | SIGTERM) => self.signal(),
+                // Left alone they would end the process.
+                Report::Signal(other) => {
+                    let what = "neither reloads nor hands over: it is ignored";
+                    say(Level::Warn, &format!("signal {other}: this release {what}"));
+                }
             }
         }
         say(Level::Info, "stopped");

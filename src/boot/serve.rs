@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, LogFormat, LogLevel};
@@ -280,7 +280,7 @@ fn keep_resolving(
 
 /// Passes signals on to the control loop.
 fn hear_signals(control: Sender<Report>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2])?;
     let hearing = move || {
         for signal in signals.forever() {
             if control.send(Report::Signal(signal)).is_err() {

@@ -38,6 +38,7 @@ impl Row {
     pub const MISSING_FIELD: Self = row(400, INVALID, "missing_field");
     pub const BAD_REQUEST: Self = row(400, INVALID, "bad_request");
     pub const INVALID_API_KEY: Self = row(401, "authentication_error", "invalid_api_key");
+    pub const PERMISSION_DENIED: Self = row(403, "permission_error", "permission_denied");
     pub const UNKNOWN_URL: Self = row(404, INVALID, "unknown_url");
     pub const METHOD_NOT_ALLOWED: Self = row(405, INVALID, "method_not_allowed");
     pub const MODEL_NOT_FOUND: Self = row(404, INVALID, "model_not_found");

@@ -9,7 +9,8 @@ use crate::provider::vendor::{self, Dropped, Vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::{Deadline, Late};
 use crate::wire::head::field_store;
-use crate::wire::{BodyReader, HeadLimits, HeadScan, Method, ResponseHead, WireError};
+use crate::wire::hop::{self, Crossing};
+use crate::wire::{BodyReader, HeadLimits, HeadScan, Method, ResponseHead, WireError, write};
 
 use super::body::Answer;
 use super::client::{Client, Gone};
@@ -194,8 +195,9 @@ where
         // An upstream may answer before it has read all, and close: what it said is waiting.
         let said = read_head(client, exchange, &link, &deadline).await;
         return match said {
-            Ok((head, buffer, at, body, _)) => {
-                Ok((head, Answer { link, deadline, reader: body, buffer, at, keep_alive: false }))
+            Ok(mut read) => {
+                read.keep_alive = false;
+                Ok(read.into_answer(link, deadline))
             }
             Err(NoAnswer::ClientLeft) => Err(NoAnswer::ClientLeft),
             Err(_) => Err(NoAnswer::Failed(Failure::Net(error, Phase::Write))),
@@ -205,13 +207,32 @@ where
     let read = read_head(client, exchange, &link, &deadline).await;
     exchange.phases.upstream = shard.rt.now().since(began);
     exchange.waited += exchange.phases.upstream;
-    let (head, buffer, at, reader, keep_alive) = read?;
+    let read = read?;
     deadline.clear();
-    Ok((head, Answer { link, deadline, reader, buffer, at, keep_alive }))
+    Ok(read.into_answer(link, deadline))
 }
 
-/// A head, the bytes read with it, where the body begins in them, its reader, and keep-alive.
-type ReadHead = (Head, Vec<u8>, usize, BodyReader, bool);
+/// A head with all that was read with it.
+struct ReadHead {
+    head: Head,
+    /// What was read; the body begins at `at`.
+    buffer: Vec<u8>,
+    at: usize,
+    reader: BodyReader,
+    keep_alive: bool,
+    crossing: Vec<u8>,
+}
+
+impl ReadHead {
+    fn into_answer<R: Runtime>(
+        self,
+        link: Link<R::Conn>,
+        deadline: Deadline<R::Conn>,
+    ) -> (Head, Answer<R>) {
+        let Self { head, buffer, at, reader, keep_alive, crossing } = self;
+        (head, Answer { link, deadline, reader, buffer, at, keep_alive, crossing })
+    }
+}
 
 async fn read_head<R, F, M>(
     client: &mut Client<'_, R, F, M>,
@@ -229,14 +250,15 @@ where
     loop {
         while let Some(length) = scan.find(&buffer) {
             let body_max = u64::try_from(exchange.shard.config.limits.upstream_body_bytes);
-            let (head, reader, keep_alive) =
-                understand(buffer.get(..length).unwrap_or_default(), body_max.unwrap_or(u64::MAX))
-                    .map_err(|error| NoAnswer::Failed(Failure::Wire(error)))?;
-            if !(100..200).contains(&head.status) {
-                return Ok((head, buffer, length, reader, keep_alive));
+            let bytes = buffer.get(..length).unwrap_or_default();
+            let mut read = understand(bytes, body_max.unwrap_or(u64::MAX))
+                .map_err(|error| NoAnswer::Failed(Failure::Wire(error)))?;
+            if !(100..200).contains(&read.head.status) {
+                read.buffer = buffer;
+                return Ok(read);
             }
             interim += 1;
-            if interim > INTERIM_MAX || head.status == 101 {
+            if interim > INTERIM_MAX || read.head.status == 101 {
                 return Err(NoAnswer::Failed(Failure::Wire(WireError::BadStatusLine)));
             }
             buffer.drain(..length);
@@ -267,7 +289,7 @@ where
 }
 
 /// Parses a head and takes from it what the rest needs.
-fn understand(bytes: &[u8], body_max: u64) -> Result<(Head, BodyReader, bool), WireError> {
+fn understand(bytes: &[u8], body_max: u64) -> Result<ReadHead, WireError> {
     let mut store = field_store();
     let head = ResponseHead::parse(bytes, &HEAD, &mut store)?;
     let reader = BodyReader::new(head.framing(Method::Post)?, body_max)?;
@@ -279,7 +301,18 @@ fn understand(bytes: &[u8], body_max: u64) -> Result<(Head, BodyReader, bool), W
         encoded: !coding.eq_ignore_ascii_case(b"identity"),
         retry_after_s: head.field("retry-after").and_then(crate::base::ascii::parse_u64),
     };
-    Ok((said, reader, head.keep_alive()))
+    let mut crossing = Vec::new();
+    for (name, value) in head.fields() {
+        let name = match hop::crossing(name) {
+            Crossing::Same => name,
+            Crossing::RequestId => "x-upstream-request-id",
+            Crossing::Dies => continue,
+        };
+        // A value that could split our head was refused with the vendor's head already.
+        write::field(&mut crossing, name, value);
+    }
+    let keep_alive = head.keep_alive();
+    Ok(ReadHead { head: said, buffer: Vec::new(), at: bytes.len(), reader, keep_alive, crossing })
 }
 
 fn starts_with_ignoring_case(text: &[u8], start: &[u8]) -> bool {

@@ -1,5 +1,8 @@
 //! The body of an upstream's answer, read piece by piece.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use crate::net::Link;
 use crate::rt::{Lent, Mutant, Runtime};
 use crate::shard::{Deadline, Late};
@@ -8,6 +11,9 @@ use crate::wire::{BodyReader, WireError};
 use super::client::Client;
 use super::exchange::Exchange;
 use super::failure::{Failure, Phase, read_failure};
+
+/// After so long a silence of the upstream a client is told that the stream lives.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// A buffer that was filled to the brim is followed by a larger one, up to this size.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -22,6 +28,8 @@ pub(super) struct Answer<R: Runtime> {
     pub(super) at: usize,
     /// May the link carry another exchange?
     pub(super) keep_alive: bool,
+    /// Fields of the vendor's head that cross to the client, ready to be written.
+    pub(super) crossing: Vec<u8>,
 }
 
 /// What a read for more of the body brought.
@@ -55,12 +63,12 @@ impl<R: Runtime> Answer<R> {
         Ok(self.reader.is_done())
     }
 
-    /// Reads on, at most until `exchange.until(idle)`.
+    /// Reads on, at most until `until`. While the upstream is silent, `ping` goes to the client.
     pub(super) async fn more<F, M>(
         &mut self,
         client: &mut Client<'_, R, F, M>,
         exchange: &mut Exchange<'_, R>,
-        until: crate::base::Tick,
+        (until, ping): (crate::base::Tick, Option<&[u8]>),
     ) -> More
     where
         F: Future<Output = Lent<usize>>,
@@ -76,7 +84,16 @@ impl<R: Runtime> Answer<R> {
         self.deadline.set(until, Late::Abort);
         let began = exchange.shard.rt.now();
         let link = &self.link;
-        let ((result, buffer), gone) = client.watch(link.read(buffer), || link.abort()).await;
+        let mut read = pin!(link.read(buffer));
+        let ((result, buffer), gone) = loop {
+            let watched = client.watch_for(read.as_mut(), || link.abort(), SILENCE).await;
+            match (watched, ping) {
+                (Some(done), _) => break done,
+                (None, None) => {}
+                // A client that is gone is noticed by the watch that follows.
+                (None, Some(ping)) => drop(client.write(ping.to_vec()).await),
+            }
+        };
         exchange.waited += exchange.shard.rt.now().since(began);
         self.buffer = buffer;
         self.deadline.clear();
@@ -97,7 +114,7 @@ impl<R: Runtime> Answer<R> {
 
     /// Puts the link back if its answer was read to the very end and nothing else came.
     pub(super) fn release(self, exchange: &Exchange<'_, R>, upstream: usize) {
-        let Self { link, deadline, reader, buffer, at, keep_alive } = self;
+        let Self { link, deadline, reader, buffer, at, keep_alive, crossing: _ } = self;
         // The slot holds the connection too: without this it would stay open after the link.
         drop(deadline);
         let clean = reader.is_done() && keep_alive && at == buffer.len();

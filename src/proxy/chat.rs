@@ -2,6 +2,7 @@
 
 use crate::chat::{ApiError, ReplyMeta, Request, Row};
 use crate::config::Kind;
+use crate::policy::KeyId;
 use crate::provider::vendor::{Dropped, Vendor};
 use crate::provider::{UpstreamError, UpstreamErrorKind};
 use crate::rt::{Lent, Runtime};
@@ -17,6 +18,7 @@ use super::{stream, unary};
 pub(super) async fn serve<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'_, R>,
+    key: KeyId,
     body: &[u8],
 ) -> After
 where
@@ -30,6 +32,10 @@ where
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
     exchange.phases.parse = exchange.age();
+    if let Err(reject) = shard.keys.check_model(key, &request.model) {
+        let error = ApiError::new(Row::PERMISSION_DENIED, reject.message()).with_param("model");
+        return answer::fail(client, exchange, &error).await;
+    }
     let plan = match choose(shard, &mut exchange, &request) {
         Ok(plan) => plan,
         Err(error) => return answer::fail(client, exchange, &error).await,
@@ -69,7 +75,8 @@ where
         created: shard.rt.unix_millis() / 1000,
         model: plan.model.to_owned(),
     };
-    let fields = dropped_field(&dropped);
+    let mut fields = upstream_answer.crossing.clone();
+    push_dropped(&dropped, &mut fields);
     let choices = request.options.n.unwrap_or(1);
     if request.stream {
         let asked = (meta, request.include_usage);
@@ -114,13 +121,11 @@ fn unfit(head: Head, stream: bool) -> Option<Failure> {
     Some(Failure::Vendor(UpstreamError::new(UpstreamErrorKind::Invalid, what)))
 }
 
-/// The field that tells what was left out of the translated request.
-fn dropped_field(dropped: &Dropped<'_>) -> Vec<u8> {
-    let mut field = Vec::new();
+/// Appends the field that tells what was left out of the translated request.
+fn push_dropped(dropped: &Dropped<'_>, fields: &mut Vec<u8>) {
     if !dropped.is_empty() {
-        field.extend_from_slice(b"x-vertex-bridge-dropped: ");
-        dropped.render(&mut field);
-        field.extend_from_slice(b"\r\n");
+        fields.extend_from_slice(b"x-vertex-bridge-dropped: ");
+        dropped.render(fields);
+        fields.extend_from_slice(b"\r\n");
     }
-    field
 }

@@ -1,8 +1,9 @@
 //! One client connection as an exchange sees it: write an answer, notice that the client left.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::rt::{Conn, Lent, Mutant, Runtime};
 use crate::shard::{Deadline, Late, Shard};
@@ -87,6 +88,33 @@ where
         })
         .await;
         (value, gone)
+    }
+
+    /// Runs `work` on like [`Client::watch`], but comes back without a value when nothing has
+    /// happened for `silence`; `work` is then given again.
+    pub(super) async fn watch_for<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+        abort: impl Fn(),
+        silence: Duration,
+    ) -> Option<(T, bool)> {
+        let mut armed = false;
+        let (shard, deadline) = (self.shard, self.deadline);
+        let silent = std::future::poll_fn(|context| {
+            if let Poll::Ready(value) = work.as_mut().poll(context) {
+                return Poll::Ready(Some(value));
+            }
+            if armed && deadline.fired() {
+                return Poll::Ready(None);
+            }
+            if !std::mem::replace(&mut armed, true) {
+                deadline.wake_at(shard.rt.now().after(silence), context.waker());
+            }
+            Poll::Pending
+        });
+        let (value, gone) = self.watch(silent, abort).await;
+        deadline.clear();
+        value.map(|value| (value, gone))
     }
 
     /// Runs `work`, which may be dropped at any time, unless the client leaves before.

@@ -6,7 +6,7 @@ use std::pin::pin;
 use crate::base::{RequestId, Tick};
 use crate::chat::models::{self, Model};
 use crate::chat::{ApiError, Row};
-use crate::policy::{Reject, screen};
+use crate::policy::{KeyId, Reject, screen};
 use crate::rt::{Conn, Lent, Runtime, mailbox};
 use crate::shard::{Ask, Late, Page, Permit, Report, Shard};
 use crate::wire::head::field_store;
@@ -84,7 +84,8 @@ struct Asked {
 
 /// What is to be done.
 enum What {
-    Chat(Permit),
+    /// A chat request of this key.
+    Chat(Permit, KeyId),
     Health,
     Page(Page),
     Models,
@@ -121,7 +122,7 @@ where
         Err(error) => return refuse_head(client, wire_error(error, shard)).await,
     };
     match asked.what {
-        What::Chat(_) => chat_request(client, inbox, asked, started).await,
+        What::Chat(..) => chat_request(client, inbox, asked, started).await,
         _ => plain(client, inbox, asked, started).await,
     }
 }
@@ -241,11 +242,12 @@ fn decide<R: Runtime>(shard: &Shard<R>, head: &RequestHead<'_, '_>, framing: Fra
         Err(NoRoute::Method(allow)) => return What::Fixed(405, allow, false),
     };
     let counted = matches!(endpoint, Endpoint::Chat);
+    let mut key = KeyId::Nobody;
     if !matches!(endpoint, Endpoint::Health | Endpoint::Ready) {
         let screened = screen(head.count("authorization"), head.target);
-        let checked = screened.and_then(|()| shard.keys.check(head.field("authorization")));
-        if let Err(reject) = checked {
-            return refused(reject, counted);
+        match screened.and_then(|()| shard.keys.check(head.field("authorization"))) {
+            Ok(known) => key = known,
+            Err(reject) => return refused(reject, counted),
         }
     }
     match endpoint {
@@ -255,23 +257,25 @@ fn decide<R: Runtime>(shard: &Shard<R>, head: &RequestHead<'_, '_>, framing: Fra
         Endpoint::Prometheus => What::Page(Page::Prometheus),
         Endpoint::Models => What::Models,
         Endpoint::Model(id) => What::Model(id.to_owned()),
-        Endpoint::Chat => admit(shard, head, framing),
+        Endpoint::Chat => admit(shard, head, framing, key),
     }
 }
 
 /// What a key's refusal looks like.
 fn refused(reject: Reject, counted: bool) -> What {
     match reject {
-        Reject::DuplicateKey | Reject::KeyInQuery => {
-            let message = "send one key, in one Authorization field";
-            What::Error(ApiError::new(Row::BAD_REQUEST, message))
-        }
+        Reject::DuplicateKey => What::Error(ApiError::new(Row::BAD_REQUEST, reject.message())),
         _ => What::Fixed(401, "", counted),
     }
 }
 
 /// The checks of a chat request that need no body.
-fn admit<R: Runtime>(shard: &Shard<R>, head: &RequestHead<'_, '_>, framing: Framing) -> What {
+fn admit<R: Runtime>(
+    shard: &Shard<R>,
+    head: &RequestHead<'_, '_>,
+    framing: Framing,
+    key: KeyId,
+) -> What {
     if shard.is_draining() {
         let message = "the gateway is shutting down";
         return What::Refuse(ApiError::new(Row::SHUTTING_DOWN, message));
@@ -286,7 +290,7 @@ fn admit<R: Runtime>(shard: &Shard<R>, head: &RequestHead<'_, '_>, framing: Fram
         return What::Refuse(wire_error(WireError::BodyTooLarge, shard));
     }
     match shard.permits.take() {
-        Some(permit) => What::Chat(permit),
+        Some(permit) => What::Chat(permit, key),
         None => {
             let message = "the gateway runs as many requests as it may";
             What::Refuse(ApiError::new(Row::OVERLOADED, message))
@@ -306,7 +310,7 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let What::Chat(permit) = asked.what else { return After::Close };
+    let What::Chat(permit, key) = asked.what else { return After::Close };
     let shard = client.shard;
     let mut exchange = Exchange::new(shard, asked.envelope, started, Some(permit));
     let body = Incoming {
@@ -318,13 +322,13 @@ where
         Ok(Body::InPlace(end)) => {
             exchange.bytes_in = u64::try_from(end).unwrap_or(u64::MAX);
             let bytes = inbox.get(asked.head_bytes..end).unwrap_or_default();
-            let after = chat::serve(client, exchange, bytes).await;
+            let after = chat::serve(client, exchange, key, bytes).await;
             client.posted.advance(inbox, end);
             after
         }
         Ok(Body::Decoded(bytes)) => {
             exchange.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            let after = chat::serve(client, exchange, &bytes).await;
+            let after = chat::serve(client, exchange, key, &bytes).await;
             client.posted.advance(inbox, 0);
             after
         }
@@ -563,7 +567,7 @@ where
         What::Refuse(error) | What::Error(error) => {
             answer::send_error(client, envelope, error).await
         }
-        What::Chat(_) => Ok(0),
+        What::Chat(..) => Ok(0),
     }
 }
 

@@ -100,8 +100,8 @@ impl<R: Runtime> Relay<'_, R> {
             if self.renderer.has_started() && !self.out.is_empty() {
                 self.flush(client).await.map_err(|Gone| Stop::ClientLeft)?;
             }
-            let until = self.until();
-            match self.answer.more(client, &mut self.exchange, until).await {
+            let wait = (self.until(), self.ping());
+            match self.answer.more(client, &mut self.exchange, wait).await {
                 More::Some if self.answer.ended_by_close() => {
                     let mark = self.open_chunk();
                     let ended = self.end_of_answer();
@@ -124,6 +124,15 @@ impl<R: Runtime> Relay<'_, R> {
                 idle.min(self.exchange.started.after(limit))
             }
             _ => idle,
+        }
+    }
+
+    /// A comment that keeps proxies on the way from giving up; only once the head is out.
+    fn ping(&self) -> Option<&'static [u8]> {
+        match (self.head_sent, self.exchange.envelope.http10) {
+            (false, _) => None,
+            (true, true) => Some(b": ping\n\n"),
+            (true, false) => Some(b"8\r\n: ping\n\n\r\n"),
         }
     }
 

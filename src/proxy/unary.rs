@@ -41,7 +41,7 @@ where
             return Ok(());
         }
         let until = exchange.until(exchange.shard.config.timeouts.idle);
-        match answer.more(client, exchange, until).await {
+        match answer.more(client, exchange, (until, None)).await {
             More::Some if answer.ended_by_close() => return Ok(()),
             More::Some => {}
             More::ClientLeft => return Err(Unread::ClientLeft),

@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::base::Tick;
@@ -25,6 +26,8 @@ pub enum Late {
     StopReading,
     /// Both directions end at once.
     Abort,
+    /// Nothing ends: the task that waits is woken to look.
+    Wake,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,7 @@ struct Slot<C> {
     at: Cell<Tick>,
     late: Cell<Late>,
     fired: Cell<bool>,
+    waiting: RefCell<Option<Waker>>,
 }
 
 /// The slots of one shard.
@@ -64,6 +68,7 @@ impl<C: Conn> Deadlines<C> {
             at: Cell::new(Tick::NEVER),
             late: Cell::new(Late::Abort),
             fired: Cell::new(false),
+            waiting: RefCell::new(None),
         };
         let mut slots = self.slots.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(slots.len());
@@ -86,6 +91,9 @@ impl<C: Conn> Deadlines<C> {
                 match slot.late.get() {
                     Late::Abort => slot.conn.abort(),
                     Late::CloseIdle | Late::StopReading => slot.conn.stop_reading(),
+                    Late::Wake => {
+                        slot.waiting.take().into_iter().for_each(Waker::wake);
+                    }
                 }
                 late += 1;
             }
@@ -119,6 +127,20 @@ impl<C: Conn> Deadline<C> {
         self.slot(|slot| {
             slot.at.set(at);
             slot.late.set(late);
+        });
+    }
+
+    /// Wakes the task behind `waker` after `at`, once.
+    pub fn wake_at(&self, at: Tick, waker: &Waker) {
+        self.slot(|slot| {
+            slot.at.set(at);
+            slot.late.set(Late::Wake);
+            slot.fired.set(false);
+            let mut waiting = slot.waiting.borrow_mut();
+            match waiting.as_mut() {
+                Some(known) => known.clone_from(waker),
+                None => *waiting = Some(waker.clone()),
+            }
         });
     }
 

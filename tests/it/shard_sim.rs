@@ -29,6 +29,7 @@ use vertex_bridge::proxy;
 use vertex_bridge::rt::virt::{FaultKind, Faults, Virt, VirtConn, VirtSocket};
 use vertex_bridge::rt::{Conn, Listener, Runtime, mailbox};
 use vertex_bridge::shard::{Board, Parts, Shard};
+use vertex_bridge::simulator;
 
 const CLIENTS: u64 = 8;
 const EXCHANGES_PER_CLIENT: u64 = 7;
@@ -117,13 +118,13 @@ fn gateway_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 4000))
 }
 
-fn config() -> Config {
+fn config(idle: &str) -> Config {
     let variables = [
         ("GOOGLE_API_KEY", "AIza-simulated"),
         ("APP_VERTEX__API_KEY_BASE_URL", "http://127.0.0.1:8080"),
         ("APP_TIMEOUTS__CONNECT", "1s"),
         ("APP_TIMEOUTS__FIRST_BYTE", "3s"),
-        ("APP_TIMEOUTS__IDLE", "2s"),
+        ("APP_TIMEOUTS__IDLE", idle),
         ("APP_LOG__LEVEL", "error"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -136,11 +137,11 @@ fn config() -> Config {
     Config::load(&sources).expect("the configuration is valid")
 }
 
-fn shard(rt: &Virt, seed: u64) -> Rc<Shard<Virt>> {
+fn shard(rt: &Virt, seed: u64, idle: &str) -> Rc<Shard<Virt>> {
     let label = || "x".to_owned();
     let shape =
         Shape { targets: vec![TargetLabels { route: label(), provider: label(), model: label() }] };
-    let config = config();
+    let config = config(idle);
     let (control, _nobody_asks) = std::sync::mpsc::channel();
     let parts = Parts {
         index: 0,
@@ -548,7 +549,7 @@ fn play(seed: u64) -> Outcome {
     let rt = Virt::new(seed, faults);
     let seen = Rc::new(Seen::default());
     seen.strict.set(strict);
-    let shard = shard(&rt, seed);
+    let shard = shard(&rt, seed, "2s");
     let (letters_in, letters) = mailbox();
     let listener = rt.listen(VirtSocket(gateway_address())).expect("listens");
     let main = {
@@ -643,6 +644,34 @@ fn a_seed_decides_everything() {
         assert_eq!(first.trace, second.trace, "seed {seed}");
         assert_eq!(first.answered, second.answered, "seed {seed}");
     }
+}
+
+#[test]
+fn a_client_of_a_silent_stream_is_told_that_it_lives() {
+    let rt = Virt::new(1, Faults::default());
+    let shard = shard(&rt, 1, "60s");
+    let (_letters_in, letters) = mailbox();
+    let listener = rt.listen(VirtSocket(gateway_address())).expect("listens");
+    let options = simulator::Options {
+        tokens: 3,
+        token_interval: Duration::from_secs(35),
+        ..simulator::Options::default()
+    };
+    let world = rt.clone();
+    let told = rt.run(async move {
+        let vendor = simulator::serve(world.clone(), VirtSocket(upstream_address()), options);
+        world.spawn(async move { assert!(vendor.await.is_ok()) });
+        world.spawn(proxy::run(shard, listener, letters, PATIENCE));
+        let conn = world.connect(gateway_address()).await.expect("connects");
+        let mut inbox = Inbox { rt: world.clone(), conn, bytes: Vec::new() };
+        assert!(send(&inbox.conn, &request("1x1", true, false)).await);
+        inbox.message().await
+    });
+    let (_, body) = told.expect("the world goes on").expect("an answer");
+    // Two silences of 35 seconds have two pings each; the third is between the last token and
+    // the end of the body.
+    assert_eq!(body.matches(": ping\n\n").count(), 6, "{body}");
+    assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
 }
 
 #[cfg(feature = "mutants")]
