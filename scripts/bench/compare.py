@@ -225,10 +225,22 @@ def measure_round(options, targets, number):
     return results
 
 
+def wait_for_quiet(options):
+    """Waits until nobody else uses the core, for at most a minute: a round would be thrown away."""
+    end = time.time() + 60
+    while time.time() < end:
+        busy, whole = core_seconds(options.cpu)
+        time.sleep(0.5)
+        busy_after, whole_after = core_seconds(options.cpu)
+        if busy_after - busy <= options.max_other / 100 * (whole_after - whole):
+            return
+
+
 def measure_rounds(options, targets):
     rounds, tries = [], 0
     while len(rounds) < options.rounds and tries < 2 * options.rounds:
         tries += 1
+        wait_for_quiet(options)
         results = measure_round(options, targets, tries)
         if results is None:
             continue
