@@ -14,12 +14,12 @@ openai_python=3.57.0
 openai_node=7.57.0
 
 missing=()
-need() { # command, Debian package
-    command -v "$1" >/dev/null || missing+=("$2")
+need() { # command, Debian packages
+    command -v "$1" >/dev/null || missing+=("${@:2}")
 }
 need git git # glommio's build takes it
 need make make
-need cc gcc
+need cc gcc libc6-dev
 need curl curl
 need node nodejs
 need npm npm
