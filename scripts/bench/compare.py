@@ -40,17 +40,20 @@ LIMITS_MIB = {"idle": 25, "loaded": 30}
 
 
 def cpu_seconds(pid):
-    """CPU time of all threads of a process, in nanosecond steps where the kernel keeps them."""
+    """CPU time of all threads of a process, and the time for which they were ready to run and
+    others had the core. Nanosecond steps; a kernel without these books gives ticks and no waits.
+    """
     try:
-        total = 0
+        used = waited = 0
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/schedstat") as book:
-                total += int(book.read().split()[0])
-        return total / 1e9
+                fields = book.read().split()
+            used, waited = used + int(fields[0]), waited + int(fields[1])
+        return used / 1e9, waited / 1e9
     except (FileNotFoundError, IndexError):
         with open(f"/proc/{pid}/stat") as book:
             fields = book.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND, 0.0
 
 
 def core_seconds(core):
@@ -194,16 +197,19 @@ def measure(options, target, kind):
         connections = options.streams
         more = ["-m", PACED_MODEL, "-s", "-e", str(options.pieces), "-g", str(gap)]
     load(options, port, min(connections, 8), 0.3, "-m", MODEL)  # warm caches and pools
-    started, own, (busy, whole) = time.time(), cpu_seconds(pid), core_seconds(options.cpu)
+    started, (own, waited), (busy, whole) = time.time(), cpu_seconds(pid), core_seconds(options.cpu)
     result = load(options, port, connections, options.seconds, *more)
-    own = cpu_seconds(pid) - own
+    own_after, waited_after = cpu_seconds(pid)
+    own, waited, wall = own_after - own, waited_after - waited, time.time() - started
     busy_after, whole_after = core_seconds(options.cpu)
+    # The core's own books are sampled by ticks and may miss short work; waiting is exact.
+    other = max((busy_after - busy - own) / max(whole_after - whole, 1e-9), waited / wall)
     work = result["good"] if kind == "request" else result["pieces"]
     return {
         "cpu_us": own * 1e6 / work,
         "work": work,
-        "core_use": own / (time.time() - started),
-        "other": max(0.0, busy_after - busy - own) / max(whole_after - whole, 1e-9),
+        "core_use": own / wall,
+        "other": max(0.0, other),
         "p50_us": result["lat_p50" if kind == "request" else "piece_p50"],
         "p99_us": result["lat_p99" if kind == "request" else "piece_p99"],
     }
