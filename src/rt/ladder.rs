@@ -67,12 +67,15 @@ pub(super) fn descend<T>(
     refused: &[(Rung, i32)],
     mut run: impl FnMut(Rung, Chosen) -> io::Result<T>,
 ) -> io::Result<T> {
+    let emulated = driver == Driver::Auto && under_valgrind();
     let rungs: &[Rung] = match driver {
+        Driver::Auto if emulated => &[Rung::Epoll],
         Driver::Auto => &[Rung::UringDeferred, Rung::Uring, Rung::Epoll],
         Driver::IoUring => &[Rung::UringDeferred, Rung::Uring],
         Driver::Epoll => &[Rung::Epoll],
     };
-    let mut reasons: Option<String> = None;
+    let mut reasons: Option<String> =
+        emulated.then(|| "valgrind, which stops all threads while one waits in a ring".to_owned());
     for rung in rungs {
         let planted = refused.iter().find(|(refused, _)| refused == rung);
         let result = match planted {
@@ -88,6 +91,12 @@ pub(super) fn descend<T>(
             Some(reasons.map_or_else(|| reason.clone(), |above| format!("{above}; {reason}")));
     }
     Err(io::Error::other(reasons.unwrap_or_default()))
+}
+
+/// Valgrind runs one thread at a time and does not know that `io_uring_enter` waits: the first
+/// core that waits would stop all others for good.
+fn under_valgrind() -> bool {
+    std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains("/vgpreload_"))
 }
 
 /// The operating system's words, and what an operator can do about the three usual causes.
