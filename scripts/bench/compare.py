@@ -155,11 +155,11 @@ def start_targets(programs, upstream):
         "APP_RATE_LIMIT__CAPACITY": "1000000000",
         "APP_RATE_LIMIT__REFILL_PER_SECOND": "1000000000",
     })
-    if shutil.which("haproxy"):
+    if not options.nginx_only and shutil.which("haproxy"):
         add("haproxy", lambda port: [
             "haproxy", "-db", "-f", programs.configured("haproxy.cfg", port, upstream)])
     floor = os.path.join(options.tools, "floor")
-    if os.path.exists(floor):
+    if not options.nginx_only and os.path.exists(floor):
         add("floor", lambda port: [floor, str(port), str(upstream)])
     targets.append(("nginx again", *targets[0][1:]))
     return targets
@@ -369,6 +369,8 @@ def parse_options():
     parser.add_argument("--interval-us", type=int, default=20000, help="between two chunks")
     parser.add_argument("--runtime", default="monoio", choices=("monoio", "glommio"))
     parser.add_argument("--driver", default="auto", choices=("auto", "io_uring", "epoll"))
+    parser.add_argument("--nginx-only", action="store_true",
+                        help="without HAProxy and the io_uring floor")
     parser.add_argument("--cpu", type=int, default=1, help="core of what is measured")
     parser.add_argument("--load-cpu", type=int, default=0, help="core of upstream and load")
     parser.add_argument("--max-other", type=float, default=10,

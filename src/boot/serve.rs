@@ -54,17 +54,21 @@ pub(super) fn run(line: &CommandLine) -> ExitCode {
     }
     match start(config) {
         Ok(control) => {
-            if control.run() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
+            let well = control_to_the_end(control);
+            if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             say(Level::Error, &error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the control loop on a thread of its own, so that tools show it by name; the main thread
+/// carries the name of the program.
+fn control_to_the_end(control: Control) -> bool {
+    let running = thread::Builder::new().name("vb-control".to_owned()).spawn(|| control.run());
+    running.is_ok_and(|thread| thread.join().unwrap_or(false))
 }
 
 /// What this release cannot do must not start as if it could.

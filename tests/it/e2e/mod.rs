@@ -13,4 +13,5 @@ mod client;
 mod drivers;
 mod gateway;
 mod life;
+mod sdk;
 mod upstream;
