@@ -58,7 +58,7 @@ impl Decoder {
     ) -> Result<(), UpstreamError> {
         let Self { form, answer, limits } = self;
         match form {
-            Form::Stream(sse) => sse.feed(bytes, &mut |event| payload(answer, event.data, sink)),
+            Form::Stream(sse) => sse.feed(bytes, &mut |event| one(answer, event.data, sink)),
             Form::Whole(body) => {
                 if body.len() + bytes.len() > limits.body_bytes {
                     let what = "the upstream's answer is too large";
@@ -78,7 +78,7 @@ impl Decoder {
         let Self { form, answer, .. } = self;
         match form {
             Form::Stream(sse) => {
-                let last = sse.finish(&mut |event| payload(answer, event.data, sink));
+                let last = sse.finish(&mut |event| one(answer, event.data, sink));
                 // A last event that was cut is a truncation, not a vendor's mistake.
                 if let Err(error) = last {
                     let cut = error.kind == UpstreamErrorKind::Invalid;
@@ -91,6 +91,15 @@ impl Decoder {
     }
 }
 
+/// One event of a stream; an empty one says nothing.
+fn one(
+    answer: &mut Answer,
+    data: &[u8],
+    sink: &mut impl FnMut(Event<'_>),
+) -> Result<(), UpstreamError> {
+    if data.trim_ascii().is_empty() { Ok(()) } else { payload(answer, data, sink) }
+}
+
 /// One JSON text of the vendor.
 fn payload(
     answer: &mut Answer,
@@ -99,9 +108,6 @@ fn payload(
 ) -> Result<(), UpstreamError> {
     let text = std::str::from_utf8(data)
         .map_err(|_offset| UpstreamError::new(UpstreamErrorKind::Invalid, NOT_UTF8))?;
-    if text.trim_ascii().is_empty() && !data.is_empty() {
-        return Ok(());
-    }
     let mut reader = Reader::new(text);
     if reader.kind()? != Kind::Object {
         let what = "the upstream's answer has the wrong shape";

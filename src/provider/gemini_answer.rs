@@ -465,6 +465,8 @@ mod tests {
         }
         assert_eq!(hear(false, 1, &[&[b' '; 5000]]), invalid);
         assert_eq!(hear(true, 1, &[b"data: {x}\n\n"]), invalid);
+        let with_empty = [b"data:\n\ndata:  \n\n", STREAM.as_bytes()].concat();
+        assert_eq!(every_cut(1, &with_empty), every_cut(1, STREAM.as_bytes()));
         assert_eq!(hear(true, 1, &[b"data: \xff\n\n"]), invalid);
     }
 

@@ -86,6 +86,10 @@ where
         exchange.reused = reused;
         exchange.shard.cells.attempts.add(1);
         match converse(client, exchange, link, out).await {
+            // Some servers say 408 when they close an idle connection: it answers no request.
+            Ok((head, _)) if reused && head.status == 408 => {
+                exchange.shard.cells.links_stale.add(1);
+            }
             Ok(answered) => {
                 *dropped = left_out;
                 return Ok(answered);

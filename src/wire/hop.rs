@@ -21,7 +21,7 @@ pub fn crossing(name: &str) -> Crossing {
     if starts("x-ratelimit-") || starts("openai-") {
         return Crossing::Same;
     }
-    if is("x-request-id") || is("request-id") || is("x-goog-request-id") {
+    if is("x-goog-request-id") {
         return Crossing::RequestId;
     }
     Crossing::Dies
@@ -35,7 +35,7 @@ mod tests {
     fn only_the_listed_fields_cross() {
         assert_eq!(crossing("X-RateLimit-Remaining-Requests"), Crossing::Same);
         assert_eq!(crossing("openai-processing-ms"), Crossing::Same);
-        assert_eq!(crossing("Request-Id"), Crossing::RequestId);
+        assert_eq!(crossing("X-Goog-Request-Id"), Crossing::RequestId);
         let dies = ["Set-Cookie", "Server", "Via", "Connection", "Keep-Alive", "Upgrade", "openai"];
         for name in dies {
             assert_eq!(crossing(name), Crossing::Dies, "{name}");
