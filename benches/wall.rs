@@ -11,8 +11,9 @@ use divan::{Bencher, black_box};
 
 use vertex_bridge::chat::{Event, ReplyMeta, Request, StreamRenderer};
 use vertex_bridge::obs::histogram::Histogram;
-use vertex_bridge::provider::decode::AnswerLimits;
-use vertex_bridge::provider::vendor::{Dropped, encode};
+use vertex_bridge::provider::Dropped;
+use vertex_bridge::provider::decode::{AnswerLimits, Expected};
+use vertex_bridge::provider::vendor::{Order, encode};
 use vertex_bridge::provider::{Decoder, Vendor};
 use vertex_bridge::wire::head::field_store;
 use vertex_bridge::wire::sse::SseDecoder;
@@ -42,6 +43,8 @@ const REQUEST: &[u8] = br#"{"model":"gemini-2.5-flash","temperature":0.7,"max_to
     {"role":"user","content":"What is the capital of France?"},
     {"role":"assistant","content":"The capital of France is Paris."},
     {"role":"user","content":"And \"what\" about Italy?\nPlease be brief."}]}"#;
+
+const EXPECTED: Expected = Expected { vendor: Vendor::Gemini, stream: true, choices: 1, seed: 7 };
 
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
 
@@ -134,8 +137,8 @@ fn gemini_encode(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         out.clear();
         let (request, mut dropped) = (black_box(&request), Dropped::default());
-        encode(Vendor::Gemini, request, "gemini-2.5-flash", &mut out, &mut dropped)
-            .expect("expressible");
+        let order = Order { vendor: Vendor::Gemini, model: "gemini-2.5-flash" };
+        encode(&order, request, &mut out, &mut dropped).expect("expressible");
         out.len()
     });
 }
@@ -173,7 +176,7 @@ fn histogram_observe(bencher: Bencher<'_, '_>) {
 }
 
 fn decode(stream: &[u8], sink: &mut impl FnMut(Event<'_>)) {
-    let mut decoder = Decoder::new(Vendor::Gemini, true, 1, LIMITS);
+    let mut decoder = Decoder::new(EXPECTED, LIMITS);
     decoder.feed(stream, sink).expect("valid");
     decoder.finish(sink).expect("whole");
 }

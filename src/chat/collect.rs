@@ -1,9 +1,11 @@
 //! Events to one whole OpenAI answer.
 
 use crate::base::ascii;
+use crate::wire::json::{self, JsonText};
 
 use super::event::{Event, FinishReason, Usage};
-use super::render::{CHOICES_MAX, ReplyMeta, SIGNATURE_OPEN};
+use super::part::MediaKind;
+use super::render::{self, Begun, CHOICES_MAX, ReplyMeta};
 
 #[derive(Debug, Default)]
 struct Choice {
@@ -11,7 +13,25 @@ struct Choice {
     reasoning: Vec<u8>,
     refusal: Vec<u8>,
     signature: Vec<u8>,
+    calls: Vec<Call>,
+    /// Elements of `thinking_blocks`, rendered.
+    thoughts: Vec<u8>,
+    /// `"images":[…]`, rendered up to its end.
+    images: Vec<u8>,
+    /// `"audio":{…}`, rendered.
+    audio: Vec<u8>,
+    /// Elements of `logprobs.content`.
+    logprobs: Vec<u8>,
     finish: Option<FinishReason>,
+}
+
+/// A call; its texts are as in JSON strings.
+#[derive(Debug, Default)]
+struct Call {
+    id: Vec<u8>,
+    name: Vec<u8>,
+    arguments: Vec<u8>,
+    signature: Vec<u8>,
 }
 
 /// Collects one answer.
@@ -22,19 +42,22 @@ pub struct Collector {
     head: Vec<u8>,
     choices: Vec<Choice>,
     usage: Option<Usage>,
+    tier: Vec<u8>,
 }
 
 impl Collector {
     /// Nothing has come yet.
     pub fn new(meta: ReplyMeta) -> Self {
-        Self { meta, head: Vec::new(), choices: Vec::new(), usage: None }
+        Self { meta, head: Vec::new(), choices: Vec::new(), usage: None, tier: Vec::new() }
     }
 
     /// Takes one event.
     pub fn on_event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Start { id, model } if self.head.is_empty() => {
-                self.meta.render("chat.completion", *id, *model, &mut self.head);
+            Event::Start { id, bare, model, created } if self.head.is_empty() => {
+                let (id, bare, model, created) = (*id, *bare, *model, *created);
+                let begun = Begun { id, bare, model, created };
+                self.meta.render("chat.completion", &begun, &mut self.head);
             }
             Event::Start { .. } => {}
             Event::Text { choice, text } => {
@@ -49,7 +72,39 @@ impl Collector {
             Event::Signature { choice, data } => {
                 self.with(*choice, |kept| kept.signature = data.raw().as_bytes().to_vec());
             }
-            Event::Finish { choice, reason } => {
+            Event::Call { choice, call, id, name, arguments, signature } => {
+                self.with_call(*choice, *call, |kept| {
+                    kept.id = id.raw().as_bytes().to_vec();
+                    kept.name = name.raw().as_bytes().to_vec();
+                    kept.signature = signature.map(|mark| mark.raw().into()).unwrap_or_default();
+                    if let Some(arguments) = arguments {
+                        json::push_compact_escaped(&mut kept.arguments, arguments);
+                    }
+                });
+            }
+            Event::Arguments { choice, call, piece } => {
+                self.with_call(*choice, *call, |kept| {
+                    kept.arguments.extend_from_slice(piece.raw().as_bytes());
+                });
+            }
+            Event::Thought { choice, text, signature } => self.with(*choice, |kept| {
+                comma(&mut kept.thoughts);
+                render::thinking_block(*text, *signature, &mut kept.thoughts);
+            }),
+            Event::Redacted { choice, data } => self.with(*choice, |kept| {
+                comma(&mut kept.thoughts);
+                render::redacted_block(*data, &mut kept.thoughts);
+            }),
+            Event::Media { choice, kind, mime, data } => {
+                let id = (self.meta.fallback_id, self.meta.created);
+                self.with(*choice, |kept| kept.medium(*kind, (*mime, *data), id));
+            }
+            Event::Logprobs { choice, content } => self.with(*choice, |kept| {
+                comma(&mut kept.logprobs);
+                kept.logprobs.extend_from_slice(content.as_bytes());
+            }),
+            Event::Tier(tier) => self.tier = tier.raw().as_bytes().to_vec(),
+            Event::Finish { choice, reason, .. } => {
                 self.with(*choice, |kept| kept.finish = Some(*reason));
             }
             Event::Usage(usage) => self.usage = Some(*usage),
@@ -70,7 +125,14 @@ impl Collector {
             out.extend_from_slice(b",\"message\":");
             choice.render(out);
             let finish = choice.finish.unwrap_or(FinishReason::Stop);
-            out.extend_from_slice(b",\"logprobs\":null,\"finish_reason\":\"");
+            if choice.logprobs.is_empty() {
+                out.extend_from_slice(b",\"logprobs\":null");
+            } else {
+                out.extend_from_slice(b",\"logprobs\":{\"content\":[");
+                out.extend_from_slice(&choice.logprobs);
+                out.extend_from_slice(b"],\"refusal\":null}");
+            }
+            out.extend_from_slice(b",\"finish_reason\":\"");
             out.extend_from_slice(finish.as_str().as_bytes());
             out.extend_from_slice(b"\"}");
         }
@@ -79,7 +141,20 @@ impl Collector {
             out.extend_from_slice(b",\"usage\":");
             usage.render(out);
         }
+        render::push_tier(&self.tier, out);
         out.push(b'}');
+    }
+
+    fn with_call(&mut self, choice: u32, call: u32, change: impl FnOnce(&mut Call)) {
+        self.with(choice, |kept| {
+            let index = usize::try_from(call).unwrap_or(usize::MAX);
+            while kept.calls.len() <= index && kept.calls.len() < CALLS_MAX {
+                kept.calls.push(Call::default());
+            }
+            if let Some(call) = kept.calls.get_mut(index) {
+                change(call);
+            }
+        });
     }
 
     fn with(&mut self, choice: u32, change: impl FnOnce(&mut Choice)) {
@@ -96,7 +171,8 @@ impl Collector {
 impl Choice {
     fn render(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"role\":\"assistant\",\"content\":");
-        if self.content.is_empty() && !self.refusal.is_empty() {
+        let wordless = !self.refusal.is_empty() || !self.calls.is_empty();
+        if self.content.is_empty() && wordless {
             out.extend_from_slice(b"null");
         } else {
             push_quoted(out, &self.content);
@@ -111,13 +187,79 @@ impl Choice {
         } else {
             push_quoted(out, &self.refusal);
         }
-        if !self.signature.is_empty() {
+        if !self.thoughts.is_empty() {
+            out.extend_from_slice(b",\"thinking_blocks\":[");
+            out.extend_from_slice(&self.thoughts);
+            out.push(b']');
+        }
+        if !self.images.is_empty() {
             out.push(b',');
-            out.extend_from_slice(SIGNATURE_OPEN);
-            out.extend_from_slice(&self.signature);
-            out.extend_from_slice(b"\"}}");
+            out.extend_from_slice(&self.images);
+        }
+        if !self.audio.is_empty() {
+            out.push(b',');
+            out.extend_from_slice(&self.audio);
+        }
+        if self.calls.is_empty() {
+            // Beside calls it would stand for the calls, which have their own.
+            render::push_signature(Some(&self.signature), out);
+        } else {
+            out.extend_from_slice(b",\"tool_calls\":[");
+            for (index, call) in self.calls.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                call.render(out);
+            }
+            out.push(b']');
         }
         out.push(b'}');
+    }
+
+    fn medium(
+        &mut self,
+        kind: MediaKind,
+        (mime, data): (JsonText<'_>, JsonText<'_>),
+        id: (u64, u64),
+    ) {
+        if kind == MediaKind::Audio {
+            self.audio.clear();
+            render::media(kind, mime, data, id, &mut self.audio);
+            return;
+        }
+        let before = self.images.len();
+        render::media(kind, mime, data, id, &mut self.images);
+        if before > 0 {
+            // `"images":[A]` and `"images":[B]` become `"images":[A,B]`.
+            let opening = b"\"images\":[".len();
+            self.images.drain(before..before + opening);
+            if let Some(bracket) = self.images.get_mut(before - 1) {
+                *bracket = b',';
+            }
+        }
+    }
+}
+
+impl Call {
+    fn render(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        push_quoted(out, &self.id);
+        out.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
+        push_quoted(out, &self.name);
+        out.extend_from_slice(b",\"arguments\":");
+        push_quoted(out, &self.arguments);
+        out.push(b'}');
+        render::push_signature(Some(&self.signature), out);
+        out.push(b'}');
+    }
+}
+
+/// No vendor calls more tools in one answer.
+const CALLS_MAX: usize = 4096;
+
+fn comma(list: &mut Vec<u8>) {
+    if !list.is_empty() {
+        list.push(b',');
     }
 }
 
@@ -130,7 +272,6 @@ fn push_quoted(out: &mut Vec<u8>, escaped: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::json::JsonText;
 
     #[test]
     fn pieces_become_one_answer() {
@@ -138,13 +279,13 @@ mod tests {
         let mut collector = Collector::new(meta);
         let text = JsonText::plain;
         let events = [
-            Event::Start { id: Some(text("x")), model: Some(text("m")) },
+            Event::Start { id: Some(text("x")), bare: true, model: Some(text("m")), created: None },
             Event::Reasoning { choice: 0, text: text("hm") },
             Event::Text { choice: 0, text: text("a\\n") },
             Event::Text { choice: 0, text: text("b") },
             Event::Refusal { choice: 1, text: text("no") },
-            Event::Finish { choice: 0, reason: FinishReason::Stop },
-            Event::Finish { choice: 1, reason: FinishReason::ContentFilter },
+            Event::Finish { choice: 0, reason: FinishReason::Stop, sequence: None },
+            Event::Finish { choice: 1, reason: FinishReason::ContentFilter, sequence: None },
             Event::Usage(Usage { prompt: 1, completion: 2, reasoning: 1, ..Usage::default() }),
         ];
         events.iter().for_each(|event| collector.on_event(event));

@@ -3,15 +3,23 @@
 pub mod collect;
 pub mod error;
 pub mod event;
+pub mod history;
 pub mod models;
 pub mod options;
+mod others;
+pub mod part;
 pub mod problem;
 pub mod render;
 pub mod request;
+pub mod tools;
+pub mod turn;
 
 pub use collect::Collector;
 pub use error::{ApiError, Row};
 pub use event::{Event, FinishReason, Usage};
+pub use part::{Content, Media, MediaKind, Part, Source};
 pub use problem::ChatError;
 pub use render::{ReplyMeta, StreamRenderer};
-pub use request::{Content, Part, Request, Role, Turn};
+pub use request::Request;
+pub use tools::{Tool, ToolChoice, Tools};
+pub use turn::{Call, Role, Turn};

@@ -32,8 +32,37 @@ pub struct Options<'b> {
     pub response_format: ResponseFormat<'b>,
     /// How hard to think.
     pub reasoning_effort: Option<Effort>,
+    /// Wants the probabilities of the tokens of the answer.
+    pub logprobs: bool,
+    /// And of so many alternatives to each, 0 to 20.
+    pub top_logprobs: Option<u64>,
+    /// Who the client's own user is: `user`.
+    pub user: Option<JsonText<'b>>,
+    /// Its newer name: `safety_identifier`.
+    pub safety_identifier: Option<JsonText<'b>>,
+    /// `auto`, `default`, `flex`, `priority`.
+    pub service_tier: Option<JsonText<'b>>,
+    /// What the answer may be made of: `text`, `audio`, `image`.
+    pub modalities: Vec<JsonText<'b>>,
+    /// The voice of a spoken answer.
+    pub voice: Option<JsonText<'b>>,
     /// Wishes that only Google understands.
     pub google: Google<'b>,
+    /// Wishes that only Anthropic understands.
+    pub anthropic: Anthropic<'b>,
+}
+
+/// Wishes that only Anthropic understands, in its own spelling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anthropic<'b> {
+    /// `thinking`, an object as it was sent.
+    pub thinking: Option<&'b str>,
+    /// Its `type`.
+    pub thinking_kind: Option<JsonText<'b>>,
+    /// Its `budget_tokens`, which Google understands too.
+    pub budget: Option<&'b str>,
+    /// `cache_control`, an object as it was sent.
+    pub cache: Option<&'b str>,
 }
 
 /// The form of the answer.
@@ -57,6 +86,23 @@ pub enum Effort {
     Low,
     Medium,
     High,
+    Xhigh,
+    Max,
+}
+
+impl Effort {
+    /// OpenAI's spelling.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
 }
 
 /// Wishes that only Google understands, in its own or in our extension's spelling.
@@ -66,6 +112,8 @@ pub struct Google<'b> {
     pub safety_settings: Option<&'b str>,
     /// `cachedContent`.
     pub cached_content: Option<JsonText<'b>>,
+    /// `labels`, an object as it was sent. Only Vertex AI has them.
+    pub labels: Option<&'b str>,
     /// `thinkingConfig`.
     pub thinking: Thinking<'b>,
 }
@@ -85,6 +133,11 @@ impl<'b> Options<'b> {
     /// The limit of tokens; the newer name wins.
     pub fn max_tokens(&self) -> Option<u64> {
         self.max_completion_tokens.or(self.max_tokens)
+    }
+
+    /// Sets the limit of tokens, for dialects that have only one.
+    pub fn limit_tokens(&mut self, limit: u64) {
+        self.max_tokens = Some(limit);
     }
 
     /// Reads the value of the top-level field `name`; false when it has no meaning here. The
@@ -114,10 +167,58 @@ impl<'b> Options<'b> {
             "stop" => self.stop(reader)?,
             "response_format" => self.response_format(reader)?,
             "reasoning_effort" => self.reasoning_effort = Some(effort(reader)?),
-            "tools" | "functions" => refuse_tools(reader, name)?,
+            "logprobs" => {
+                let read = reader.boolean();
+                self.logprobs = read.map_err(|error| ChatError::json(name, "a boolean", error))?;
+            }
+            "top_logprobs" => self.top_logprobs = Some(whole(reader, name, 0, 20)?),
+            "user" => self.user = Some(text(reader, name)?),
+            "safety_identifier" => self.safety_identifier = Some(text(reader, name)?),
+            "service_tier" => self.service_tier = Some(text(reader, name)?),
+            "modalities" => self.modalities(reader)?,
+            "audio" => self.voice(reader)?,
             _ => return self.extension(name, reader),
         }
         Ok(true)
+    }
+
+    fn modalities(&mut self, reader: &mut Reader<'b>) -> Result<(), ChatError> {
+        const NAMES: &str = "an array of text, audio, image";
+        typed(reader, Kind::Array, "modalities", NAMES)?;
+        reader.array(|reader, index| {
+            let name = reader.string();
+            let name = name.map_err(|error| ChatError::json("modalities", NAMES, error))?;
+            if index > 7 || !matches!(name.raw(), "text" | "audio" | "image") {
+                return Err(ChatError::at("modalities", Problem::Expected(NAMES)));
+            }
+            self.modalities.push(name);
+            Ok(())
+        })
+    }
+
+    fn voice(&mut self, reader: &mut Reader<'b>) -> Result<(), ChatError> {
+        typed(reader, Kind::Object, "audio", "an object")?;
+        reader.object(|reader, key| {
+            if key.raw() == "voice" && reader.kind()? == Kind::String {
+                self.voice = Some(reader.string()?);
+                return Ok(());
+            }
+            Ok::<(), ChatError>(reader.skip()?)
+        })
+    }
+
+    /// Anthropic's `thinking`, which goes to it as it is.
+    fn thinking(&mut self, reader: &mut Reader<'b>) -> Result<(), ChatError> {
+        typed(reader, Kind::Object, "thinking", "an object")?;
+        self.anthropic.thinking = Some(reader.clone().raw()?);
+        reader.object(|reader, key| {
+            match (key.raw(), reader.kind()?) {
+                ("type", Kind::String) => self.anthropic.thinking_kind = Some(reader.string()?),
+                ("budget_tokens", Kind::Number) => self.anthropic.budget = Some(reader.number()?),
+                _ => reader.skip()?,
+            }
+            Ok::<(), ChatError>(())
+        })
     }
 
     /// Fields that stand only together.
@@ -139,6 +240,11 @@ impl<'b> Options<'b> {
             }
             "cached_content" | "cachedContent" => self.google.cached_content(reader)?,
             "google" => self.google.parse(reader, "google")?,
+            "thinking" => self.thinking(reader)?,
+            "cache_control" => {
+                typed(reader, Kind::Object, name, "an object")?;
+                self.anthropic.cache = Some(reader.raw()?);
+            }
             "extra_body" => {
                 typed(reader, Kind::Object, name, "an object")?;
                 let google = &mut self.google;
@@ -213,6 +319,11 @@ impl<'b> Google<'b> {
                 self.safety_settings = Some(reader.raw()?);
                 Ok(())
             }
+            "labels" => {
+                typed(reader, Kind::Object, "labels", "an object")?;
+                self.labels = Some(reader.raw()?);
+                Ok(())
+            }
             other => {
                 let what = Problem::Unsupported("this extension is not supported yet");
                 Err(ChatError::at(format!("{at}.{}", short(other)), what))
@@ -257,31 +368,6 @@ impl<'b> Google<'b> {
     }
 }
 
-/// `extra_content.google.thought_signature` of an earlier answer.
-pub(super) fn google_signature<'b>(
-    reader: &mut Reader<'b>,
-) -> Result<Option<JsonText<'b>>, ChatError> {
-    let mut found = None;
-    if reader.kind()? != Kind::Object {
-        reader.skip()?;
-        return Ok(None);
-    }
-    reader.object(|reader, vendor| {
-        let ours = matches!(vendor.unescape().as_ref(), "google" | "vertex");
-        if !ours || reader.kind()? != Kind::Object {
-            return Ok(reader.skip()?);
-        }
-        reader.object(|reader, key| {
-            if key.unescape() == "thought_signature" && reader.kind()? == Kind::String {
-                found = Some(reader.string()?);
-                return Ok(());
-            }
-            Ok::<(), ChatError>(reader.skip()?)
-        })
-    })?;
-    Ok(found)
-}
-
 const WHOLE: &str = "a whole number of 64 bits";
 
 fn number<'b>(
@@ -301,6 +387,7 @@ fn range_of(name: &str) -> &'static str {
         "top_p" => "a number from 0 to 1",
         "top_k" => "a number, 0 or more",
         "n" => "a whole number from 1 to 128",
+        "top_logprobs" => "a whole number from 0 to 20",
         "max_tokens" | "max_completion_tokens" => "a whole number, 1 or more",
         _ => "a number from -2 to 2",
     }
@@ -315,6 +402,10 @@ fn whole(reader: &mut Reader<'_>, name: &str, least: u64, most: u64) -> Result<u
     Err(ChatError::at(name, Problem::Expected(range_of(name))))
 }
 
+fn text<'b>(reader: &mut Reader<'b>, name: &str) -> Result<JsonText<'b>, ChatError> {
+    reader.string().map_err(|error| ChatError::json(name, "a string", error))
+}
+
 fn effort(reader: &mut Reader<'_>) -> Result<Effort, ChatError> {
     const EFFORTS: &str = "one of none, minimal, low, medium, high, xhigh, max";
     let name = "reasoning_effort";
@@ -324,7 +415,9 @@ fn effort(reader: &mut Reader<'_>) -> Result<Effort, ChatError> {
         "minimal" => Ok(Effort::Minimal),
         "low" => Ok(Effort::Low),
         "medium" => Ok(Effort::Medium),
-        "high" | "xhigh" | "max" => Ok(Effort::High),
+        "high" => Ok(Effort::High),
+        "xhigh" => Ok(Effort::Xhigh),
+        "max" => Ok(Effort::Max),
         _ => Err(ChatError::at(name, Problem::Expected(EFFORTS))),
     }
 }
@@ -342,14 +435,6 @@ fn read_schema<'b>(reader: &mut Reader<'b>) -> Result<Option<&'b str>, ChatError
         Ok::<(), ChatError>(reader.skip()?)
     })?;
     Ok(schema)
-}
-
-/// An empty list asks for nothing; anything else cannot be served yet.
-fn refuse_tools(reader: &mut Reader<'_>, name: &str) -> Result<(), ChatError> {
-    typed(reader, Kind::Array, name, "an array")?;
-    reader.array(|_reader, _index| {
-        Err(ChatError::at(name, Problem::Unsupported("tools are not supported yet")))
-    })
 }
 
 /// A client's own name, short enough to be quoted.
@@ -397,7 +482,10 @@ mod tests {
             r#""reasoning_effort":"much""#,
             r#""response_format":"json""#,
             r#""tools":{}"#,
-            r#""tools":[{}]"#,
+            r#""top_logprobs":21"#,
+            r#""logprobs":1"#,
+            r#""modalities":["smell"]"#,
+            r#""thinking":true"#,
             r#""safety_settings":1"#,
         ] {
             let name = field.split('"').nth(1).unwrap();

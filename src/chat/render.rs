@@ -7,6 +7,16 @@ use crate::base::ascii;
 use crate::wire::json::{self, JsonText};
 
 use super::event::{Event, FinishReason, Usage};
+use super::part::MediaKind;
+
+/// How the vendor began: [`Event::Start`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun<'e> {
+    pub(super) id: Option<JsonText<'e>>,
+    pub(super) bare: bool,
+    pub(super) model: Option<JsonText<'e>>,
+    pub(super) created: Option<u64>,
+}
 
 /// What an answer has that does not come from the vendor.
 #[derive(Clone, Debug)]
@@ -21,14 +31,12 @@ pub struct ReplyMeta {
 
 impl ReplyMeta {
     /// Appends `"id":…,"object":…,"created":…,"model":…`.
-    pub(super) fn render(
-        &self,
-        object: &str,
-        id: Option<JsonText<'_>>,
-        model: Option<JsonText<'_>>,
-        out: &mut Vec<u8>,
-    ) {
-        out.extend_from_slice(b"\"id\":\"chatcmpl-");
+    pub(super) fn render(&self, object: &str, begun: &Begun<'_>, out: &mut Vec<u8>) {
+        let Begun { id, bare, model, created } = *begun;
+        out.extend_from_slice(b"\"id\":\"");
+        if bare || id.is_none() {
+            out.extend_from_slice(b"chatcmpl-");
+        }
         match id {
             Some(id) => out.extend_from_slice(id.raw().as_bytes()),
             None => ascii::push_hex(out, self.fallback_id),
@@ -36,7 +44,7 @@ impl ReplyMeta {
         out.extend_from_slice(b"\",\"object\":\"");
         out.extend_from_slice(object.as_bytes());
         out.extend_from_slice(b"\",\"created\":");
-        ascii::push_u64(out, self.created);
+        ascii::push_u64(out, created.unwrap_or(self.created));
         out.extend_from_slice(b",\"model\":");
         match model {
             Some(model) => {
@@ -53,6 +61,7 @@ impl ReplyMeta {
 #[derive(Clone, Copy, Debug, Default)]
 struct Choice {
     role_sent: bool,
+    called: bool,
     finish: Option<FinishReason>,
 }
 
@@ -67,6 +76,8 @@ pub struct StreamRenderer {
     /// The last signature of each choice, sent with its finish chunk.
     signatures: Vec<Vec<u8>>,
     usage: Option<Usage>,
+    /// The service tier, for the last chunk.
+    tier: Vec<u8>,
 }
 
 impl StreamRenderer {
@@ -79,6 +90,7 @@ impl StreamRenderer {
             choices: Vec::new(),
             signatures: Vec::new(),
             usage: None,
+            tier: Vec::new(),
         }
     }
 
@@ -90,7 +102,10 @@ impl StreamRenderer {
     /// Appends the chunks of one event.
     pub fn on_event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
-            Event::Start { id, model } => self.start(*id, *model),
+            Event::Start { id, bare, model, created } => {
+                let (id, bare, model, created) = (*id, *bare, *model, *created);
+                self.start(&Begun { id, bare, model, created });
+            }
             Event::Text { choice, text } => self.delta(*choice, b"content", *text, out),
             Event::Reasoning { choice, text } => {
                 self.delta(*choice, b"reasoning_content", *text, out);
@@ -103,7 +118,50 @@ impl StreamRenderer {
                     kept.extend_from_slice(data.raw().as_bytes());
                 }
             }
-            Event::Finish { choice, reason } => {
+            Event::Call { choice, call, id, name, arguments, signature } => {
+                self.open(*choice, out);
+                if let Some(state) = self.choices.get_mut(place(*choice)) {
+                    state.called = true;
+                }
+                self.begin(*choice, out);
+                tool_call((*call, *id, *name), *arguments, *signature, out);
+                self.end_delta(out);
+            }
+            Event::Arguments { choice, call, piece } => {
+                self.open(*choice, out);
+                self.begin(*choice, out);
+                out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+                ascii::push_u64(out, u64::from(*call));
+                out.extend_from_slice(b",\"function\":{\"arguments\":\"");
+                out.extend_from_slice(piece.raw().as_bytes());
+                out.extend_from_slice(b"\"}}]");
+                self.end_delta(out);
+            }
+            Event::Thought { choice, text, signature } => {
+                self.extension(*choice, out, |out| thinking_block(*text, *signature, out));
+            }
+            Event::Redacted { choice, data } => {
+                self.extension(*choice, out, |out| redacted_block(*data, out));
+            }
+            Event::Media { choice, kind, mime, data } => {
+                self.open(*choice, out);
+                self.begin(*choice, out);
+                media(*kind, *mime, *data, (self.meta.fallback_id, self.meta.created), out);
+                self.end_delta(out);
+            }
+            Event::Logprobs { choice, content } => {
+                self.open(*choice, out);
+                self.begin(*choice, out);
+                out.extend_from_slice(b"},\"logprobs\":{\"content\":[");
+                out.extend_from_slice(content.as_bytes());
+                out.extend_from_slice(b"],\"refusal\":null},\"finish_reason\":null");
+                self.close(out);
+            }
+            Event::Tier(tier) => {
+                self.tier.clear();
+                self.tier.extend_from_slice(tier.raw().as_bytes());
+            }
+            Event::Finish { choice, reason, .. } => {
                 self.open(*choice, out);
                 if let Some(state) = self.choices.get_mut(place(*choice)) {
                     state.finish = Some(*reason);
@@ -123,18 +181,29 @@ impl StreamRenderer {
             out.extend_from_slice(self.prefix.get(..head).unwrap_or_default());
             out.extend_from_slice(b"],\"usage\":");
             self.usage.unwrap_or_default().render(out);
+            push_tier(&self.tier, out);
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    fn start(&mut self, id: Option<JsonText<'_>>, model: Option<JsonText<'_>>) {
+    /// A delta with a block of reasoning.
+    fn extension(&mut self, choice: u32, out: &mut Vec<u8>, block: impl FnOnce(&mut Vec<u8>)) {
+        self.open(choice, out);
+        self.begin(choice, out);
+        out.extend_from_slice(b"\"thinking_blocks\":[");
+        block(out);
+        out.push(b']');
+        self.end_delta(out);
+    }
+
+    fn start(&mut self, begun: &Begun<'_>) {
         if self.has_started() {
             return;
         }
         self.prefix.reserve(256);
         self.prefix.extend_from_slice(b"data: {");
-        self.meta.render("chat.completion.chunk", id, model, &mut self.prefix);
+        self.meta.render("chat.completion.chunk", begun, &mut self.prefix);
         self.prefix.extend_from_slice(b",\"system_fingerprint\":null,\"choices\":[");
         self.prefix.extend_from_slice(CHOICE_OPEN);
     }
@@ -150,7 +219,13 @@ impl StreamRenderer {
         out.extend_from_slice(field);
         out.extend_from_slice(b"\":\"");
         out.extend_from_slice(text.raw().as_bytes());
-        out.extend_from_slice(b"\"},\"logprobs\":null,\"finish_reason\":null");
+        out.push(b'"');
+        self.end_delta(out);
+    }
+
+    /// Everything behind the inside of `delta`.
+    fn end_delta(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"},\"logprobs\":null,\"finish_reason\":null");
         self.close(out);
     }
 
@@ -172,9 +247,13 @@ impl StreamRenderer {
     }
 
     fn finish_chunk(&self, index: usize, out: &mut Vec<u8>) {
-        let Some(Choice { finish: Some(reason), .. }) = self.choices.get(index) else { return };
+        let Some(Choice { finish: Some(reason), called, .. }) = self.choices.get(index) else {
+            return;
+        };
         self.begin(u32::try_from(index).unwrap_or(u32::MAX), out);
-        if let Some(signature) = self.signatures.get(index).filter(|kept| !kept.is_empty()) {
+        // Beside calls it would stand for the calls, which have their own.
+        let signature = self.signatures.get(index).filter(|kept| !kept.is_empty() && !called);
+        if let Some(signature) = signature {
             out.extend_from_slice(SIGNATURE_OPEN);
             out.extend_from_slice(signature);
             out.extend_from_slice(b"\"}}");
@@ -197,6 +276,89 @@ impl StreamRenderer {
         let end: &[u8] = if self.include_usage { b"}],\"usage\":null}\n\n" } else { b"}]}\n\n" };
         out.extend_from_slice(end);
     }
+}
+
+/// Appends `service_tier`, if one is known.
+pub(super) fn push_tier(tier: &[u8], out: &mut Vec<u8>) {
+    if !tier.is_empty() {
+        out.extend_from_slice(b",\"service_tier\":\"");
+        out.extend_from_slice(tier);
+        out.push(b'"');
+    }
+}
+
+/// Appends `"tool_calls":[…]` with the beginning of one call, or all of it.
+fn tool_call(
+    (call, id, name): (u32, JsonText<'_>, JsonText<'_>),
+    arguments: Option<&str>,
+    signature: Option<JsonText<'_>>,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+    ascii::push_u64(out, u64::from(call));
+    out.extend_from_slice(b",\"id\":\"");
+    out.extend_from_slice(id.raw().as_bytes());
+    out.extend_from_slice(b"\",\"type\":\"function\",\"function\":{\"name\":\"");
+    out.extend_from_slice(name.raw().as_bytes());
+    out.extend_from_slice(b"\",\"arguments\":\"");
+    if let Some(arguments) = arguments {
+        json::push_compact_escaped(out, arguments);
+    }
+    out.extend_from_slice(b"\"}");
+    push_signature(signature.map(|mark| mark.raw().as_bytes()), out);
+    out.extend_from_slice(b"}]");
+}
+
+/// Appends `,"extra_content":…`, if there is a mark.
+pub(super) fn push_signature(signature: Option<&[u8]>, out: &mut Vec<u8>) {
+    if let Some(signature) = signature.filter(|mark| !mark.is_empty()) {
+        out.push(b',');
+        out.extend_from_slice(SIGNATURE_OPEN);
+        out.extend_from_slice(signature);
+        out.extend_from_slice(b"\"}}");
+    }
+}
+
+/// Appends one element of `thinking_blocks`.
+pub(super) fn thinking_block(text: JsonText<'_>, signature: JsonText<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"thinking\",\"thinking\":\"");
+    out.extend_from_slice(text.raw().as_bytes());
+    out.extend_from_slice(b"\",\"signature\":\"");
+    out.extend_from_slice(signature.raw().as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
+/// Appends one element of `thinking_blocks`.
+pub(super) fn redacted_block(data: JsonText<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"redacted_thinking\",\"data\":\"");
+    out.extend_from_slice(data.raw().as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
+/// Appends `"images":[…]` or `"audio":{…}` with one medium. OpenAI's recordings can be referred
+/// to for an hour by their id; ours cannot, so they expire when they are made.
+pub(super) fn media(
+    kind: MediaKind,
+    mime: JsonText<'_>,
+    data: JsonText<'_>,
+    (id, now): (u64, u64),
+    out: &mut Vec<u8>,
+) {
+    if kind == MediaKind::Audio {
+        out.extend_from_slice(b"\"audio\":{\"id\":\"audio_");
+        ascii::push_hex(out, id);
+        out.extend_from_slice(b"\",\"data\":\"");
+        out.extend_from_slice(data.raw().as_bytes());
+        out.extend_from_slice(b"\",\"expires_at\":");
+        ascii::push_u64(out, now);
+        out.extend_from_slice(b",\"transcript\":\"\"}");
+        return;
+    }
+    out.extend_from_slice(b"\"images\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:");
+    out.extend_from_slice(mime.raw().as_bytes());
+    out.extend_from_slice(b";base64,");
+    out.extend_from_slice(data.raw().as_bytes());
+    out.extend_from_slice(b"\"}}]");
 }
 
 const CHOICE_OPEN: &[u8] = b"{\"index\":";
@@ -233,10 +395,10 @@ mod tests {
     fn a_stream_has_role_deltas_finish_usage_and_done() {
         let usage = Usage { prompt: 2, completion: 3, ..Usage::default() };
         let events = [
-            Event::Start { id: Some(text("x")), model: None },
+            Event::Start { id: Some(text("x")), bare: true, model: None, created: None },
             Event::Text { choice: 0, text: text("Hi") },
             Event::Text { choice: 0, text: text("") },
-            Event::Finish { choice: 0, reason: FinishReason::Stop },
+            Event::Finish { choice: 0, reason: FinishReason::Stop, sequence: None },
             Event::Usage(usage),
         ];
         let chunks = rendered(true, &events);
@@ -263,12 +425,12 @@ mod tests {
     #[test]
     fn choices_have_their_own_role_and_finish() {
         let events = [
-            Event::Start { id: None, model: Some(text("m-1")) },
+            Event::Start { id: None, bare: true, model: Some(text("m-1")), created: None },
             Event::Text { choice: 1, text: text("b") },
             Event::Refusal { choice: 0, text: text("no") },
             Event::Signature { choice: 1, data: text("c2ln") },
-            Event::Finish { choice: 1, reason: FinishReason::Length },
-            Event::Finish { choice: 0, reason: FinishReason::ContentFilter },
+            Event::Finish { choice: 1, reason: FinishReason::Length, sequence: None },
+            Event::Finish { choice: 0, reason: FinishReason::ContentFilter, sequence: None },
         ];
         let chunks = rendered(false, &events);
         assert_eq!(chunks.len(), 7, "{chunks:#?}");

@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use crate::wire::json::{JsonText, Kind, Reader};
 
 use super::options::Options;
+use super::others::OTHERS_MAX;
 use super::problem::{ChatError, Problem, typed};
+use super::tools::Tools;
+use super::turn::Turn;
 
 /// More turns than this are refused: a limit on everything.
 const TURNS_MAX: usize = 20_000;
-
-/// Unknown top-level fields that are remembered by name.
-const OTHERS_MAX: usize = 64;
 
 /// A chat request.
 #[derive(Clone, Debug)]
@@ -27,62 +27,12 @@ pub struct Request<'b> {
     pub include_usage: bool,
     /// The conversation, in order.
     pub turns: Vec<Turn<'b>>,
+    /// What may be called.
+    pub tools: Tools<'b>,
     /// Sampling and all other wishes.
     pub options: Options<'b>,
-    /// Top-level fields that have no meaning here, by name.
+    /// Fields that have no meaning here, by name.
     pub others: Vec<Cow<'b, str>>,
-}
-
-/// Who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// `system` and `developer`.
-    System,
-    /// `user`.
-    User,
-    /// `assistant`.
-    Assistant,
-}
-
-/// One message.
-#[derive(Clone, Debug)]
-pub struct Turn<'b> {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said.
-    pub content: Content<'b>,
-    /// A mark of the vendor on an earlier answer, sent back to it.
-    pub signature: Option<JsonText<'b>>,
-}
-
-/// What is said in one message.
-#[derive(Clone, Debug)]
-pub enum Content<'b> {
-    /// Nothing.
-    None,
-    /// One text.
-    Text(JsonText<'b>),
-    /// Several parts.
-    Parts(Vec<Part<'b>>),
-}
-
-/// One part of a message.
-#[derive(Clone, Copy, Debug)]
-pub enum Part<'b> {
-    /// Text.
-    Text(JsonText<'b>),
-}
-
-impl<'b> Content<'b> {
-    /// The parts, whatever their form.
-    pub fn parts(&self) -> impl Iterator<Item = Part<'b>> + '_ {
-        let (single, several): (Option<Part<'b>>, &[Part<'b>]) = match self {
-            Content::None => (None, &[]),
-            Content::Text(text) => (Some(Part::Text(*text)), &[]),
-            Content::Parts(parts) => (None, parts),
-        };
-        single.into_iter().chain(several.iter().copied())
-    }
 }
 
 /// Which required fields have been seen.
@@ -94,6 +44,19 @@ struct Seen<'b> {
 }
 
 impl<'b> Request<'b> {
+    /// A request that says nothing yet, for the readers of other dialects.
+    pub fn empty() -> Self {
+        Self {
+            model: Cow::Borrowed(""),
+            stream: false,
+            include_usage: false,
+            turns: Vec::new(),
+            tools: Tools::default(),
+            options: Options::default(),
+            others: Vec::new(),
+        }
+    }
+
     /// Reads a body.
     ///
     /// # Errors
@@ -107,14 +70,7 @@ impl<'b> Request<'b> {
             reader.end()?;
             return Err(ChatError::at("", Problem::Expected("an object")));
         }
-        let mut request = Self {
-            model: Cow::Borrowed(""),
-            stream: false,
-            include_usage: false,
-            turns: Vec::new(),
-            options: Options::default(),
-            others: Vec::new(),
-        };
+        let mut request = Self::empty();
         // A request that breaks off is broken JSON, whatever else is wrong with the part before.
         let mut first_problem: Option<ChatError> = None;
         let mut seen = Seen::default();
@@ -136,6 +92,7 @@ impl<'b> Request<'b> {
             }
         }
         request.options.check()?;
+        request.tools.check()?;
         Ok(request)
     }
 
@@ -164,7 +121,9 @@ impl<'b> Request<'b> {
             }
             "stream_options" => self.stream_options(reader)?,
             known => {
-                if !self.options.member(known, reader)? && self.others.len() < OTHERS_MAX {
+                let read = self.options.member(known, reader)?
+                    || self.tools.member(known, reader, &mut self.others)?;
+                if !read && self.others.len() < OTHERS_MAX {
                     self.others.push(name);
                 }
             }
@@ -193,7 +152,7 @@ impl<'b> Request<'b> {
             if index == TURNS_MAX {
                 return Err(ChatError::at("messages", Problem::Expected("at most 20000 messages")));
             }
-            let turn = Turn::parse(reader, index)?;
+            let turn = Turn::parse(reader, index, &mut self.others)?;
             self.turns.push(turn);
             Ok(())
         })?;
@@ -221,118 +180,6 @@ impl<'b> Seen<'b> {
     }
 }
 
-impl<'b> Turn<'b> {
-    fn parse(reader: &mut Reader<'b>, index: usize) -> Result<Self, ChatError> {
-        let at = |field: &str| format!("messages[{index}]{field}");
-        if reader.kind()? != Kind::Object {
-            return Err(ChatError::at(at(""), Problem::Expected("an object")));
-        }
-        let (mut role, mut content, mut refusal) = (None, Content::None, None);
-        let (mut signature, mut said) = (None, false);
-        reader.object(|reader, key| {
-            match key.unescape().as_ref() {
-                "role" => role = Some(read_role(reader, || at(".role"))?),
-                "content" => {
-                    said = true;
-                    content = read_content(reader, index)?;
-                }
-                "refusal" if !reader.null()? => {
-                    let text = reader.string();
-                    refusal = Some(text.map_err(|error| {
-                        ChatError::json(&at(".refusal"), "a string or null", error)
-                    })?);
-                }
-                "tool_calls" | "function_call" if !reader.null()? => {
-                    let text = "tool calls are not supported yet";
-                    return Err(ChatError::at(at(".tool_calls"), Problem::Unsupported(text)));
-                }
-                "extra_content" => signature = super::options::google_signature(reader)?,
-                _ => reader.skip()?,
-            }
-            Ok::<(), ChatError>(())
-        })?;
-        let role = role.ok_or_else(|| ChatError::at(at(".role"), Problem::Missing))?;
-        if let (Content::None, Some(refusal)) = (&content, refusal) {
-            content = Content::Text(refusal);
-        }
-        let silent = matches!(content, Content::None);
-        if silent && (role != Role::Assistant || !said) {
-            return Err(ChatError::at(at(".content"), Problem::Missing));
-        }
-        Ok(Self { role, content, signature })
-    }
-}
-
-fn read_role(reader: &mut Reader<'_>, at: impl Fn() -> String) -> Result<Role, ChatError> {
-    const ROLES: &str = "one of system, developer, user, assistant";
-    let text = reader.string().map_err(|error| ChatError::json(&at(), ROLES, error))?;
-    match text.unescape().as_ref() {
-        "system" | "developer" => Ok(Role::System),
-        "user" => Ok(Role::User),
-        "assistant" => Ok(Role::Assistant),
-        "tool" | "function" => {
-            Err(ChatError::at(at(), Problem::Unsupported("tool results are not supported yet")))
-        }
-        _ => Err(ChatError::at(at(), Problem::Expected(ROLES))),
-    }
-}
-
-fn read_content<'b>(reader: &mut Reader<'b>, index: usize) -> Result<Content<'b>, ChatError> {
-    let at = |field: &str| format!("messages[{index}].content{field}");
-    match reader.kind()? {
-        Kind::Null => {
-            reader.null()?;
-            Ok(Content::None)
-        }
-        Kind::String => Ok(Content::Text(reader.string()?)),
-        Kind::Array => {
-            let mut parts = Vec::new();
-            reader.array(|reader, part| {
-                parts.push(read_part(reader, || at(&format!("[{part}]")))?);
-                Ok::<(), ChatError>(())
-            })?;
-            if parts.is_empty() {
-                return Err(ChatError::at(at(""), Problem::Expected("at least one part")));
-            }
-            Ok(Content::Parts(parts))
-        }
-        Kind::Object | Kind::Number | Kind::Bool => {
-            Err(ChatError::at(at(""), Problem::Expected("a string or an array of parts")))
-        }
-    }
-}
-
-fn read_part<'b>(reader: &mut Reader<'b>, at: impl Fn() -> String) -> Result<Part<'b>, ChatError> {
-    if reader.kind()? != Kind::Object {
-        return Err(ChatError::at(at(), Problem::Expected("an object")));
-    }
-    let (mut kind, mut text) = (None, None);
-    reader.object(|reader, key| {
-        let name = key.unescape();
-        if !matches!(name.as_ref(), "type" | "text" | "refusal") {
-            return Ok(reader.skip()?);
-        }
-        let value = reader
-            .string()
-            .map_err(|error| ChatError::json(&format!("{}.{name}", at()), "a string", error))?;
-        *(if name == "type" { &mut kind } else { &mut text }) = Some(value);
-        Ok::<(), ChatError>(())
-    })?;
-    let missing = |field: &str| ChatError::at(format!("{}.{field}", at()), Problem::Missing);
-    let kind = kind.ok_or_else(|| missing("type"))?.unescape();
-    match kind.as_ref() {
-        "text" | "refusal" => Ok(Part::Text(text.ok_or_else(|| missing("text"))?)),
-        "image_url" | "input_audio" | "file" => Err(ChatError::at(
-            format!("{}.type", at()),
-            Problem::Unsupported("images, audio and files are not supported yet"),
-        )),
-        _ => Err(ChatError::at(
-            format!("{}.type", at()),
-            Problem::Expected("one of text, image_url, input_audio, file, refusal"),
-        )),
-    }
-}
-
 /// Names go into URLs, headers and logs, so they are kept to harmless characters.
 fn model_name<'b>(reader: &mut Reader<'b>) -> Result<Cow<'b, str>, ChatError> {
     const NAME: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : / @ - without two dots in a row";
@@ -352,6 +199,7 @@ fn printable(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::part::Content;
     use super::*;
 
     fn fails(body: &str) -> (String, Problem) {
@@ -370,9 +218,10 @@ mod tests {
         assert_eq!(request.model, "gemini-2.5-flash");
         assert!(request.stream && request.include_usage);
         assert_eq!(request.turns.len(), 3);
-        assert_eq!(request.turns[1].content.parts().count(), 2);
+        assert_eq!(request.turns[1].content.texts().count(), 2);
         assert!(matches!(request.turns[2].content, Content::Text(text) if text.raw() == "no"));
-        assert_eq!(request.others, ["user", "x"]);
+        assert_eq!(request.others, ["x"]);
+        assert_eq!(request.options.user.map(JsonText::raw), Some("u"));
     }
 
     #[test]

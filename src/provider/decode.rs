@@ -5,7 +5,7 @@ use crate::wire::json::{Kind, Reader};
 use crate::wire::sse::SseDecoder;
 
 use super::error::{UpstreamError, UpstreamErrorKind};
-use super::gemini_answer::Answer;
+use super::gemini_answer;
 use super::vendor::Vendor;
 
 /// Sizes that an answer may have.
@@ -15,6 +15,43 @@ pub struct AnswerLimits {
     pub body_bytes: usize,
     /// One event of a stream, in bytes.
     pub event_bytes: usize,
+}
+
+/// Which answer is expected.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// Whose answer.
+    pub vendor: Vendor,
+    /// In events instead of whole.
+    pub stream: bool,
+    /// How many answers in one were asked for.
+    pub choices: u32,
+    /// Decides the ids of calls that the vendor gives none.
+    pub seed: u64,
+}
+
+/// A vendor's half.
+#[derive(Debug)]
+enum Answer {
+    Gemini(gemini_answer::Answer),
+}
+
+impl Answer {
+    fn payload(
+        &mut self,
+        reader: &mut Reader<'_>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        match self {
+            Self::Gemini(answer) => answer.payload(reader, sink),
+        }
+    }
+
+    fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
+        match self {
+            Self::Gemini(answer) => answer.finish(sink),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -34,15 +71,18 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder for the answer of `vendor` to a request for `choices` answers.
-    pub fn new(vendor: Vendor, stream: bool, choices: u32, limits: AnswerLimits) -> Self {
+    /// A decoder that has seen nothing yet.
+    pub fn new(expected: Expected, limits: AnswerLimits) -> Self {
+        let Expected { vendor, stream, choices, seed } = expected;
         let form = if stream {
             Form::Stream(SseDecoder::new(limits.event_bytes))
         } else {
             Form::Whole(Vec::new())
         };
         let answer = match vendor {
-            Vendor::Gemini => Answer::new(choices),
+            Vendor::Gemini | Vendor::Vertex => {
+                Answer::Gemini(gemini_answer::Answer::new(choices, seed))
+            }
         };
         Self { form, answer, limits }
     }

@@ -2,11 +2,19 @@
 //!
 //! The answer is read in `gemini_answer`.
 
+use std::ops::Range;
+
 use crate::base::ascii;
+use crate::chat::history::{self, Step};
 use crate::chat::options::{Effort, Options, ResponseFormat, Thinking};
+use crate::chat::part::Piece;
 use crate::chat::problem::{ChatError, Problem};
-use crate::chat::{Part, Request, Role, Turn};
+use crate::chat::{Request, Role, Turn};
 use crate::wire::json::{self, JsonText};
+
+use super::dropped::Dropped;
+use super::gemini_tools;
+use super::put::{name, quoted};
 
 /// Gemini takes at most so many stop sequences.
 const STOPS_MAX: usize = 5;
@@ -14,47 +22,116 @@ const STOPS_MAX: usize = 5;
 /// Gemini gives at most so many answers.
 const CANDIDATES_MAX: u32 = 8;
 
-/// Appends the request target.
-pub(super) fn target(model: &str, stream: bool, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"/v1beta/models/");
-    out.extend_from_slice(model.as_bytes());
+/// Which of Google's two services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// AI Studio, with an API key.
+    Studio,
+    /// Vertex AI.
+    Vertex,
+}
+
+/// Appends what the request's target ends in.
+pub(super) fn method(stream: bool, out: &mut Vec<u8>) {
     let method: &[u8] =
         if stream { b":streamGenerateContent?alt=sse" } else { b":generateContent" };
     out.extend_from_slice(method);
 }
 
 /// Appends the request body.
-pub(super) fn encode(
-    request: &Request<'_>,
+pub(super) fn encode<'r>(
+    request: &'r Request<'_>,
     model: &str,
+    service: Service,
     out: &mut Vec<u8>,
+    dropped: &mut Dropped<'r>,
 ) -> Result<(), ChatError> {
     let options = &request.options;
     out.push(b'{');
     system_instruction(&request.turns, out);
-    contents(&request.turns, out);
+    contents(&request.turns, model, out)?;
+    gemini_tools::tools(&request.tools, out);
     generation_config(options, model, out)?;
-    if let Some(settings) = options.google.safety_settings {
-        out.extend_from_slice(b",\"safetySettings\":");
+    google(request, service, out, dropped)?;
+    out.push(b'}');
+    leave_out(request, dropped);
+    Ok(())
+}
+
+/// Google's own wishes.
+fn google<'r>(
+    request: &'r Request<'_>,
+    service: Service,
+    out: &mut Vec<u8>,
+    dropped: &mut Dropped<'r>,
+) -> Result<(), ChatError> {
+    let wishes = &request.options.google;
+    if let Some(settings) = wishes.safety_settings {
+        name(b"safetySettings", out);
         out.extend_from_slice(settings.as_bytes());
     }
-    if let Some(name) = options.google.cached_content {
-        out.extend_from_slice(b",\"cachedContent\":");
-        quoted(name, out);
+    if let Some(content) = wishes.cached_content {
+        let system = request.turns.iter().any(|turn| turn.role == Role::System);
+        if system || !request.tools.list.is_empty() {
+            let why = "Google takes no system message and no tools beside a cached content, \
+                       which holds its own";
+            return Err(ChatError::at("cached_content", Problem::Unsupported(why)));
+        }
+        name(b"cachedContent", out);
+        quoted(content, out);
     }
-    out.push(b'}');
+    match (wishes.labels, service) {
+        (Some(labels), Service::Vertex) => {
+            name(b"labels", out);
+            out.extend_from_slice(labels.as_bytes());
+        }
+        (Some(_), Service::Studio) => dropped.push("labels".into()),
+        (None, _) => {}
+    }
+    match request.options.service_tier.map(JsonText::raw) {
+        None | Some("auto") => {}
+        // Vertex AI has header fields for it.
+        Some("flex" | "priority" | "default" | "standard") if service == Service::Vertex => {}
+        Some(tier @ ("flex" | "priority")) => {
+            name(b"serviceTier", out);
+            json::push_string(out, tier);
+        }
+        Some("default" | "standard") => {
+            name(b"serviceTier", out);
+            json::push_string(out, "standard");
+        }
+        Some(_) => dropped.push("service_tier".into()),
+    }
     Ok(())
+}
+
+/// Notes what Gemini has no place for.
+fn leave_out<'r>(request: &'r Request<'_>, dropped: &mut Dropped<'r>) {
+    let (options, turns) = (&request.options, &request.turns);
+    let strict = request.tools.list.iter().any(|tool| tool.strict == Some(true));
+    let cached = options.anthropic.cache.is_some()
+        || turns.iter().any(|turn| turn.cache.is_some())
+        || request.tools.list.iter().any(|tool| tool.cache.is_some());
+    for (name, there) in [
+        ("user", options.user.is_some()),
+        ("safety_identifier", options.safety_identifier.is_some()),
+        ("cache_control", cached),
+        ("messages[].thinking_blocks", turns.iter().any(|turn| turn.thinking.is_some())),
+        ("parallel_tool_calls", request.tools.parallel == Some(false)),
+        ("tools[].function.strict", strict),
+    ] {
+        if there {
+            dropped.push(name.into());
+        }
+    }
 }
 
 /// System text stands apart from the conversation, wherever it was said.
 fn system_instruction(turns: &[Turn<'_>], out: &mut Vec<u8>) {
     let system = turns.iter().filter(|turn| turn.role == Role::System);
-    let parts = system.flat_map(|turn| turn.content.parts());
+    let texts = system.flat_map(|turn| turn.content.texts());
     let mut first = true;
-    for Part::Text(text) in parts {
-        if text.is_empty() {
-            continue;
-        }
+    for text in texts.filter(|text| !text.is_empty()) {
         let open: &[u8] = if first { b"\"systemInstruction\":{\"parts\":[" } else { b"," };
         out.extend_from_slice(open);
         text_part(text, out);
@@ -65,82 +142,182 @@ fn system_instruction(turns: &[Turn<'_>], out: &mut Vec<u8>) {
     }
 }
 
-/// Contents alternate between user and model, so neighbours of one role are merged.
-fn contents(turns: &[Turn<'_>], out: &mut Vec<u8>) {
+/// Whose content is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Nothing,
+    User,
+    Model,
+    /// Nothing else may stand beside the results of tools.
+    Results,
+}
+
+/// Writes `contents`, which alternate between user and model.
+struct Contents<'o> {
+    out: &'o mut Vec<u8>,
+    open: Open,
+}
+
+/// Writes the conversation.
+fn contents(turns: &[Turn<'_>], model: &str, out: &mut Vec<u8>) -> Result<(), ChatError> {
     out.extend_from_slice(b"\"contents\":[");
-    let mut open: Option<Role> = None;
-    for (index, turn) in turns.iter().enumerate() {
-        if turn.role == Role::System || !has_text(turn) && !is_alone(turns, index) {
-            continue;
+    let steps = history::steps(turns)?;
+    let says = |step: &Step| match step {
+        Step::User(run) => range(turns, run, Role::User).any(|turn| turn.content.says_something()),
+        Step::Model(_) | Step::Results(_) => false,
+    };
+    // From the third generation on, calls behind the user's last words must be marked.
+    let marked_from = if generation(model) >= 3 {
+        steps.iter().rposition(says).map_or(0, |last| last + 1)
+    } else {
+        usize::MAX
+    };
+    let mut contents = Contents { out, open: Open::Nothing };
+    for (index, step) in steps.iter().enumerate() {
+        match step {
+            Step::User(run) => contents.user(range(turns, run, Role::User))?,
+            Step::Model(run) => {
+                let turns = range(turns, run, Role::Assistant);
+                contents.model(turns, index >= marked_from)?;
+            }
+            Step::Results(pairs) => contents.results(turns, pairs)?,
         }
-        match open {
-            Some(role) if role == turn.role => out.push(b','),
-            other => {
-                let close: &[u8] = if other.is_some() { b"]}," } else { b"" };
-                out.extend_from_slice(close);
-                let role: &[u8] = if turn.role == Role::User {
-                    b"{\"role\":\"user\",\"parts\":["
-                } else {
-                    b"{\"role\":\"model\",\"parts\":["
-                };
-                out.extend_from_slice(role);
+    }
+    contents.close();
+    Ok(())
+}
+
+/// The turns of `role` in a run.
+fn range<'t, 'b>(
+    turns: &'t [Turn<'b>],
+    run: &Range<usize>,
+    role: Role,
+) -> impl Iterator<Item = &'t Turn<'b>> + Clone {
+    let turns = turns.get(run.clone()).unwrap_or_default();
+    turns.iter().filter(move |turn| turn.role == role)
+}
+
+impl Contents<'_> {
+    /// Begins a part of whose content `open` is.
+    fn part(&mut self, open: Open) {
+        if self.open == open {
+            self.out.push(b',');
+            return;
+        }
+        let close: &[u8] = if self.open == Open::Nothing { b"" } else { b"]}," };
+        self.out.extend_from_slice(close);
+        let role: &[u8] = if open == Open::Model {
+            b"{\"role\":\"model\",\"parts\":["
+        } else {
+            b"{\"role\":\"user\",\"parts\":["
+        };
+        self.out.extend_from_slice(role);
+        self.open = open;
+    }
+
+    fn user<'t>(
+        &mut self,
+        turns: impl Iterator<Item = &'t Turn<'t>> + Clone,
+    ) -> Result<(), ChatError> {
+        if !turns.clone().any(|turn| turn.content.says_something()) {
+            // An explicit empty text is kept when it is all that is said: Google takes it.
+            if self.open != Open::User {
+                self.part(Open::User);
+                self.out.extend_from_slice(b"{\"text\":\"\"}");
+            }
+            return Ok(());
+        }
+        for turn in turns {
+            self.pieces(turn, Open::User)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what a turn says, without empty texts.
+    fn pieces(&mut self, turn: &Turn<'_>, open: Open) -> Result<bool, ChatError> {
+        let mut any = false;
+        for piece in turn.content.pieces() {
+            match piece {
+                Piece::Text(text, _) if text.is_empty() => continue,
+                Piece::Text(text, _) => {
+                    self.part(open);
+                    text_part(text, self.out);
+                }
+                Piece::Media(medium) => {
+                    self.part(open);
+                    gemini_tools::media(medium, self.out)?;
+                }
+            }
+            any = true;
+        }
+        Ok(any)
+    }
+
+    fn model<'t>(
+        &mut self,
+        turns: impl Iterator<Item = &'t Turn<'t>>,
+        must_be_marked: bool,
+    ) -> Result<(), ChatError> {
+        let mut first_call = true;
+        for turn in turns {
+            let said = self.pieces(turn, Open::Model)?;
+            // The mark belongs to the last part of the text, also when that is empty.
+            if let Some(signature) = turn.signature {
+                if said {
+                    self.out.pop();
+                } else if turn.calls.is_empty() {
+                    self.part(Open::Model);
+                    self.out.extend_from_slice(b"{\"text\":\"\"");
+                }
+                if said || turn.calls.is_empty() {
+                    self.out.extend_from_slice(b",\"thoughtSignature\":");
+                    quoted(signature, self.out);
+                    self.out.push(b'}');
+                }
+            }
+            for call in &turn.calls {
+                self.part(Open::Model);
+                gemini_tools::call(call, must_be_marked && first_call, self.out);
+                first_call = false;
             }
         }
-        open = Some(turn.role);
-        turn_parts(turn, out);
+        Ok(())
     }
-    // Gemini wants at least one content; a conversation of system text alone has none.
-    let end: &[u8] = match open {
-        Some(_) => b"]}]",
-        None => b"{\"role\":\"user\",\"parts\":[{\"text\":\" \"}]}]",
-    };
-    out.extend_from_slice(end);
-}
 
-/// Appends the parts of one turn; empty texts only if nothing else is said.
-fn turn_parts(turn: &Turn<'_>, out: &mut Vec<u8>) {
-    let said = has_text(turn);
-    let mut first = true;
-    for Part::Text(text) in turn.content.parts() {
-        if (said && text.is_empty()) || (!said && !first) {
-            continue;
+    fn results(
+        &mut self,
+        turns: &[Turn<'_>],
+        pairs: &[((usize, usize), usize)],
+    ) -> Result<(), ChatError> {
+        let answers = pairs
+            .iter()
+            .filter_map(|(call, answer)| Some((history::call(turns, *call)?, turns.get(*answer)?)));
+        for (call, answer) in answers.clone() {
+            self.part(Open::Results);
+            gemini_tools::result(call, answer, self.out);
         }
-        if !first {
-            out.push(b',');
+        // What tools show instead of telling follows as the user's.
+        for medium in answers.flat_map(|(_, answer)| answer.content.media()) {
+            self.part(Open::User);
+            gemini_tools::media(medium, self.out)?;
         }
-        first = false;
-        text_part(text, out);
+        Ok(())
     }
-    // The mark belongs to the last part of the vendor's answer.
-    if let Some(signature) = turn.signature.filter(|_| turn.role == Role::Assistant && !first) {
-        out.pop();
-        out.extend_from_slice(b",\"thoughtSignature\":");
-        quoted(signature, out);
-        out.push(b'}');
+
+    /// Gemini wants at least one content; a conversation of system text alone has none.
+    fn close(self) {
+        let end: &[u8] = match self.open {
+            Open::Nothing => b"{\"role\":\"user\",\"parts\":[{\"text\":\" \"}]}]",
+            Open::User | Open::Model | Open::Results => b"]}]",
+        };
+        self.out.extend_from_slice(end);
     }
-}
-
-fn has_text(turn: &Turn<'_>) -> bool {
-    turn.content.parts().any(|Part::Text(text)| !text.is_empty())
-}
-
-/// An explicit empty text of the user is kept when it is all that the user says: Google takes it.
-fn is_alone(turns: &[Turn<'_>], index: usize) -> bool {
-    let user = |turn: &Turn<'_>| turn.role == Role::User;
-    let first = turns.iter().position(user);
-    first == Some(index) && !turns.iter().any(|turn| user(turn) && has_text(turn))
 }
 
 fn text_part(text: JsonText<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"text\":");
     quoted(text, out);
     out.push(b'}');
-}
-
-fn quoted(text: JsonText<'_>, out: &mut Vec<u8>) {
-    out.push(b'"');
-    out.extend_from_slice(text.raw().as_bytes());
-    out.push(b'"');
 }
 
 /// Appends `generationConfig`, if the request wishes anything.
@@ -175,12 +352,41 @@ fn generation_config(
         }
     }
     thinking_config(options, model, out);
+    answer_form(options, out);
     if out.len() == start + OPEN.len() {
         out.truncate(start);
     } else {
         out.push(b'}');
     }
     Ok(())
+}
+
+/// What the answer is made of, and how much is told about it.
+fn answer_form(options: &Options<'_>, out: &mut Vec<u8>) {
+    if options.logprobs {
+        name(b"responseLogprobs", out);
+        out.extend_from_slice(b"true");
+        if let Some(count) = options.top_logprobs {
+            name(b"logprobs", out);
+            ascii::push_u64(out, count);
+        }
+    }
+    if !options.modalities.is_empty() {
+        name(b"responseModalities", out);
+        for (index, modality) in options.modalities.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b"[\"" } else { b",\"" });
+            out.extend(modality.raw().bytes().map(|byte| byte.to_ascii_uppercase()));
+            out.push(b'"');
+        }
+        out.push(b']');
+    }
+    if let Some(voice) = options.voice {
+        name(b"speechConfig", out);
+        let open = b"{\"voiceConfig\":{\"prebuiltVoiceConfig\":{\"voiceName\":";
+        out.extend_from_slice(open);
+        quoted(voice, out);
+        out.extend_from_slice(b"}}}");
+    }
 }
 
 fn numbers(options: &Options<'_>, out: &mut Vec<u8>) {
@@ -259,7 +465,17 @@ fn thinking_config(options: &Options<'_>, model: &str, out: &mut Vec<u8>) {
         out.push(b'}');
         return;
     }
-    let Some(effort) = options.reasoning_effort else { return };
+    let anthropic = options.anthropic.thinking_kind.map(JsonText::raw);
+    if let (Some("enabled"), Some(budget)) = (anthropic, options.anthropic.budget) {
+        open_thinking(out);
+        name(b"thinkingBudget", out);
+        out.extend_from_slice(budget.as_bytes());
+        name(b"includeThoughts", out);
+        out.extend_from_slice(b"true}");
+        return;
+    }
+    let disabled = (anthropic == Some("disabled")).then_some(Effort::None);
+    let Some(effort) = options.reasoning_effort.or(disabled) else { return };
     open_thinking(out);
     if generation(model) >= 3 {
         name(b"thinkingLevel", out);
@@ -294,7 +510,7 @@ fn thinking_budget(effort: Effort, model: &str) -> u64 {
         Effort::None => 0,
         Effort::Minimal | Effort::Low => 1024,
         Effort::Medium => 8192,
-        Effort::High => 24_576,
+        Effort::High | Effort::Xhigh | Effort::Max => 24_576,
     }
 }
 
@@ -307,18 +523,8 @@ fn thinking_level(effort: Effort, model: &str) -> &'static str {
         // The first Pro of the generation knows only low and high.
         Effort::Medium if model.starts_with("gemini-3-pro") => "high",
         Effort::Medium => "medium",
-        Effort::High => "high",
+        Effort::High | Effort::Xhigh | Effort::Max => "high",
     }
-}
-
-/// Appends `"field":`, with a comma unless it is the first of its object.
-fn name(field: &[u8], out: &mut Vec<u8>) {
-    if out.last() != Some(&b'{') {
-        out.push(b',');
-    }
-    out.push(b'"');
-    out.extend_from_slice(field);
-    out.extend_from_slice(b"\":");
 }
 
 #[cfg(test)]
@@ -333,7 +539,7 @@ mod tests {
         let body = format!(r#"{{"model":"{model}","messages":{messages}{rest}}}"#);
         let request = Request::parse(body.as_bytes())?;
         let mut out = Vec::new();
-        encode(&request, model, &mut out)?;
+        encode(&request, model, Service::Studio, &mut out, &mut Dropped::default())?;
         let text = String::from_utf8(out).unwrap();
         serde_json::from_str::<serde::de::IgnoredAny>(&text).unwrap();
         Ok(text)

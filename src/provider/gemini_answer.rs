@@ -6,10 +6,13 @@
 
 use std::borrow::Cow;
 
-use crate::chat::{Event, FinishReason, Usage};
+use crate::base::Rng;
+use crate::chat::{Event, FinishReason, MediaKind, Usage};
 use crate::wire::json::{JsonError, JsonText, Kind, Reader};
 
 use super::error::{UpstreamError, UpstreamErrorKind, google_in_answer};
+use super::gemini_partial::Partial;
+use super::{call_id, gemini_logprobs, time};
 
 /// No request can ask for more.
 const CHOICES_MAX: usize = 8;
@@ -19,6 +22,8 @@ struct Choice {
     seen: bool,
     /// Any text at all.
     spoke: bool,
+    /// Calls so far.
+    calls: u32,
     finish: Option<Ending>,
 }
 
@@ -74,6 +79,13 @@ pub(super) struct Answer {
     choices: [Choice; CHOICES_MAX],
     counts: Counts,
     finish_message: Option<String>,
+    /// How urgently the request was served, in OpenAI's words.
+    tier: Option<&'static str>,
+    /// The call whose arguments come in pieces, and its choice.
+    partial: Option<(u32, Partial)>,
+    /// For ids of calls that have none.
+    rng: Rng,
+    scratch: String,
 }
 
 /// One part of a candidate's content.
@@ -82,16 +94,35 @@ struct Part<'b> {
     text: Option<JsonText<'b>>,
     thought: bool,
     signature: Option<JsonText<'b>>,
+    call: Option<Call<'b>>,
+    /// Media type and bytes in base64.
+    inline: Option<(JsonText<'b>, JsonText<'b>)>,
+}
+
+/// `functionCall`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Call<'b> {
+    id: Option<JsonText<'b>>,
+    name: Option<JsonText<'b>>,
+    arguments: Option<&'b str>,
+    /// `partialArgs`, an array.
+    pieces: Option<&'b str>,
+    continues: bool,
 }
 
 impl Answer {
-    pub(super) fn new(choices: u32) -> Self {
+    /// `seed` decides the ids of calls that the vendor gives none.
+    pub(super) fn new(choices: u32, seed: u64) -> Self {
         Self {
             started: false,
             several: choices > 1,
             choices: [Choice::default(); CHOICES_MAX],
             counts: Counts::default(),
             finish_message: None,
+            tier: None,
+            partial: None,
+            rng: Rng::new(seed),
+            scratch: String::new(),
         }
     }
 
@@ -106,7 +137,7 @@ impl Answer {
         }
         reader.object(|reader, key| match key.raw() {
             "candidates" => reader.array(|reader, index| self.candidate(reader, index, sink)),
-            "usageMetadata" => Ok(self.counts.read(reader)?),
+            "usageMetadata" => Ok(self.counts.read(reader, &mut self.tier)?),
             "promptFeedback" => self.feedback(reader, sink),
             "error" => Err(google_in_answer(reader)?),
             _ => Ok(reader.skip()?),
@@ -114,21 +145,33 @@ impl Answer {
     }
 
     /// The body has ended.
-    pub(super) fn finish(&self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
+    pub(super) fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
+        if let Some((choice, partial)) = self.partial.take() {
+            self.assembled(choice, &partial, sink);
+        }
         let whole = |choice: &Choice| !choice.seen || choice.finish.is_some();
         let any = self.choices.iter().any(|choice| choice.finish.is_some());
         if !any || !self.choices.iter().all(whole) {
             return Err(UpstreamError::truncated());
         }
         for (index, choice) in (0..).zip(self.choices) {
-            match choice.finish {
-                Some(Ending::Broken(broken)) if !choice.spoke => return Err(self.broken(broken)),
-                Some(Ending::Broken(_)) => {
-                    sink(Event::Finish { choice: index, reason: FinishReason::Stop });
+            let called = choice.calls > 0;
+            let reason = match choice.finish {
+                Some(Ending::Broken(broken)) if !choice.spoke && !called => {
+                    return Err(self.broken(broken));
                 }
-                Some(Ending::Plain(reason)) => sink(Event::Finish { choice: index, reason }),
-                None => {}
-            }
+                // Google says STOP also when it waits for the results of calls.
+                Some(Ending::Broken(_) | Ending::Plain(FinishReason::Stop)) if called => {
+                    FinishReason::ToolCalls
+                }
+                Some(Ending::Broken(_)) => FinishReason::Stop,
+                Some(Ending::Plain(reason)) => reason,
+                None => continue,
+            };
+            sink(Event::Finish { choice: index, reason, sequence: None });
+        }
+        if let Some(tier) = self.tier {
+            sink(Event::Tier(JsonText::plain(tier)));
         }
         if let Some(usage) = self.counts.usage() {
             sink(Event::Usage(usage));
@@ -150,8 +193,12 @@ impl Answer {
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamError> {
         let (mut id, mut model, mut is_answer) = (None, None, false);
+        let mut created = None;
         reader.object(|reader, key| {
             match (key.raw(), reader.kind()?) {
+                ("createTime", Kind::String) => {
+                    created = time::rfc3339_to_unix(reader.string()?.raw());
+                }
                 ("responseId", Kind::String) => id = Some(reader.string()?),
                 ("modelVersion", Kind::String) => model = Some(reader.string()?),
                 ("error", _) => return Err(google_in_answer(reader)?),
@@ -168,7 +215,8 @@ impl Answer {
         }
         self.started = true;
         let named = |text: &JsonText<'b>| !text.is_empty();
-        sink(Event::Start { id: id.filter(named), model: model.filter(named) });
+        let (id, model) = (id.filter(named), model.filter(named));
+        sink(Event::Start { id, bare: true, model, created });
         Ok(())
     }
 
@@ -199,6 +247,13 @@ impl Answer {
                     let ending = ending_of(&reader.string()?.unescape());
                     self.choice(choice).finish = Some(ending);
                 }
+                ("logprobsResult", Kind::Object) => {
+                    self.scratch.clear();
+                    gemini_logprobs::read(reader, &mut self.scratch)?;
+                    if !self.scratch.is_empty() {
+                        sink(Event::Logprobs { choice, content: &self.scratch });
+                    }
+                }
                 ("finishMessage", Kind::String) => {
                     self.finish_message = Some(reader.string()?.unescape().into_owned());
                 }
@@ -217,15 +272,22 @@ impl Answer {
         reader.object(|reader, key| match (key.raw(), reader.kind()?) {
             ("parts", Kind::Array) => reader.array(|reader, _index| {
                 let part = Part::read(reader)?;
-                self.part(part, choice, sink);
-                Ok(())
+                self.part(part, choice, sink)
             }),
             ("parts", _) => Err(JsonError::Type.into()),
             _ => Ok(reader.skip()?),
         })
     }
 
-    fn part(&mut self, part: Part<'_>, choice: u32, sink: &mut impl FnMut(Event<'_>)) {
+    fn part(
+        &mut self,
+        part: Part<'_>,
+        choice: u32,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        if let Some(call) = part.call {
+            return self.call(call, part.signature, choice, sink);
+        }
         if let Some(text) = part.text {
             if part.thought {
                 sink(Event::Reasoning { choice, text });
@@ -234,9 +296,88 @@ impl Answer {
                 sink(Event::Text { choice, text });
             }
         }
+        if let Some((mime, data)) = part.inline.filter(|_| !part.thought) {
+            self.choice(choice).spoke = true;
+            let audio = mime.raw().starts_with("audio");
+            let kind = if audio { MediaKind::Audio } else { MediaKind::Image };
+            sink(Event::Media { choice, kind, mime, data });
+        }
         if let Some(data) = part.signature {
             sink(Event::Signature { choice, data });
         }
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        call: Call<'_>,
+        signature: Option<JsonText<'_>>,
+        choice: u32,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        if call.name.is_none() && self.partial.is_none() {
+            return Err(JsonError::Type.into());
+        }
+        if call.continues || call.pieces.is_some() || self.partial.is_some() {
+            return self.piece(call, signature, choice, sink);
+        }
+        let made;
+        let id = match call.id.filter(|id| !id.is_empty()) {
+            Some(id) => id,
+            None => {
+                made = call_id::random(&mut self.rng);
+                made.text()
+            }
+        };
+        let (name, arguments) = (call.name.unwrap_or_default(), call.arguments.unwrap_or("{}"));
+        let state = self.choice(choice);
+        let number = state.calls;
+        state.calls += 1;
+        let arguments = Some(arguments);
+        sink(Event::Call { choice, call: number, id, name, arguments, signature });
+        Ok(())
+    }
+
+    /// A part of a call that goes on in the next one; an empty part ends it.
+    fn piece(
+        &mut self,
+        call: Call<'_>,
+        signature: Option<JsonText<'_>>,
+        choice: u32,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        if let Some(name) = call.name.filter(|name| !name.is_empty()) {
+            // A new call also ends the one before.
+            if let Some((choice, partial)) = self.partial.take() {
+                self.assembled(choice, &partial, sink);
+            }
+            self.partial = Some((choice, Partial::new(call.id, name, signature)));
+        }
+        if let (Some((_, partial)), Some(pieces)) = (&mut self.partial, call.pieces) {
+            partial.read(&mut Reader::new(pieces))?;
+        }
+        if !call.continues
+            && let Some((choice, partial)) = self.partial.take()
+        {
+            self.assembled(choice, &partial, sink);
+        }
+        Ok(())
+    }
+
+    /// A call that came in pieces is whole.
+    fn assembled(&mut self, choice: u32, partial: &Partial, sink: &mut impl FnMut(Event<'_>)) {
+        let mut arguments = std::mem::take(&mut self.scratch);
+        arguments.clear();
+        partial.render(&mut arguments);
+        let made = call_id::random(&mut self.rng);
+        let id = if partial.id.is_empty() { made.text() } else { JsonText::spelt(&partial.id) };
+        let state = self.choice(choice);
+        let call = state.calls;
+        state.calls += 1;
+        let name = JsonText::spelt(&partial.name);
+        let signature = partial.signature.as_deref().map(JsonText::spelt);
+        sink(Event::Call { choice, call, id, name, arguments: Some(&arguments), signature });
+        self.scratch = arguments;
     }
 
     /// A blocked prompt is an answer: a refusal, not an error.
@@ -285,6 +426,8 @@ impl<'b> Part<'b> {
                 "text" => part.text = Some(reader.string()?),
                 "thought" => part.thought = reader.boolean()?,
                 "thoughtSignature" => part.signature = Some(reader.string()?),
+                "functionCall" => part.call = Some(Call::read(reader)?),
+                "inlineData" => part.inline = inline(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -293,10 +436,50 @@ impl<'b> Part<'b> {
     }
 }
 
+impl<'b> Call<'b> {
+    fn read(reader: &mut Reader<'b>) -> Result<Self, JsonError> {
+        let mut call = Self::default();
+        reader.object(|reader, key| {
+            match (key.raw(), reader.kind()?) {
+                ("id", Kind::String) => call.id = Some(reader.string()?),
+                ("name", Kind::String) => call.name = Some(reader.string()?),
+                ("args", Kind::Object) => call.arguments = Some(reader.raw()?),
+                ("partialArgs", Kind::Array) => call.pieces = Some(reader.raw()?),
+                ("willContinue", Kind::Bool) => call.continues = reader.boolean()?,
+                _ => reader.skip()?,
+            }
+            Ok::<(), JsonError>(())
+        })?;
+        Ok(call)
+    }
+}
+
+/// `inlineData`: its media type and its bytes in base64.
+fn inline<'b>(reader: &mut Reader<'b>) -> Result<Option<(JsonText<'b>, JsonText<'b>)>, JsonError> {
+    let (mut mime, mut data) = (None, None);
+    reader.object(|reader, key| {
+        match (key.raw(), reader.kind()?) {
+            ("mimeType", Kind::String) => mime = Some(reader.string()?),
+            ("data", Kind::String) => data = Some(reader.string()?),
+            _ => reader.skip()?,
+        }
+        Ok::<(), JsonError>(())
+    })?;
+    Ok(mime.zip(data))
+}
+
 impl Counts {
-    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
+    fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        tier: &mut Option<&'static str>,
+    ) -> Result<(), JsonError> {
         reader.object(|reader, key| {
             let place = match key.raw() {
+                "trafficType" | "serviceTier" if reader.kind()? == Kind::String => {
+                    *tier = Some(tier_of(reader.string()?.raw()));
+                    return Ok(());
+                }
                 "promptTokenCount" => &mut self.prompt,
                 "toolUsePromptTokenCount" => &mut self.tool_prompt,
                 "candidatesTokenCount" => &mut self.candidates,
@@ -329,10 +512,24 @@ impl Counts {
             prompt: self.prompt.saturating_add(self.tool_prompt),
             completion: self.candidates.saturating_add(self.thoughts),
             cached: self.cached,
+            cache_write: 0,
             prompt_audio: self.prompt_audio,
             reasoning: self.thoughts,
             completion_audio: self.answer_audio,
         })
+    }
+}
+
+/// Google's `trafficType` of Vertex AI or `serviceTier` of AI Studio in OpenAI's words.
+fn tier_of(name: &str) -> &'static str {
+    let ends_in = |word: &str| {
+        let at = name.len().saturating_sub(word.len());
+        name.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(word))
+    };
+    match () {
+        () if ends_in("flex") => "flex",
+        () if ends_in("priority") => "priority",
+        () => "default",
     }
 }
 
@@ -384,7 +581,7 @@ fn ending_of(reason: &str) -> Ending {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decode::{AnswerLimits, Decoder};
+    use super::super::decode::{AnswerLimits, Decoder, Expected};
     use super::super::vendor::Vendor;
     use super::*;
 
@@ -392,7 +589,8 @@ mod tests {
 
     fn hear(stream: bool, choices: u32, parts: &[&[u8]]) -> Heard {
         let limits = AnswerLimits { body_bytes: 4096, event_bytes: 1024 };
-        let mut decoder = Decoder::new(Vendor::Gemini, stream, choices, limits);
+        let expected = Expected { vendor: Vendor::Gemini, stream, choices, seed: 7 };
+        let mut decoder = Decoder::new(expected, limits);
         let mut heard = Vec::new();
         let mut sink = |event: Event<'_>| heard.push(format!("{event:?}"));
         let mut run = || {

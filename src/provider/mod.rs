@@ -1,11 +1,19 @@
 //! One pure file per vendor: a chat request goes out, events come in.
 
+mod call_id;
 pub mod decode;
+pub mod dropped;
 pub mod error;
 pub mod gemini;
 pub mod gemini_answer;
+mod gemini_logprobs;
+mod gemini_partial;
+mod gemini_tools;
+mod put;
+mod time;
 pub mod vendor;
 
 pub use decode::Decoder;
+pub use dropped::Dropped;
 pub use error::{UpstreamError, UpstreamErrorKind};
 pub use vendor::{Vendor, encode, read_error, target};

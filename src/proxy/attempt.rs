@@ -5,7 +5,8 @@ use crate::chat::problem::ChatError;
 use crate::config::Upstream;
 use crate::net::dial::dial;
 use crate::net::{Link, NetError, NetErrorKind, NetOp};
-use crate::provider::vendor::{self, Dropped, Vendor};
+use crate::provider::Dropped;
+use crate::provider::vendor::{self, Order};
 use crate::rt::{Lent, Runtime};
 use crate::shard::{Deadline, Late};
 use crate::wire::head::field_store;
@@ -28,8 +29,7 @@ const HEAD: HeadLimits = HeadLimits { head_bytes: 64 * 1024, fields: 128, target
 pub(super) struct Plan<'p> {
     pub(super) upstream: &'p Upstream,
     pub(super) index: usize,
-    pub(super) vendor: Vendor,
-    pub(super) model: &'p str,
+    pub(super) order: Order<'p>,
 }
 
 /// What the head of an answer says.
@@ -144,7 +144,7 @@ fn write_request<'r>(
     let origin = &plan.upstream.origin;
     out.extend_from_slice(b"POST ");
     out.extend_from_slice(origin.path.as_bytes());
-    vendor::target(plan.vendor, plan.model, request.stream, out)?;
+    vendor::target(&plan.order, request.stream, out)?;
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
     out.extend_from_slice(origin.authority.as_bytes());
     out.extend_from_slice(b"\r\ncontent-type: application/json\r\naccept-encoding: identity\r\n");
@@ -159,7 +159,7 @@ fn write_request<'r>(
     let digits_end = out.len();
     out.extend_from_slice(b"\r\n\r\n");
     let body = out.len();
-    vendor::encode(plan.vendor, request, plan.model, out, dropped)?;
+    vendor::encode(&plan.order, request, out, dropped)?;
     let mut digits = Vec::with_capacity(10);
     crate::base::ascii::push_u64(&mut digits, u64::try_from(out.len() - body).unwrap_or(0));
     if let Some(place) = out.get_mut(digits_end.saturating_sub(digits.len())..digits_end) {

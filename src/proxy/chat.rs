@@ -3,7 +3,8 @@
 use crate::chat::{ApiError, ReplyMeta, Request, Row};
 use crate::config::Kind;
 use crate::policy::KeyId;
-use crate::provider::vendor::{Dropped, Vendor};
+use crate::provider::Dropped;
+use crate::provider::vendor::{Order, Vendor};
 use crate::provider::{UpstreamError, UpstreamErrorKind};
 use crate::rt::{Lent, Runtime};
 
@@ -73,7 +74,7 @@ where
     let meta = ReplyMeta {
         fallback_id: shard.random(),
         created: shard.rt.unix_millis() / 1000,
-        model: plan.model.to_owned(),
+        model: plan.order.model.to_owned(),
     };
     let mut fields = upstream_answer.crossing.clone();
     push_dropped(&dropped, &mut fields);
@@ -107,7 +108,7 @@ fn choose<'p, R: Runtime>(
         Kind::Vertex | Kind::Anthropic | Kind::OpenAi => return Err(not_found()),
     };
     let model = shard.config.upstream_model(target, &request.model);
-    Ok(Plan { upstream, index: target.upstream, vendor, model })
+    Ok(Plan { upstream, index: target.upstream, order: Order { vendor, model } })
 }
 
 /// An answer of a kind that was not asked for.

@@ -5,7 +5,7 @@
 //! valid, so that an early failure still has its own status.
 
 use crate::chat::{ApiError, ReplyMeta, StreamRenderer};
-use crate::provider::decode::AnswerLimits;
+use crate::provider::decode::{AnswerLimits, Expected};
 use crate::provider::{Decoder, UpstreamError, UpstreamErrorKind};
 use crate::rt::{Lent, Mutant, Runtime};
 use crate::wire::write;
@@ -54,9 +54,11 @@ where
     let limits = &exchange.shard.config.limits;
     let limits =
         AnswerLimits { body_bytes: limits.upstream_body_bytes, event_bytes: limits.event_bytes };
+    let seed = exchange.shard.random();
+    let expected = Expected { vendor: plan.order.vendor, stream: true, choices, seed };
     let out = exchange.shard.buffers.take();
     let mut relay = Relay {
-        decoder: Decoder::new(plan.vendor, true, choices, limits),
+        decoder: Decoder::new(expected, limits),
         renderer: StreamRenderer::new(meta, include_usage),
         exchange,
         answer,

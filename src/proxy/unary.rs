@@ -1,7 +1,7 @@
 //! Answers that are not streamed: read whole, translated, written with their length.
 
 use crate::chat::{Collector, Event, ReplyMeta};
-use crate::provider::decode::AnswerLimits;
+use crate::provider::decode::{AnswerLimits, Expected};
 use crate::provider::{Decoder, UpstreamError, UpstreamErrorKind, read_error};
 use crate::rt::{Lent, Runtime};
 
@@ -67,7 +67,9 @@ where
     let limits = &exchange.shard.config.limits;
     let limits =
         AnswerLimits { body_bytes: limits.upstream_body_bytes, event_bytes: limits.event_bytes };
-    let mut decoder = Decoder::new(plan.vendor, false, choices, limits);
+    let seed = exchange.shard.random();
+    let expected = Expected { vendor: plan.order.vendor, stream: false, choices, seed };
+    let mut decoder = Decoder::new(expected, limits);
     let mut nothing = |_: Event<'_>| {};
     let read =
         read_all(client, &mut exchange, &mut answer, |data| decoder.feed(data, &mut nothing)).await;
@@ -139,7 +141,7 @@ where
     .await;
     let retry_after = head.retry_after_s.map(|seconds| seconds.to_string());
     let understood = |body: &[u8]| {
-        read_error(plan.vendor, head.status, retry_after.as_deref().map(str::as_bytes), body)
+        read_error(plan.order.vendor, head.status, retry_after.as_deref().map(str::as_bytes), body)
     };
     match read {
         Err(Unread::ClientLeft) => Err(Gone),

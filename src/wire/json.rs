@@ -33,7 +33,7 @@ pub enum Kind {
 }
 
 /// The inside of a JSON string, escaped as it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JsonText<'b>(&'b str);
 
 impl<'b> JsonText<'b> {
@@ -42,9 +42,31 @@ impl<'b> JsonText<'b> {
         JsonText(text)
     }
 
+    /// A spelling that was read from JSON before and kept.
+    pub fn spelt(raw: &'b str) -> Self {
+        debug_assert!(!raw.bytes().any(|byte| byte < b' '), "{raw:?} is not a spelling");
+        Self(raw)
+    }
+
+    /// Text that turns out to need no escaping.
+    pub fn clean(text: &'b str) -> Option<Self> {
+        (plain_length(text.as_bytes()) == text.len()).then_some(Self(text))
+    }
+
     /// Still escaped, without the quotes.
     pub fn raw(self) -> &'b str {
         self.0
+    }
+
+    /// The first `length` bytes of the spelling; the caller knows that a character, and no escape,
+    /// ends there. Nothing when it does not.
+    pub fn head(self, length: usize) -> Self {
+        Self(self.0.get(..length).unwrap_or_default())
+    }
+
+    /// The spelling behind its first `length` bytes, under the same condition.
+    pub fn tail(self, length: usize) -> Self {
+        Self(self.0.get(length..).unwrap_or_default())
     }
 
     /// Is there no text?
@@ -126,6 +148,55 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
             _ => out.push(byte),
         }
     }
+}
+
+/// Appends a JSON text without the space between its tokens.
+pub fn push_compact(out: &mut Vec<u8>, json: &str) {
+    each_token_run(json, |run| out.extend_from_slice(run));
+}
+
+/// Appends a JSON text as the inside of a JSON string, without the space between its tokens.
+pub fn push_compact_escaped(out: &mut Vec<u8>, json: &str) {
+    each_token_run(json, |run| {
+        let mut rest = run;
+        while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+            let (before, from) = rest.split_at(at);
+            out.extend_from_slice(before);
+            out.push(b'\\');
+            out.extend(from.first());
+            rest = from.get(1..).unwrap_or_default();
+        }
+        out.extend_from_slice(rest);
+    });
+}
+
+/// Calls `take` with the pieces of a JSON text between its insignificant space.
+fn each_token_run(json: &str, mut take: impl FnMut(&[u8])) {
+    let bytes = json.as_bytes();
+    let (mut from, mut at) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at += 1;
+                loop {
+                    at += plain_length(bytes.get(at..).unwrap_or_default());
+                    match bytes.get(at) {
+                        Some(b'\\') => at += 2,
+                        Some(b'"') | None => break,
+                        Some(_) => at += 1,
+                    }
+                }
+                at += 1;
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                take(bytes.get(from..at).unwrap_or_default());
+                at += 1;
+                from = at;
+            }
+            _ => at += 1,
+        }
+    }
+    take(bytes.get(from..).unwrap_or_default());
 }
 
 /// Reads one JSON text from front to back.
@@ -423,6 +494,20 @@ fn escape_length(bytes: &[u8]) -> Result<usize, JsonError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn compact_text_keeps_strings_and_numbers() {
+        let json = "{ \"a b\" :\t[1.0e5 , \"x \\\" y\\n\"],\r\n \"é\":null }";
+        let mut out = Vec::new();
+        push_compact(&mut out, json);
+        let compact = "{\"a b\":[1.0e5,\"x \\\" y\\n\"],\"é\":null}";
+        assert_eq!(std::str::from_utf8(&out).unwrap(), compact);
+        let mut escaped = b"\"".to_vec();
+        push_compact_escaped(&mut escaped, json);
+        escaped.push(b'"');
+        let text: String = serde_json::from_slice(&escaped).unwrap();
+        assert_eq!(text, compact);
+    }
 
     fn check(text: &str) -> Result<(), JsonError> {
         let mut reader = Reader::new(text);

@@ -9,8 +9,9 @@ use std::cell::Cell;
 use std::hint::black_box;
 
 use vertex_bridge::chat::{Collector, ReplyMeta, Request, StreamRenderer};
-use vertex_bridge::provider::decode::AnswerLimits;
-use vertex_bridge::provider::vendor::{self, Dropped};
+use vertex_bridge::provider::Dropped;
+use vertex_bridge::provider::decode::{AnswerLimits, Expected};
+use vertex_bridge::provider::vendor::{self, Order};
 use vertex_bridge::provider::{Decoder, Vendor};
 use vertex_bridge::wire::{BodyReader, Framing, write};
 
@@ -55,6 +56,8 @@ fn meta() -> ReplyMeta {
     ReplyMeta { fallback_id: 1, created: 1, model: "gemini-2.5-flash".to_owned() }
 }
 
+const EXPECTED: Expected = Expected { vendor: Vendor::Gemini, stream: true, choices: 1, seed: 7 };
+
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
 
 /// A chunk of the size that Google sends.
@@ -72,7 +75,7 @@ fn the_counter_counts() {
 /// Relays `pieces` as the data plane does: body framing, decoder, renderer, chunk framing.
 fn relay(pieces: &[Vec<u8>], rounds: usize) -> u64 {
     let mut reader = BodyReader::new(Framing::Chunked, 1 << 30).expect("no length to refuse");
-    let mut decoder = Decoder::new(Vendor::Gemini, true, 1, LIMITS);
+    let mut decoder = Decoder::new(EXPECTED, LIMITS);
     let mut renderer = StreamRenderer::new(meta(), true);
     let mut out = Vec::with_capacity(64 * 1024);
     let mut turn = |input: &[u8]| {
@@ -116,9 +119,14 @@ fn a_translated_request_allocates_a_handful() {
         let request = Request::parse(body).expect("a sound request");
         let mut dropped = Dropped::default();
         let model = "gemini-2.5-flash";
-        let encoded = vendor::encode(Vendor::Gemini, &request, model, &mut out, &mut dropped);
+        let encoded = vendor::encode(
+            &Order { vendor: Vendor::Gemini, model },
+            &request,
+            &mut out,
+            &mut dropped,
+        );
         assert!(encoded.is_ok());
-        let mut decoder = Decoder::new(Vendor::Gemini, false, 1, LIMITS);
+        let mut decoder = Decoder::new(Expected { stream: false, ..EXPECTED }, LIMITS);
         let mut collector = Collector::new(meta());
         assert!(decoder.feed(answer, &mut |_| {}).is_ok());
         assert!(decoder.finish(&mut |event| collector.on_event(&event)).is_ok());

@@ -17,11 +17,16 @@ use std::path::{Path, PathBuf};
 
 use vertex_bridge::base::Rng;
 use vertex_bridge::chat::{Collector, ReplyMeta, Request, StreamRenderer};
-use vertex_bridge::provider::decode::AnswerLimits;
-use vertex_bridge::provider::vendor::{self, Dropped, Vendor};
+use vertex_bridge::provider::Dropped;
+use vertex_bridge::provider::decode::{AnswerLimits, Expected};
+use vertex_bridge::provider::vendor::{self, Order, Vendor};
 use vertex_bridge::provider::{Decoder, UpstreamError};
 
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
+
+fn expected(stream: bool, choices: u32) -> Expected {
+    Expected { vendor: Vendor::Gemini, stream, choices, seed: 7 }
+}
 
 fn meta(model: &str) -> ReplyMeta {
     ReplyMeta { fallback_id: 0xf00d, created: 1_700_000_000, model: model.to_owned() }
@@ -49,7 +54,7 @@ fn play(request: &Request<'_>, pieces: &[&[u8]]) -> String {
 
 fn stream(request: &Request<'_>, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), UpstreamError> {
     let choices = request.options.n.unwrap_or(1);
-    let mut decoder = Decoder::new(Vendor::Gemini, true, choices, LIMITS);
+    let mut decoder = Decoder::new(expected(true, choices), LIMITS);
     let mut renderer = StreamRenderer::new(meta(&request.model), request.include_usage);
     for piece in pieces {
         decoder.feed(piece, &mut |event| renderer.on_event(&event, out))?;
@@ -61,7 +66,7 @@ fn stream(request: &Request<'_>, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<
 
 fn whole(request: &Request<'_>, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), UpstreamError> {
     let choices = request.options.n.unwrap_or(1);
-    let mut decoder = Decoder::new(Vendor::Gemini, false, choices, LIMITS);
+    let mut decoder = Decoder::new(expected(false, choices), LIMITS);
     let mut collector = Collector::new(meta(&request.model));
     for piece in pieces {
         decoder.feed(piece, &mut |_| {})?;
@@ -99,8 +104,13 @@ fn every_case_gives_its_exact_bytes() {
         let mut upstream = Vec::new();
         let mut dropped = Dropped::default();
         let model = request.model.clone();
-        vendor::encode(Vendor::Gemini, &request, &model, &mut upstream, &mut dropped)
-            .expect("it can be expressed");
+        vendor::encode(
+            &Order { vendor: Vendor::Gemini, model: &model },
+            &request,
+            &mut upstream,
+            &mut dropped,
+        )
+        .expect("it can be expressed");
         let mut upstream = String::from_utf8(upstream).expect("text");
         serde_json::from_str::<serde::de::IgnoredAny>(&upstream).expect("JSON");
         if !dropped.is_empty() {
