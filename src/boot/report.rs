@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::config::limits::worst_case;
-use crate::config::{Config, ConfigError, LogFormat, Place, Target, Timeouts};
+use crate::config::{
+    Config, ConfigError, Kind, LogFormat, Place, ServiceAccount, Target, Timeouts, Upstream,
+};
 
 use super::machine::Machine;
 
@@ -50,13 +52,11 @@ pub fn text(config: &Config, machine: &Machine) -> String {
 
 fn service(config: &Config, page: &mut Page) {
     for upstream in &config.upstreams {
-        let keys = vec!["***"; upstream.keys.len()].join(" ");
-        let (kind, served) = (upstream.kind.as_str(), upstream.kind.is_served());
+        let kind = upstream.kind.as_str();
         let place = if config.simulated {
             "the embedded simulator: no credentials were found".to_owned()
         } else {
-            let note = if served { "" } else { ", not served in this release" };
-            format!("{} keys: {}{note}", upstream.origin.url(), none_if_empty(&keys))
+            format!("{} {}", upstream.origin.url(), more(config, upstream))
         };
         page.row("upstream", &format!("{} ({kind}) {place}", upstream.name));
     }
@@ -69,6 +69,54 @@ fn service(config: &Config, page: &mut Page) {
     for warning in &config.warnings {
         page.row("warning", warning);
     }
+}
+
+/// Credentials, and what only some kinds have.
+fn more(config: &Config, upstream: &Upstream) -> String {
+    let mut more = match account(config, upstream) {
+        Some(account) => format!("account: {}, key ***", account.client_email),
+        None => format!("keys: {}", none_if_empty(&vec!["***"; upstream.keys.len()].join(" "))),
+    };
+    if let Some(place) = &upstream.vertex {
+        let project = place.project.as_ref().map_or_else(
+            || "express mode".to_owned(),
+            |project| format!("project: {}, location: {}", project.id, project.location),
+        );
+        more.extend([", ", &project, ", API ", place.api_version.as_str()]);
+    }
+    if upstream.kind == Kind::OpenAi {
+        let (compat, usage) = (upstream.compat.as_str(), upstream.stream_usage.as_str());
+        let responses = upstream.responses.as_str();
+        more.extend([", compat: ", compat, ", usage: ", usage, ", responses: ", responses]);
+    }
+    more
+}
+
+fn account<'c>(config: &'c Config, upstream: &Upstream) -> Option<&'c ServiceAccount> {
+    config.accounts.get(upstream.account?)
+}
+
+fn upstream_json(config: &Config, upstream: &Upstream) -> Value {
+    let url = (!config.simulated).then(|| upstream.origin.url());
+    let mut object = json!({
+        "name": upstream.name, "kind": upstream.kind.as_str(), "base_url": url,
+        "keys": upstream.keys.len(),
+        "account": account(config, upstream).map(|account| &account.client_email),
+    });
+    if let Some(place) = &upstream.vertex {
+        let project = place.project.as_ref();
+        object["vertex"] = json!({
+            "express": project.is_none(), "project": project.map(|project| &project.id),
+            "location": project.map(|project| &project.location),
+            "api_version": place.api_version.as_str(),
+        });
+    }
+    if upstream.kind == Kind::OpenAi {
+        object["compat"] = json!(upstream.compat.as_str());
+        object["stream_usage"] = json!(upstream.stream_usage.as_str());
+        object["responses"] = json!(upstream.responses.as_str());
+    }
+    object
 }
 
 /// The report as one JSON object and a line end.
@@ -86,13 +134,7 @@ pub fn json(config: &Config, machine: &Machine) -> String {
     limits.insert("fields".to_owned(), json!(config.limits.fields));
     let body_bytes = config.server.request_body_bytes_max;
     let keys = config.auth.keys.iter().map(|key| json!({"name": key.name, "models": key.models}));
-    let upstreams = config.upstreams.iter().map(|upstream| {
-        let url = (!config.simulated).then(|| upstream.origin.url());
-        json!({
-            "name": upstream.name, "kind": upstream.kind.as_str(), "base_url": url,
-            "keys": upstream.keys.len(), "served": upstream.kind.is_served(),
-        })
-    });
+    let upstreams = config.upstreams.iter().map(|upstream| upstream_json(config, upstream));
     let routes = config.routes.as_slice().iter().map(|route| {
         json!({
             "model": route.pattern,
@@ -284,10 +326,10 @@ mod tests {
             "limit head_bytes          32 KiB\n",
             "memory worst case         337 GiB if every exchange filled every limit; 4 GiB to",
             "google (gemini) https://generativelanguage.googleapis.com keys: *** ***\n",
-            "anthropic (anthropic) https://api.anthropic.com keys: ***, not served in this release",
+            "anthropic (anthropic) https://api.anthropic.com keys: ***\n",
             "route                     fast -> google/gemini-2.5-flash\n",
             "route                     gemini-* -> google/*\n",
-            "warning                   upstream anthropic",
+            "route                     claude-* -> anthropic/*\n",
         ] {
             assert!(text.contains(part), "{text}\nlacks {part:?}");
         }
@@ -305,7 +347,7 @@ mod tests {
         assert_eq!(value["timeouts_ms"]["total"], Value::Null);
         assert_eq!(value["limits"]["in_flight"], 4096);
         assert_eq!(value["upstreams"][0]["keys"], 2);
-        assert_eq!(value["upstreams"][1]["served"], false);
+        assert_eq!(value["upstreams"][1]["base_url"], "https://api.anthropic.com");
         assert_eq!(value["routes"][0]["targets"][0], "google/gemini-2.5-flash");
     }
 

@@ -73,9 +73,7 @@ fn control_to_the_end(control: Control) -> bool {
 
 /// What this release cannot do must not start as if it could.
 fn unserved(config: &Config) -> Option<String> {
-    let needs_tls = |upstream: &&crate::config::Upstream| {
-        upstream.kind.is_served() && upstream.origin.tls && !config.simulated
-    };
+    let needs_tls = |upstream: &&crate::config::Upstream| upstream.origin.tls && !config.simulated;
     let upstream = config.upstreams.iter().find(needs_tls)?;
     Some(format!(
         "upstream `{}`: {} needs TLS, which this release does not have; use an http:// base URL \
@@ -231,12 +229,9 @@ fn shape_of(config: &Config) -> Shape {
     Shape { targets: targets.collect() }
 }
 
-/// The addresses of every upstream that is served; a name without one is told, and tried again.
+/// The addresses of every upstream; a name without one is told, and tried again.
 fn resolve_all(config: &Config) -> Vec<Vec<SocketAddr>> {
     let resolve = |upstream: &crate::config::Upstream| {
-        if !upstream.kind.is_served() {
-            return Vec::new();
-        }
         dns::resolve(&upstream.origin.host, upstream.origin.port).unwrap_or_else(|error| {
             let (name, host) = (&upstream.name, &upstream.origin.host);
             say(Level::Warn, &format!("upstream {name}: cannot resolve {host}: {error}"));
@@ -256,7 +251,6 @@ fn keep_resolving(
         .upstreams
         .iter()
         .enumerate()
-        .filter(|(_, upstream)| upstream.kind.is_served())
         .map(|(index, upstream)| (index, upstream.origin.host.clone(), upstream.origin.port))
         .filter(|(_, host, port)| dns::literal(host, *port).is_none())
         .collect();

@@ -8,8 +8,8 @@ use super::limits::{self, Range};
 use super::origin::is_loopback;
 use super::parse::{self, Notes, Settings, Sources};
 use super::schema::{
-    Auth, Backend, Config, Driver, Limits, Log, LogFormat, LogLevel, Retry, Runtime, Server,
-    Timeouts,
+    Anthropic, Auth, Backend, Config, Driver, Gemini, Limits, Log, LogFormat, LogLevel, Retry,
+    Runtime, SchemaMode, Server, Signatures, Stream, SystemMessages, Timeouts,
 };
 use super::upstreams;
 use super::value::Value;
@@ -38,6 +38,10 @@ impl Config {
             timeouts: timeouts(&settings),
             limits: sizes(&settings),
             retry: retry(&settings),
+            stream: Stream { early_head: settings.wait("stream.early_head", limits::EARLY_HEAD) },
+            gemini: gemini(&settings),
+            anthropic: Anthropic { default_max_tokens: default_max_tokens(&settings) },
+            accounts: service.accounts,
             upstreams: service.upstreams,
             routes: service.routes,
             simulated: service.simulated,
@@ -52,6 +56,7 @@ fn server(settings: &Settings) -> Server {
         host: settings.text("server.host").unwrap_or("127.0.0.1").to_owned(),
         port: u16::try_from(port).unwrap_or(u16::MAX),
         request_body_bytes_max: settings.count("server.max_request_size", limits::REQUEST_BODY),
+        own_headers: settings.flag("server.own_headers", true),
     }
 }
 
@@ -155,7 +160,40 @@ fn retry(settings: &Settings) -> Retry {
     }
 }
 
+fn gemini(settings: &Settings) -> Gemini {
+    Gemini {
+        safety_settings: settings.text("gemini.safety_settings").map(str::to_owned),
+        system_messages: match settings.text("gemini.system_messages") {
+            Some("inline") => SystemMessages::Inline,
+            _ => SystemMessages::Hoist,
+        },
+        schema_mode: match settings.text("gemini.schema_mode") {
+            Some("openapi") => SchemaMode::OpenApi,
+            _ => SchemaMode::JsonSchema,
+        },
+        signatures: Signatures {
+            cache: settings.flag("gemini.signature_cache", true),
+            in_id: settings.flag("gemini.signature_in_id", false),
+        },
+        enforce_parallel: settings.flag("gemini.enforce_parallel", false),
+    }
+}
+
+fn default_max_tokens(settings: &Settings) -> Option<u64> {
+    match settings.value("anthropic.default_max_tokens") {
+        Some(Value::Whole(tokens)) => Some(*tokens),
+        _ => None,
+    }
+}
+
 impl Settings {
+    fn flag(&self, key: &str, default: bool) -> bool {
+        match self.value(key) {
+            Some(Value::Flag(flag)) => *flag,
+            _ => default,
+        }
+    }
+
     fn whole(&self, key: &str, default: u64) -> u64 {
         match self.value(key) {
             Some(Value::Whole(number)) => *number,
@@ -244,6 +282,36 @@ mod tests {
         assert_eq!((config.retry.attempts, config.retry.wait_max), (2, Duration::from_secs(5)));
         assert!((config.retry.budget - 0.2).abs() < 1e-9);
         assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        assert!(config.server.own_headers && config.stream.early_head.is_none());
+        let Gemini { safety_settings, system_messages, schema_mode, signatures, enforce_parallel } =
+            config.gemini;
+        assert_eq!((safety_settings, system_messages), (None, SystemMessages::Hoist));
+        assert_eq!((schema_mode, enforce_parallel), (SchemaMode::JsonSchema, false));
+        assert!(signatures.cache && !signatures.in_id);
+        assert_eq!(config.anthropic.default_max_tokens, None);
+    }
+
+    #[test]
+    fn options_of_the_vendors_are_read() {
+        let file = "[gemini]\nsystem_messages = \"inline\"\nschema_mode = \"openapi\"\n\
+                    signature_cache = false\nsignature_in_id = true\nenforce_parallel = true\n\
+                    [stream]\nearly_head = \"5s\"\n[anthropic]\ndefault_max_tokens = 4096\n\
+                    [server]\nown_headers = false\n";
+        let settings = r#"[ {"category":"HARM_CATEGORY_HARASSMENT", "threshold":"OFF"} ]"#;
+        let variables = [("APP_GEMINI__SAFETY_SETTINGS", settings)];
+        let config = load(file, &variables).expect("a configuration");
+        let want = r#"[{"category":"HARM_CATEGORY_HARASSMENT","threshold":"OFF"}]"#;
+        assert_eq!(config.gemini.safety_settings.as_deref(), Some(want));
+        assert_eq!(config.gemini.system_messages, SystemMessages::Inline);
+        assert_eq!(config.gemini.schema_mode, SchemaMode::OpenApi);
+        assert!(!config.gemini.signatures.cache && config.gemini.signatures.in_id);
+        assert!(config.gemini.enforce_parallel && !config.server.own_headers);
+        assert_eq!(config.stream.early_head, Some(Duration::from_secs(5)));
+        assert_eq!(config.anthropic.default_max_tokens, Some(4096));
+        for wrong in ["BLOCK_NONE", "{}", "[{}]", r#"[{"category":"a","threshold":1}]"#] {
+            let found = errors("", &[("APP_GEMINI__SAFETY_SETTINGS", wrong)]);
+            assert!(found[0].contains("expected a JSON array such as"), "{found:?}");
+        }
     }
 
     #[test]

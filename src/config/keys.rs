@@ -33,11 +33,15 @@ pub(super) const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 /// The words of an upstream's `kind`.
 pub(super) const KINDS: &[&str] = &["gemini", "vertex", "anthropic", "openai"];
 
+/// The words of `api_version`.
+const API_VERSIONS: &[&str] = &["v1", "v1beta1"];
+
 /// Every key, in the order of the documentation.
 pub(super) const KEYS: &[Key] = &[
     one("server.host", Scalar::Host),
     one("server.port", Scalar::Port),
     one("server.max_request_size", Scalar::Size(limits::REQUEST_BODY)),
+    one("server.own_headers", Scalar::Flag),
     one("server.tls_cert", Scalar::Text),
     one("server.tls_key", Scalar::Text),
     one("server.tls_client_ca", Scalar::Text),
@@ -53,13 +57,21 @@ pub(super) const KEYS: &[Key] = &[
     one("runtime.backend", Scalar::Choice(&["monoio", "glommio"])),
     one("runtime.driver", Scalar::Choice(&["auto", "io_uring", "epoll"])),
     one("vertex.api_key", Scalar::VendorKeys),
-    one("vertex.credentials_file", Scalar::Text),
+    one("vertex.credentials_file", Scalar::Account),
     one("vertex.project_id", Scalar::Project),
     one("vertex.region", Scalar::Region),
+    one("vertex.api_version", Scalar::Choice(API_VERSIONS)),
     one("vertex.api_key_base_url", Scalar::Base(Base::Bare)),
     one("vertex.oauth_base_url", Scalar::Base(Base::Bare)),
     one("anthropic.api_key", Scalar::VendorKeys),
     one("anthropic.base_url", Scalar::Base(Base::Bare)),
+    one("anthropic.default_max_tokens", Scalar::Whole(limits::MAX_TOKENS)),
+    one("gemini.safety_settings", Scalar::SafetySettings),
+    one("gemini.system_messages", Scalar::Choice(&["hoist", "inline"])),
+    one("gemini.schema_mode", Scalar::Choice(&["json_schema", "openapi"])),
+    one("gemini.signature_cache", Scalar::Flag),
+    one("gemini.signature_in_id", Scalar::Flag),
+    one("gemini.enforce_parallel", Scalar::Flag),
     one("openai.api_key", Scalar::VendorKeys),
     one("openai.base_url", Scalar::Base(Base::Versioned)),
     one("deepseek.api_key", Scalar::VendorKeys),
@@ -97,6 +109,7 @@ pub(super) const KEYS: &[Key] = &[
     one("retry.attempts", Scalar::Whole(limits::RETRY_ATTEMPTS)),
     one("retry.budget", Scalar::Ratio),
     one("retry.max_wait", Scalar::Wait(limits::RETRY_WAIT)),
+    one("stream.early_head", Scalar::WaitOrOff(limits::EARLY_HEAD)),
     one("fallback.after", Scalar::WaitOrOff(limits::FIRST_TOKEN)),
     one("fallback.resume", Scalar::Choice(&["verify", "off"])),
     one("tls.extra_ca", Scalar::Text),
@@ -119,9 +132,22 @@ const UPSTREAM: &[Key] = &[
     one("api_key", Scalar::VendorKeys),
     one("compat", Scalar::Choice(&["exact", "fixups"])),
     one("stream_usage", Scalar::Choice(&["auto", "always", "never"])),
-    one("credentials_file", Scalar::Text),
+    one("responses", Scalar::Choice(&["auto", "native", "translated"])),
+    one("credentials_file", Scalar::Account),
     one("project_id", Scalar::Project),
     one("region", Scalar::Region),
+    one("api_version", Scalar::Choice(API_VERSIONS)),
+];
+
+/// Keys of `[[upstream]]` that mean something for one kind only.
+pub(super) const KIND_KEYS: &[(&str, &str)] = &[
+    ("compat", "openai"),
+    ("stream_usage", "openai"),
+    ("responses", "openai"),
+    ("credentials_file", "vertex"),
+    ("project_id", "vertex"),
+    ("region", "vertex"),
+    ("api_version", "vertex"),
 ];
 
 const ROUTE: &[Key] =
@@ -184,8 +210,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "ledger.*",
     "otel.*",
     "proxy.*",
-    "upstream.compat",
-    "upstream.stream_usage",
     "route.targets.weight",
     "route.fallbacks",
     "key.requests_per_minute",

@@ -67,6 +67,8 @@ pub const CLIENT_BODY: Range = range(1, 60_000, HOUR);
 pub const KEEP_ALIVE: Range = range(1, 75_000, HOUR);
 /// For a client that takes nothing: it holds an upstream back all that time.
 pub const CLIENT_WRITE_IDLE: Range = range(1, 60_000, HOUR);
+/// Until a stream's head goes out without an event; off, because the head's status is final.
+pub const EARLY_HEAD: Range = range(100, 0, HOUR);
 /// For running exchanges after SIGTERM: Kubernetes kills after 30 s.
 pub const DRAIN: Range = range(0, 30_000, HOUR);
 /// In the queue of an upstream: what waited longer is old to its sender.
@@ -87,6 +89,9 @@ pub const SECONDS: Range = range(1, 60, 366 * 24 * 3600);
 pub const RETENTION: Range = range(HOUR, 0, 3660 * 24 * HOUR);
 /// A target's share among the targets of its route.
 pub const WEIGHT: Range = range(1, 1, 1_000_000);
+
+/// Tokens of an answer whose length the client left open; the model's own limit is the default.
+pub const MAX_TOKENS: Range = range(1, 0, 10_000_000);
 
 /// Characters of a configured client key: shorter ones can be guessed.
 pub const KEY_CHARS_MIN: usize = 16;

@@ -1,5 +1,6 @@
 //! Text and variables to one checked `Config`; every limit with its reason.
 
+mod account;
 mod build;
 mod error;
 mod keys;
@@ -11,14 +12,18 @@ mod schema;
 mod secret;
 mod upstreams;
 mod value;
+mod vendors;
 
+pub use account::ServiceAccount;
 pub use error::{ConfigError, Place};
 pub use model::{Route, RouteTable, Target, covers};
 pub use origin::Origin;
 pub use parse::{FlagValue, Sources};
 pub use schema::{
-    Auth, Backend, ClientKey, Config, DEVELOPMENT_KEY, Driver, Kind, Limits, Log, LogFormat,
-    LogLevel, Retry, Runtime, Server, Timeouts, Upstream,
+    Anthropic, ApiVersion, Auth, Backend, ClientKey, Compat, Config, DEVELOPMENT_KEY, Driver,
+    Gemini, Kind, Limits, Log, LogFormat, LogLevel, Responses, Retry, Runtime, SchemaMode, Server,
+    Signatures, Stream, StreamUsage, SystemMessages, Timeouts, Upstream, VertexPlace,
+    VertexProject,
 };
 pub use secret::Secret;
 pub use value::duration;

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::account::ServiceAccount;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;
 use super::secret::Secret;
@@ -28,11 +29,19 @@ pub struct Config {
     pub limits: Limits,
     /// When an attempt may be repeated.
     pub retry: Retry,
+    /// What is sent before it must be.
+    pub stream: Stream,
+    /// What all Gemini upstreams have in common.
+    pub gemini: Gemini,
+    /// What all Anthropic upstreams have in common.
+    pub anthropic: Anthropic,
+    /// Service accounts, one for each file. Upstreams point here by index.
+    pub accounts: Vec<ServiceAccount>,
     /// Who answers. Names are unique; routes point here by index.
     pub upstreams: Vec<Upstream>,
     /// What clients may ask for; see [`Config::route`].
     pub routes: RouteTable,
-    /// No credentials were found: the first upstream is the embedded simulator, whose address
+    /// No credentials were found: all upstreams are the embedded simulator, whose address
     /// [`Config::simulate_at`] fills in.
     pub simulated: bool,
     /// Things that are accepted but do not do what they say. One line each, no secrets.
@@ -48,6 +57,8 @@ pub struct Server {
     pub port: u16,
     /// Largest request body in bytes.
     pub request_body_bytes_max: usize,
+    /// Answers carry `server-timing` and our own `x-vertex-bridge-*` fields.
+    pub own_headers: bool,
 }
 
 /// Client authentication.
@@ -192,6 +203,63 @@ pub struct Retry {
     pub wait_max: Duration,
 }
 
+/// Streamed answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    /// A client gets its head after this time, also when the upstream has said nothing yet. `None`
+    /// waits for the first event, so that a failure before it keeps its status.
+    pub early_head: Option<Duration>,
+}
+
+/// What all Gemini upstreams have in common, on Vertex AI or not.
+#[derive(Clone, Debug)]
+pub struct Gemini {
+    /// A JSON array without spaces, sent when a client sends none.
+    pub safety_settings: Option<String>,
+    /// Where system messages behind the first turn go.
+    pub system_messages: SystemMessages,
+    /// How schemas are written.
+    pub schema_mode: SchemaMode,
+    /// Ways for thought signatures to come back from clients that drop unknown fields.
+    pub signatures: Signatures,
+    /// A client that wants no parallel tool calls gets the first one alone.
+    pub enforce_parallel: bool,
+}
+
+/// Where system messages behind the first turn go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemMessages {
+    /// To the system instruction.
+    Hoist,
+    /// As a user's turn where they stand: a prefix that the vendor has cached stays one.
+    Inline,
+}
+
+/// How JSON schemas are written for Gemini.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaMode {
+    /// As the client wrote them.
+    JsonSchema,
+    /// In the subset of `OpenAPI` that old models know.
+    OpenApi,
+}
+
+/// How thought signatures survive clients that drop unknown fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Signatures {
+    /// They are remembered for an hour.
+    pub cache: bool,
+    /// They are part of the call's id.
+    pub in_id: bool,
+}
+
+/// What all Anthropic upstreams have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Anthropic {
+    /// For clients that set no limit; `None` takes the model's own.
+    pub default_max_tokens: Option<u64>,
+}
+
 /// One place that answers requests.
 #[derive(Clone, Debug)]
 pub struct Upstream {
@@ -203,6 +271,72 @@ pub struct Upstream {
     pub origin: Origin,
     /// Keys, tried in turn; may be empty for upstreams on a base URL of their own.
     pub keys: Vec<Secret>,
+    /// Index into [`Config::accounts`]: requests carry its token. Never together with `keys`.
+    pub account: Option<usize>,
+    /// `Some` for [`Kind::Vertex`], and only for it.
+    pub vertex: Option<VertexPlace>,
+    /// Whether answers are repaired; only for [`Kind::OpenAi`].
+    pub compat: Compat,
+    /// Whether streams are asked for their usage; only for [`Kind::OpenAi`].
+    pub stream_usage: StreamUsage,
+    /// How `/v1/responses` is served; only for [`Kind::OpenAi`].
+    pub responses: Responses,
+}
+
+/// What the paths of a Vertex AI upstream name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VertexPlace {
+    /// The first part of every path.
+    pub api_version: ApiVersion,
+    /// `None` in express mode, whose paths begin with the publisher.
+    pub project: Option<VertexProject>,
+}
+
+/// A project of Google Cloud and a place that serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VertexProject {
+    /// As Google Cloud names it; safe in a path.
+    pub id: String,
+    /// A region, `global`, `us` or `eu`; safe in a path.
+    pub location: String,
+}
+
+/// Versions of Vertex AI's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiVersion {
+    /// `v1`
+    V1,
+    /// `v1beta1`
+    V1Beta1,
+}
+
+/// What is done to the answers of an upstream that calls itself compatible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compat {
+    /// Nothing: its bytes pass.
+    Exact,
+    /// Ids, indexes and finish reasons are repaired.
+    Fixups,
+}
+
+/// When a stream is asked for usage that the client did not ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// When a budget or a token limit needs it.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How requests to `/v1/responses` reach an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Responses {
+    /// It has the endpoint itself.
+    Native,
+    /// As chat completions.
+    Translated,
 }
 
 /// Vendors' wire formats.
@@ -241,11 +375,12 @@ impl Config {
         own.or_else(|| known.iter().find_map(|prefix| asked.strip_prefix(prefix))).unwrap_or(asked)
     }
 
-    /// Puts the embedded simulator behind the first upstream.
+    /// Puts the embedded simulator behind every upstream.
     pub fn simulate_at(&mut self, at: SocketAddr) {
-        debug_assert!(self.simulated, "only an upstream made for the simulator is replaced");
-        if let Some(upstream) = self.upstreams.first_mut().filter(|_| self.simulated) {
-            upstream.origin = Origin::local(at);
+        debug_assert!(self.simulated, "only upstreams made for the simulator are replaced");
+        for upstream in self.upstreams.iter_mut().filter(|_| self.simulated) {
+            let path = std::mem::take(&mut upstream.origin.path);
+            upstream.origin = Origin { path, ..Origin::local(at) };
         }
     }
 }
@@ -260,10 +395,46 @@ impl Kind {
             Self::OpenAi => "openai",
         }
     }
+}
 
-    /// False for vendors that this release knows by name only.
-    pub fn is_served(self) -> bool {
-        matches!(self, Self::Gemini)
+impl ApiVersion {
+    /// The word in the configuration and in paths.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V1Beta1 => "v1beta1",
+        }
+    }
+}
+
+impl Compat {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Fixups => "fixups",
+        }
+    }
+}
+
+impl StreamUsage {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+impl Responses {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Translated => "translated",
+        }
     }
 }
 

@@ -3,215 +3,235 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::account::ServiceAccount;
 use super::error::Place;
+use super::keys::{KIND_KEYS, KINDS};
 use super::model::{Route, RouteTable, Target};
 use super::origin::{Base, Origin, is_loopback};
 use super::parse::{Notes, Settings, unknown_name};
-use super::schema::{ClientKey, DEVELOPMENT_KEY, Kind, Upstream};
+use super::schema::{ClientKey, Compat, DEVELOPMENT_KEY, Kind, StreamUsage, Upstream};
 use super::secret::Secret;
 use super::value::{Scalar, Value};
+use super::vendors::{self, KNOWN, Known, VertexWords};
 
 /// What the gateway serves.
+#[derive(Default)]
 pub(super) struct Service {
+    pub(super) accounts: Vec<ServiceAccount>,
     pub(super) upstreams: Vec<Upstream>,
     pub(super) routes: RouteTable,
     pub(super) simulated: bool,
 }
 
-/// An upstream that credentials make, with the keys that describe it.
-struct Known {
-    name: &'static str,
-    kind: Kind,
-    /// The key that makes it exist.
-    credential: &'static str,
-    base_url: &'static str,
-    /// The vendor's own origin; empty when it has none.
-    vendor_url: &'static str,
-    patterns: &'static [&'static str],
-}
-
-const GOOGLE_URL: &str = "https://generativelanguage.googleapis.com";
-const ANTHROPIC_URL: &str = "https://api.anthropic.com";
-const OPENAI_URL: &str = "https://api.openai.com/v1";
-
-/// In the order in which they take a pattern: with both of Google's credentials the API key wins.
-const KNOWN: &[Known] = &[
-    Known {
-        name: "google",
-        kind: Kind::Gemini,
-        credential: "vertex.api_key",
-        base_url: "vertex.api_key_base_url",
-        vendor_url: GOOGLE_URL,
-        patterns: &["gemini-*"],
-    },
-    Known {
-        name: "vertex",
-        kind: Kind::Vertex,
-        credential: "vertex.credentials_file",
-        base_url: "vertex.oauth_base_url",
-        vendor_url: "",
-        patterns: &["gemini-*"],
-    },
-    Known {
-        name: "anthropic",
-        kind: Kind::Anthropic,
-        credential: "anthropic.api_key",
-        base_url: "anthropic.base_url",
-        vendor_url: ANTHROPIC_URL,
-        patterns: &["claude-*"],
-    },
-    Known {
-        name: "openai",
-        kind: Kind::OpenAi,
-        credential: "openai.api_key",
-        base_url: "openai.base_url",
-        vendor_url: OPENAI_URL,
-        patterns: &["gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "text-embedding-*"],
-    },
-    Known {
-        name: "deepseek",
-        kind: Kind::OpenAi,
-        credential: "deepseek.api_key",
-        base_url: "deepseek.base_url",
-        vendor_url: "https://api.deepseek.com/v1",
-        patterns: &["deepseek-*"],
-    },
-    Known {
-        name: "ollama",
-        kind: Kind::OpenAi,
-        credential: "ollama.base_url",
-        base_url: "ollama.base_url",
-        vendor_url: "",
-        patterns: &["ollama/*"],
-    },
-];
-
-/// Upstreams and routes. Those of vendors that are not served yet keep their place among the
-/// upstreams, get a warning and no routes.
+/// Upstreams and routes.
 pub(super) fn service(settings: &Settings, notes: &mut Notes) -> Service {
     let allow_http = matches!(settings.value("tls.allow_http"), Some(Value::Flag(true)));
-    let mut upstreams = Vec::new();
+    let mut service = Service::default();
     for table in settings.tables("upstream") {
-        if let Some(upstream) = configured_upstream(table, &upstreams, notes) {
+        if let Some(upstream) = service.configured(table, notes) {
             let place = table.place_of("base_url");
             check_plaintext(&upstream.origin, ("upstream.base_url", place), allow_http, notes);
-            upstreams.push(upstream);
+            service.upstreams.push(upstream);
         }
     }
     let mut built_in = Vec::new();
     for known in KNOWN {
-        let Some(index) = credential_made(known, settings, &mut upstreams, notes) else { continue };
+        let Some(index) = service.credential_made(known, settings, notes) else { continue };
         let place = settings.place_of(known.base_url);
-        if let Some(upstream) = upstreams.get(index).filter(|_| settings.is_set(known.base_url)) {
+        let upstream = service.upstreams.get(index);
+        if let Some(upstream) = upstream.filter(|_| settings.is_set(known.base_url)) {
             check_plaintext(&upstream.origin, (known.base_url, place), allow_http, notes);
         }
         built_in.push((index, known.patterns));
     }
     let credentials = KNOWN.iter().any(|known| settings.is_set(known.credential));
-    let simulated = !credentials && !settings.is_set("upstream");
-    if simulated {
-        upstreams.push(simulator());
-        built_in.push((0, &["gemini-*"]));
-    }
-    for upstream in upstreams.iter().filter(|upstream| !upstream.kind.is_served()) {
-        let Upstream { name, kind, .. } = upstream;
-        notes.warnings.push(format!(
-            "upstream {name} (kind {}) is not served in this release: its models do not exist",
-            kind.as_str()
-        ));
-    }
-    let routes = RouteTable::new(routes(settings, &upstreams, &built_in, notes));
-    Service { upstreams, routes, simulated }
-}
-
-/// The stand-in until [`super::Config::simulate_at`] knows the address.
-fn simulator() -> Upstream {
-    let origin = Origin::local(([127, 0, 0, 1], 0).into());
-    let keys = vec![Secret::new("simulated".to_owned())];
-    Upstream { name: "google".to_owned(), kind: Kind::Gemini, origin, keys }
-}
-
-/// The index of the upstream of a vendor whose credential is set. One of the file with the same
-/// name takes its place, with everything that the file says.
-fn credential_made(
-    known: &Known,
-    settings: &Settings,
-    upstreams: &mut Vec<Upstream>,
-    notes: &mut Notes,
-) -> Option<usize> {
-    if !settings.is_set(known.credential) {
-        if settings.is_set(known.base_url) {
-            let (url, credential) = (known.base_url, known.credential);
-            notes.warnings.push(format!("{url} has no effect without {credential}"));
+    service.simulated = !credentials && !settings.is_set("upstream");
+    if service.simulated {
+        for (upstream, patterns) in vendors::simulated() {
+            built_in.push((service.upstreams.len(), patterns));
+            service.upstreams.push(upstream);
         }
-        return None;
     }
-    let same_name = upstreams.iter().position(|upstream| upstream.name == known.name);
-    if let Some(index) = same_name {
-        return upstreams.get(index).filter(|upstream| upstream.kind == known.kind).map(|_| index);
-    }
-    let origin = match settings.value(known.base_url) {
-        Some(Value::Base(origin)) => origin.clone(),
-        _ if known.kind == Kind::Vertex => vertex_origin(settings.text("vertex.region"))?,
-        _ => Origin::parse(known.vendor_url, Base::Versioned).ok()?,
-    };
-    let keys = secrets(settings, known.credential);
-    upstreams.push(Upstream { name: known.name.to_owned(), kind: known.kind, origin, keys });
-    Some(upstreams.len() - 1)
+    let routes = routes(settings, &service.upstreams, &built_in, notes);
+    service.routes = RouteTable::new(routes);
+    service
 }
 
-/// Vertex AI answers per region; `global` and the multi-regions have hosts of their own shape
-/// (<https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations>).
-fn vertex_origin(region: Option<&str>) -> Option<Origin> {
-    let url = match region.unwrap_or("us-central1") {
-        "global" => "https://aiplatform.googleapis.com".to_owned(),
-        multi @ ("us" | "eu") => format!("https://aiplatform.{multi}.rep.googleapis.com"),
-        region => format!("https://{region}-aiplatform.googleapis.com"),
-    };
-    Origin::parse(&url, Base::Bare).ok()
-}
-
-fn configured_upstream(
-    table: &Settings,
-    known: &[Upstream],
-    notes: &mut Notes,
-) -> Option<Upstream> {
-    let name = table.required(("upstream", "name"), &Scalar::Name.expected(), notes);
-    let kinds = Scalar::Choice(super::keys::KINDS).expected();
-    let kind = table.required(("upstream", "kind"), &kinds, notes);
-    let (name, kind) = (name?, kind?);
-    if known.iter().any(|upstream| upstream.name == name) {
-        let found = format!("{name:?} a second time");
-        notes.error("upstream.name", table.place_of("name"), found, "a name of its own");
-    }
-    let (kind, base, vendor_url) = match kind {
-        "gemini" => (Kind::Gemini, Base::Bare, GOOGLE_URL),
-        "vertex" => (Kind::Vertex, Base::Bare, ""),
-        "anthropic" => (Kind::Anthropic, Base::Bare, ANTHROPIC_URL),
-        _ => (Kind::OpenAi, Base::Versioned, OPENAI_URL),
-    };
-    let keys = secrets(table, "api_key");
-    let origin = match table.text("base_url") {
-        Some(url) => match Origin::parse(url, base) {
-            Ok(origin) => Some(origin),
-            Err(found) => {
-                let expected = Scalar::Base(base).expected();
-                notes.error("upstream.base_url", table.place_of("base_url"), found, expected);
-                None
+impl Service {
+    /// The index of the upstream of a vendor whose credential is set. One of the file with the
+    /// same name takes its place, with everything that the file says.
+    fn credential_made(
+        &mut self,
+        known: &Known,
+        settings: &Settings,
+        notes: &mut Notes,
+    ) -> Option<usize> {
+        if !settings.is_set(known.credential) {
+            if settings.is_set(known.base_url) {
+                let (url, credential) = (known.base_url, known.credential);
+                notes.warnings.push(format!("{url} has no effect without {credential}"));
             }
-        },
-        None if table.is_set("base_url") => None,
-        None if kind == Kind::Vertex => vertex_origin(table.text("region")),
-        None => {
-            // The vendors' own services answer nobody without a key.
-            if !table.is_set("api_key") {
-                let expected = "a key, or the base_url of a service that needs none";
-                notes.error("upstream.api_key", &table.place, "nothing", expected);
-            }
-            Origin::parse(vendor_url, Base::Versioned).ok()
+            return None;
         }
-    };
-    Some(Upstream { name: name.to_owned(), kind, origin: origin?, keys })
+        let same_name = self.upstreams.iter().position(|upstream| upstream.name == known.name);
+        if let Some(index) = same_name {
+            let upstream = self.upstreams.get(index);
+            return upstream.filter(|upstream| upstream.kind == known.kind).map(|_| index);
+        }
+        let base_url = match settings.value(known.base_url) {
+            Some(Value::Base(origin)) => Some(origin.clone()),
+            _ => None,
+        };
+        let upstream = if known.kind == Kind::Vertex {
+            self.vertex_of_environment(known, base_url, settings, notes)?
+        } else {
+            let vendor = || Origin::parse(known.vendor_url, Base::Versioned).ok();
+            let mut upstream = Upstream::bare(known.name, known.kind, base_url.or_else(vendor)?);
+            upstream.keys = secrets(settings, known.credential);
+            upstream
+        };
+        self.upstreams.push(upstream);
+        Some(self.upstreams.len() - 1)
+    }
+
+    fn vertex_of_environment(
+        &mut self,
+        known: &Known,
+        base_url: Option<Origin>,
+        settings: &Settings,
+        notes: &mut Notes,
+    ) -> Option<Upstream> {
+        let words = VertexWords {
+            project: settings.text("vertex.project_id"),
+            region: settings.text("vertex.region"),
+            api_version: settings.text("vertex.api_version"),
+            account: account(settings, known.credential),
+            express: false,
+        };
+        let origin = base_url.or_else(|| words.origin())?;
+        let mut upstream = Upstream::bare(known.name, known.kind, origin);
+        upstream.account = words.account.map(|account| self.account(account));
+        upstream.vertex = words.place();
+        // A wrong file or project has its own error already.
+        let wrong =
+            settings.is_refused(known.credential) || settings.is_refused("vertex.project_id");
+        if upstream.vertex.is_none() && !wrong {
+            let place = settings.place_of(known.credential);
+            notes.error("vertex.project_id", place, "nothing", NO_PROJECT);
+        }
+        Some(upstream)
+    }
+
+    /// The index of `account`: one file has one token, however many upstreams use it.
+    fn account(&mut self, account: &ServiceAccount) -> usize {
+        let known = self.accounts.iter().position(|known| known.path == account.path);
+        known.unwrap_or_else(|| {
+            self.accounts.push(account.clone());
+            self.accounts.len() - 1
+        })
+    }
+
+    fn configured(&mut self, table: &Settings, notes: &mut Notes) -> Option<Upstream> {
+        let name = table.required(("upstream", "name"), &Scalar::Name.expected(), notes);
+        let kinds = Scalar::Choice(KINDS).expected();
+        let kind = table.required(("upstream", "kind"), &kinds, notes);
+        let (name, word) = (name?, kind?);
+        if self.upstreams.iter().any(|upstream| upstream.name == name) {
+            let found = format!("{name:?} a second time");
+            notes.error("upstream.name", table.place_of("name"), found, "a name of its own");
+        }
+        for (key, kind) in KIND_KEYS.iter().filter(|(key, kind)| *kind != word && table.is_set(key))
+        {
+            let found = format!("a key of kind {kind} at an upstream of kind {word}");
+            notes.error(&format!("upstream.{key}"), table.place_of(key), found, "no value");
+        }
+        let (kind, base, vendor_url) = vendors::of_kind(word);
+        let words = vertex_words(table);
+        let origin = match table.text("base_url") {
+            Some(url) => match Origin::parse(url, base) {
+                Ok(origin) => Some(origin),
+                Err(found) => {
+                    let expected = Scalar::Base(base).expected();
+                    notes.error("upstream.base_url", table.place_of("base_url"), found, expected);
+                    None
+                }
+            },
+            None if table.is_set("base_url") => None,
+            None if kind == Kind::Vertex => words.origin(),
+            None => Origin::parse(vendor_url, Base::Versioned).ok(),
+        };
+        check_credentials(table, kind, notes);
+        let mut upstream = Upstream::bare(name, kind, origin?);
+        upstream.keys = secrets(table, "api_key");
+        if kind == Kind::Vertex {
+            upstream.account = words.account.map(|account| self.account(account));
+            upstream.vertex = words.place();
+            let without = !table.is_set("credentials_file") && !table.is_set("base_url");
+            let wrong = table.is_refused("credentials_file") || table.is_refused("project_id");
+            let wrong = wrong || without;
+            // What is wrong or missing has its own error already.
+            if upstream.vertex.is_none() && !wrong {
+                notes.error("upstream.project_id", &table.place, "nothing", NO_PROJECT);
+            }
+        }
+        if table.text("compat") == Some("fixups") {
+            upstream.compat = Compat::Fixups;
+        }
+        upstream.stream_usage = match table.text("stream_usage") {
+            Some("always") => StreamUsage::Always,
+            Some("never") => StreamUsage::Never,
+            _ => StreamUsage::Auto,
+        };
+        let responses = table.text("responses").unwrap_or("auto");
+        upstream.responses = vendors::responses(responses, &upstream.origin);
+        Some(upstream)
+    }
+}
+
+/// Expected where a project is missing.
+const NO_PROJECT: &str = "a project id of Google Cloud, as the key file names none";
+
+fn vertex_words(table: &Settings) -> VertexWords<'_> {
+    VertexWords {
+        project: table.text("project_id"),
+        region: table.text("region"),
+        api_version: table.text("api_version"),
+        account: account(table, "credentials_file"),
+        express: table.is_set("api_key"),
+    }
+}
+
+/// A vendor's own service answers nobody without a credential, and takes one kind of it.
+fn check_credentials(table: &Settings, kind: Kind, notes: &mut Notes) {
+    let is_vertex = kind == Kind::Vertex;
+    if is_vertex && table.is_set("api_key") {
+        // Express mode: the key itself belongs to a project.
+        for key in ["credentials_file", "project_id", "region"] {
+            if table.is_set(key) {
+                let found = format!("{key} beside api_key");
+                let expected = "only api_key (express mode), or credentials_file without api_key";
+                notes.error(&format!("upstream.{key}"), table.place_of(key), found, expected);
+            }
+        }
+        return;
+    }
+    let credential = if is_vertex { "credentials_file" } else { "api_key" };
+    if !table.is_set(credential) && !table.is_set("base_url") {
+        let expected = if is_vertex {
+            "a service account's key file, an api_key (express mode), or the base_url of a \
+             service that needs neither"
+        } else {
+            "a key, or the base_url of a service that needs none"
+        };
+        notes.error(&format!("upstream.{credential}"), &table.place, "nothing", expected);
+    }
+}
+
+fn account<'s>(settings: &'s Settings, key: &str) -> Option<&'s ServiceAccount> {
+    match settings.value(key) {
+        Some(Value::Account(account)) => Some(account),
+        _ => None,
+    }
 }
 
 fn secrets(settings: &Settings, key: &str) -> Vec<Secret> {
@@ -263,9 +283,8 @@ fn routes(
         routes.push(Route { pattern: pattern.to_owned(), targets, fallbacks });
     }
     for (index, patterns) in built_in {
-        let served = upstreams.get(*index).is_some_and(|upstream| upstream.kind.is_served());
-        // The first vendor in the list keeps a pattern, also when it is not served yet.
-        for pattern in patterns.iter().filter(|pattern| taken.insert(pattern) && served) {
+        // The first vendor in the list keeps a pattern.
+        for pattern in patterns.iter().filter(|pattern| taken.insert(pattern)) {
             let targets = vec![Target { upstream: *index, model: None, weight: 1 }];
             let pattern = (*pattern).to_owned();
             routes.push(Route { pattern, targets, fallbacks: Vec::new() });
@@ -275,7 +294,7 @@ fn routes(
     routes
 }
 
-/// The targets of a route that are served.
+/// The targets of a route, or its fallbacks.
 fn targets(
     route: &Settings,
     list: &'static str,
@@ -301,13 +320,7 @@ fn targets(
             Some(Value::Whole(weight)) => u32::try_from(*weight).unwrap_or(1),
             _ => 1,
         };
-        if upstreams.get(upstream).is_some_and(|upstream| upstream.kind.is_served()) {
-            targets.push(Target {
-                upstream,
-                model: table.text("model").map(str::to_owned),
-                weight,
-            });
-        }
+        targets.push(Target { upstream, model: table.text("model").map(str::to_owned), weight });
     }
     targets
 }
@@ -358,12 +371,21 @@ fn check_secrets(keys: &[ClientKey], settings: &Settings, notes: &mut Notes) {
 #[cfg(test)]
 mod tests {
     use super::super::parse::Sources;
-    use super::super::schema::Config;
+    use super::super::schema::{Compat, Config, Responses, StreamUsage};
+    use super::super::vendors::GOOGLE_URL;
+
+    const ACCOUNT: &str = r#"{"type": "service_account", "project_id": "project-of-file",
+        "client_email": "bridge@p.iam.gserviceaccount.com", "private_key": "-----BEGIN canary"}"#;
 
     fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let variables: Vec<_> = variables.iter().map(owned).collect();
-        let read_file = |_: &str| Err("no files here".to_owned());
+        let read_file = |path: &str| match path {
+            "/sa.json" => Ok(ACCOUNT.to_owned()),
+            "/old.json" => Ok(ACCOUNT.replace("service_account", "authorized_user")),
+            "/bare.json" => Ok(ACCOUNT.replace("project_id", "unused")),
+            _ => Err("no such file".to_owned()),
+        };
         let file = Some(("vb.toml", file));
         let sources = Sources { file, flags: &[], variables: &variables, read_file: &read_file };
         Config::load(&sources).map_err(|all| all.iter().map(ToString::to_string).collect())
@@ -377,10 +399,15 @@ mod tests {
     fn nothing_configured_means_the_simulator() {
         let mut config = load("", &[("APP_VERTEX__REGION", "global")]).expect("a configuration");
         assert!(config.simulated);
-        assert_eq!(patterns(&config), ["gemini-*"]);
+        assert_eq!(patterns(&config)[..3], ["gemini-*", "claude-*", "gpt-*"]);
         config.simulate_at("127.0.0.1:4100".parse().unwrap());
-        assert_eq!(config.upstreams[0].origin.url(), "http://127.0.0.1:4100");
-        assert_eq!(config.upstreams[0].name, "google");
+        let at: Vec<_> = config.upstreams.iter().map(|u| (&*u.name, u.origin.url())).collect();
+        let want = [
+            ("google", "http://127.0.0.1:4100".to_owned()),
+            ("anthropic", "http://127.0.0.1:4100".to_owned()),
+            ("openai", "http://127.0.0.1:4100/v1".to_owned()),
+        ];
+        assert_eq!(at, want);
     }
 
     #[test]
@@ -398,11 +425,11 @@ mod tests {
         let target = &config.routes.as_slice()[route].targets[0];
         assert_eq!(config.upstream_model(target, "models/gemini-3"), "gemini-3");
         let plain = load("", &[("APP_VERTEX__API_KEY", "AIza-app")]).expect("a configuration");
-        assert_eq!(plain.upstreams[0].origin.url(), super::GOOGLE_URL);
+        assert_eq!(plain.upstreams[0].origin.url(), GOOGLE_URL);
     }
 
     #[test]
-    fn vendors_that_are_not_served_keep_their_place_but_have_no_routes() {
+    fn every_credential_makes_its_upstream_and_routes() {
         let variables = [
             ("GOOGLE_APPLICATION_CREDENTIALS", "/sa.json"),
             ("APP_VERTEX__REGION", "eu"),
@@ -422,9 +449,127 @@ mod tests {
             ("ollama", "http://localhost:11434/v1"),
         ];
         assert_eq!(urls, want.map(|(name, url)| (name, url.to_owned())));
-        assert!(!config.simulated && patterns(&config).is_empty());
-        assert_eq!(config.warnings.len(), 5, "{:?}", config.warnings);
-        assert_eq!(config.route("gemini-3"), None);
+        assert!(!config.simulated && config.warnings.is_empty(), "{:?}", config.warnings);
+        for (model, upstream) in [
+            ("gemini-3", 0),
+            ("google/gemini-3", 0),
+            ("claude-haiku-4-5", 1),
+            ("gpt-5", 2),
+            ("o3-mini", 2),
+            ("text-embedding-3-small", 2),
+            ("deepseek-chat", 3),
+            ("ollama/llama3", 4),
+        ] {
+            let route = config.route(model).unwrap_or_else(|| panic!("no route for {model}"));
+            let target = &config.routes.as_slice()[route].targets[0];
+            assert_eq!(target.upstream, upstream, "{model}");
+        }
+        assert_eq!(config.upstreams[2].responses, Responses::Native);
+        assert_eq!(config.upstreams[4].responses, Responses::Translated);
+    }
+
+    fn project(config: &Config, upstream: usize) -> (&str, &str) {
+        let place = config.upstreams[upstream].vertex.as_ref().expect("on Vertex AI");
+        let project = place.project.as_ref().expect("a project");
+        (&project.id, &project.location)
+    }
+
+    #[test]
+    fn the_project_comes_from_variables_or_the_key_file() {
+        let file = ("GOOGLE_APPLICATION_CREDENTIALS", "/sa.json");
+        let cloud = ("GOOGLE_CLOUD_PROJECT", "cloud");
+        let app = ("APP_VERTEX__PROJECT_ID", "app");
+        let config = load("", &[file]).expect("a configuration");
+        assert_eq!(project(&config, 0), ("project-of-file", "us-central1"));
+        assert_eq!(config.accounts[0].client_email, "bridge@p.iam.gserviceaccount.com");
+        assert!(!format!("{config:?}").contains("canary"));
+        let more = [file, cloud, ("APP_VERTEX__REGION", "global")];
+        assert_eq!(project(&load("", &more).expect("one"), 0), ("cloud", "global"));
+        assert_eq!(project(&load("", &[file, cloud, app]).expect("one"), 0).0, "app");
+        let bare = ("GOOGLE_APPLICATION_CREDENTIALS", "/bare.json");
+        assert_eq!(project(&load("", &[bare, cloud]).expect("one"), 0).0, "cloud");
+        let missing = load("", &[bare]).expect_err("a refusal");
+        assert!(missing[0].contains("(vertex.project_id): found nothing"), "{missing:?}");
+        assert_eq!(missing.len(), 1, "{missing:?}");
+    }
+
+    #[test]
+    fn key_files_are_read_and_checked_at_the_start() {
+        for (path, want) in [
+            ("/gone.json", "\"/gone.json\", which cannot be read: no such file"),
+            ("/old.json", "\"/old.json\", whose type is authorized_user, not service_account"),
+        ] {
+            let found = load("", &[("GOOGLE_APPLICATION_CREDENTIALS", path)]).expect_err(path);
+            let start = "GOOGLE_APPLICATION_CREDENTIALS (vertex.credentials_file): found ";
+            assert!(found[0].starts_with(&format!("{start}{want}")), "{found:?}");
+            assert_eq!(found.len(), 1, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn several_upstreams_share_an_account_and_each_has_its_place() {
+        let file = r#"
+            [[upstream]]
+            name = "us"
+            kind = "vertex"
+            credentials_file = "/sa.json"
+            region = "us"
+            [[upstream]]
+            name = "tests"
+            kind = "vertex"
+            credentials_file = "/sa.json"
+            project_id = "other"
+            api_version = "v1beta1"
+            base_url = "http://127.0.0.1:1"
+            [[upstream]]
+            name = "express"
+            kind = "vertex"
+            api_key = "k"
+            [[upstream]]
+            name = "vllm"
+            kind = "openai"
+            base_url = "http://127.0.0.1:2/v1"
+            compat = "fixups"
+            stream_usage = "never"
+            responses = "native"
+        "#;
+        let config = load(file, &[]).expect("a configuration");
+        assert_eq!((config.accounts.len(), config.upstreams[1].account), (1, Some(0)));
+        assert_eq!(project(&config, 0), ("project-of-file", "us"));
+        assert_eq!(config.upstreams[0].origin.host, "aiplatform.us.rep.googleapis.com");
+        assert_eq!(project(&config, 1).0, "other");
+        let express = &config.upstreams[2];
+        let place = express.vertex.as_ref().expect("on Vertex AI");
+        assert_eq!((&place.project, express.keys.len(), express.account), (&None, 1, None));
+        assert_eq!(express.origin.host, "aiplatform.googleapis.com");
+        let vllm = &config.upstreams[3];
+        assert_eq!((vllm.compat, vllm.stream_usage), (Compat::Fixups, StreamUsage::Never));
+        assert_eq!(vllm.responses, Responses::Native);
+    }
+
+    #[test]
+    fn keys_that_do_not_fit_the_kind_or_each_other_are_refused() {
+        let vertex = "[[upstream]]\nname = \"v\"\nkind = \"vertex\"\n";
+        let account = format!("{vertex}credentials_file = \"/sa.json\"\n");
+        for (start, rest, want) in [
+            (&*account, "compat = \"exact\"", "5: upstream.compat: found a key of kind openai at"),
+            (&account, "api_key = \"k\"", "4: upstream.credentials_file: found credentials_file b"),
+            (&account, "api_version = \"v2\"", "5: upstream.api_version: found \"v2\", expected o"),
+            (vertex, "", "1: upstream.credentials_file: found nothing, expected a service account"),
+            (
+                vertex,
+                "base_url = \"https://x\"",
+                "1: upstream.project_id: found nothing, expected a project id",
+            ),
+            (vertex, "credentials_file = 3", "4: upstream.credentials_file: found 3, expected the"),
+        ] {
+            refused(&format!("{start}{rest}"), &format!("vb.toml:{want}"));
+        }
+        let other = "[[upstream]]\nname = \"o\"\nkind = \"openai\"\napi_key = \"k\"\n";
+        refused(
+            &format!("{other}region = \"us\""),
+            "vb.toml:5: upstream.region: found a key of kind vertex at an upstream of kind openai",
+        );
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
+use super::account::{self, ServiceAccount};
 use super::error::quote;
 use super::limits::{KEY_CHARS_MIN, MODEL_CHARS_MAX, NAME_CHARS_MAX, Range, SECRET_CHARS_MAX};
 use super::origin::{Base, Origin, check_host};
@@ -59,6 +61,10 @@ pub(super) enum Scalar {
     VendorKeys,
     /// An amount of money, as text so that no cent is rounded.
     Amount,
+    /// The path of a service account's key file.
+    Account,
+    /// Gemini's `safetySettings` as JSON.
+    SafetySettings,
 }
 
 /// A value that was understood.
@@ -74,6 +80,7 @@ pub(super) enum Value {
     Base(Origin),
     Cores(Option<Vec<usize>>),
     Secrets(Vec<Secret>),
+    Account(Box<ServiceAccount>),
 }
 
 impl Value {
@@ -182,6 +189,15 @@ impl Scalar {
                 let text = raw.text().ok_or_else(|| raw.found())?;
                 Ok(Value::Base(Origin::parse(text, base).map_err(str::to_owned)?))
             }
+            Self::Account => {
+                let path = raw.text().ok_or_else(|| raw.found())?;
+                let read = (outside.read_file)(path);
+                let text =
+                    read.map_err(|why| format!("{}, which cannot be read: {why}", quote(path)))?;
+                let account = ServiceAccount::parse(path, &Secret::new(text));
+                let account = account.map_err(|wrong| format!("{}, {wrong}", quote(path)))?;
+                Ok(Value::Account(Box::new(account)))
+            }
             _ => self.plain(raw).ok_or_else(|| raw.found()),
         }
     }
@@ -214,6 +230,7 @@ impl Scalar {
                 Value::Texts(fits.then(|| items.into_iter().map(str::to_owned).collect())?)
             }
             Self::Host => Value::Text(check_host(raw.text()?)?),
+            Self::SafetySettings => Value::Text(safety_settings(raw.text()?)?),
             _ => Value::Text(raw.text().filter(|text| self.accepts(text))?.to_owned()),
         })
     }
@@ -284,6 +301,11 @@ impl Scalar {
             Self::Cores => "\"auto\" or core numbers such as 0-3,6",
             Self::VendorKeys => "a key without spaces, env:NAME or file:PATH, or a list of them",
             Self::Amount => "an amount as text, such as \"25.00\"",
+            Self::Account => account::EXPECTED,
+            Self::SafetySettings => {
+                "a JSON array such as [{\"category\":\"HARM_CATEGORY_HARASSMENT\",\
+                 \"threshold\":\"BLOCK_ONLY_HIGH\"}]"
+            }
         };
         fixed.to_owned()
     }
@@ -343,6 +365,22 @@ fn cores(text: &str) -> Option<Option<Vec<usize>>> {
         cores.dedup();
     }
     Some(Some(cores))
+}
+
+/// One of Gemini's safety settings.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct SafetySetting {
+    category: String,
+    threshold: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+}
+
+/// The settings without spaces.
+fn safety_settings(text: &str) -> Option<String> {
+    let settings: Vec<SafetySetting> = serde_json::from_str(text).ok()?;
+    serde_json::to_string(&settings).ok()
 }
 
 /// The secret that `text` holds or refers to.

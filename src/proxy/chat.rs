@@ -77,7 +77,7 @@ where
         model: plan.order.model.to_owned(),
     };
     let mut fields = upstream_answer.crossing.clone();
-    push_dropped(&dropped, &mut fields);
+    push_dropped(&dropped, shard.config.server.own_headers, &mut fields);
     let choices = request.options.n.unwrap_or(1);
     if request.stream {
         let asked = (meta, request.include_usage);
@@ -123,8 +123,8 @@ fn unfit(head: Head, stream: bool) -> Option<Failure> {
 }
 
 /// Appends the field that tells what was left out of the translated request.
-fn push_dropped(dropped: &Dropped<'_>, fields: &mut Vec<u8>) {
-    if !dropped.is_empty() {
+fn push_dropped(dropped: &Dropped<'_>, own_headers: bool, fields: &mut Vec<u8>) {
+    if own_headers && !dropped.is_empty() {
         fields.extend_from_slice(b"x-vertex-bridge-dropped: ");
         dropped.render(fields);
         fields.extend_from_slice(b"\r\n");

@@ -93,6 +93,13 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         }
     }
 
+    /// Appends the `server-timing` field, unless the operator wants none of our own.
+    pub(super) fn push_timing(&self, out: &mut Vec<u8>) {
+        if self.shard.config.server.own_headers {
+            self.phases.push_field(out);
+        }
+    }
+
     /// How long it has run.
     pub(super) fn age(&self) -> Duration {
         self.shard.rt.now().since(self.started)

@@ -57,7 +57,7 @@ impl Envelope {
         out.extend_from_slice(b"x-request-id: ");
         out.extend_from_slice(self.id.as_str().as_bytes());
         out.extend_from_slice(b"\r\n");
-        if shard.config.simulated {
+        if shard.config.simulated && shard.config.server.own_headers {
             out.extend_from_slice(b"x-vertex-bridge-simulated: true\r\n");
         }
         if !self.keep_alive {

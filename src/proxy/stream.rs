@@ -264,7 +264,7 @@ impl<R: Runtime> Relay<'_, R> {
         );
         out.extend_from_slice(&self.fields);
         exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
-        exchange.phases.push_field(out);
+        exchange.push_timing(out);
         let ends = if exchange.envelope.http10 { Ends::Close } else { Ends::Chunked };
         end_head(ends, out);
     }

@@ -98,7 +98,7 @@ where
     collector.render(&mut body);
     let mut head = fields.to_vec();
     exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
-    exchange.phases.push_field(&mut head);
+    exchange.push_timing(&mut head);
     let whole = Whole { status: 200, content_type: answer::JSON, fields: &head, body: &body };
     let sent = answer::send(client, &exchange.envelope, whole).await;
     exchange.shard.buffers.give(body);
