@@ -6,6 +6,9 @@ use std::ops::Range;
 use super::problem::{ChatError, Problem};
 use super::turn::{Call, Role, Turn};
 
+/// Where a call stands: its turn, and its place among the calls of the turn.
+pub type Place = (usize, usize);
+
 /// One step of a conversation. Ranges are of the request's turns and may hold system turns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -15,7 +18,7 @@ pub enum Step {
     Model(Range<usize>),
     /// What the tools answered: pairs of the call (turn, place) and the answering turn, in the
     /// order of the calls.
-    Results(Vec<((usize, usize), usize)>),
+    Results(Vec<(Place, usize)>),
 }
 
 /// Splits a conversation into steps.
@@ -26,7 +29,7 @@ pub fn steps(turns: &[Turn<'_>]) -> Result<Vec<Step>, ChatError> {
     let mut steps = Vec::with_capacity(turns.len());
     let mut at = 0;
     // The calls of the last model step that nobody has answered yet.
-    let mut open: Vec<(usize, usize)> = Vec::new();
+    let mut open: Vec<Place> = Vec::new();
     while let Some(turn) = turns.get(at) {
         if turn.role == Role::System {
             at += 1;
@@ -36,7 +39,7 @@ pub fn steps(turns: &[Turn<'_>]) -> Result<Vec<Step>, ChatError> {
         at = run.end;
         match turn.role {
             Role::Tool => {
-                steps.push(Step::Results(results(turns, run, std::mem::take(&mut open))?))
+                steps.push(Step::Results(results(turns, run, std::mem::take(&mut open))?));
             }
             Role::Assistant => {
                 let calls = |index: usize| turns.get(index).map_or(0, |turn| turn.calls.len());
@@ -70,16 +73,15 @@ fn run_end(turns: &[Turn<'_>], from: usize, role: Role) -> usize {
 fn results(
     turns: &[Turn<'_>],
     run: Range<usize>,
-    mut open: Vec<(usize, usize)>,
-) -> Result<Vec<((usize, usize), usize)>, ChatError> {
+    mut open: Vec<Place>,
+) -> Result<Vec<(Place, usize)>, ChatError> {
     let mut pairs = Vec::with_capacity(open.len());
-    for (index, turn) in run.clone().filter_map(|index| Some((index, turns.get(index)?))) {
+    for (index, turn) in run.filter_map(|index| Some((index, turns.get(index)?))) {
         if turn.role != Role::Tool {
             continue;
         }
-        let answered = |place: &(usize, usize)| {
-            call(turns, *place).is_some_and(|call| Some(call.id) == turn.answers)
-        };
+        let answered =
+            |place: &Place| call(turns, *place).is_some_and(|call| Some(call.id) == turn.answers);
         let Some(found) = open.iter().position(answered) else {
             let what = "the id of a call of the message before that has no result yet";
             let param = format!("messages[{index}].tool_call_id");
@@ -95,11 +97,11 @@ fn results(
 }
 
 /// The call at a place.
-pub fn call<'t, 'b>(turns: &'t [Turn<'b>], (turn, place): (usize, usize)) -> Option<&'t Call<'b>> {
+pub fn call<'t, 'b>(turns: &'t [Turn<'b>], (turn, place): Place) -> Option<&'t Call<'b>> {
     turns.get(turn)?.calls.get(place)
 }
 
-fn missing(turns: &[Turn<'_>], (turn, place): (usize, usize)) -> ChatError {
+fn missing(turns: &[Turn<'_>], (turn, place): Place) -> ChatError {
     let id = call(turns, (turn, place)).map(|call| call.id.unescape()).unwrap_or_default();
     let id: String = id.chars().filter(|c| !c.is_control()).take(64).collect();
     let param = format!("messages[{turn}].tool_calls[{place}] ({id})");

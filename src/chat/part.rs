@@ -203,7 +203,7 @@ impl<'b> Part<'b> {
                 }
                 "image_url" => fields.image = Some(Inner::parse(reader, at, "image_url", others)?),
                 "input_audio" => {
-                    fields.audio = Some(Inner::parse(reader, at, "input_audio", others)?)
+                    fields.audio = Some(Inner::parse(reader, at, "input_audio", others)?);
                 }
                 "file" => fields.file = Some(Inner::parse(reader, at, "file", others)?),
                 "cache_control" if reader.kind()? == Kind::Object => {

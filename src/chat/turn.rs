@@ -37,7 +37,7 @@ pub struct Turn<'b> {
     /// Google's mark on an earlier text, sent back to it.
     pub signature: Option<JsonText<'b>>,
     /// Anthropic's signed thinking blocks, an array as it was sent.
-    pub thinking: Option<&'b str>,
+    pub thinking: Option<Cow<'b, str>>,
     /// Anthropic's `cache_control` of the whole message, an object as it was sent.
     pub cache: Option<&'b str>,
 }
@@ -95,7 +95,7 @@ struct Fields<'b> {
     content: Option<Content<'b>>,
     refusal: Option<JsonText<'b>>,
     calls: Vec<Call<'b>>,
-    /// OpenRouter's marks: id of the call and mark.
+    /// `OpenRouter`'s marks: id of the call and mark.
     encrypted: Vec<(JsonText<'b>, JsonText<'b>)>,
     answers: Option<JsonText<'b>>,
     name: Option<JsonText<'b>>,
@@ -245,7 +245,7 @@ impl<'b> Fields<'b> {
             calls,
             answers: answers.filter(|_| role == Role::Tool),
             signature: self.signature,
-            thinking: self.thinking,
+            thinking: self.thinking.map(Cow::Borrowed),
             cache: self.cache,
             ..Turn::new(role, content)
         })

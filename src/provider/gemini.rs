@@ -287,7 +287,7 @@ impl Contents<'_> {
     fn results(
         &mut self,
         turns: &[Turn<'_>],
-        pairs: &[((usize, usize), usize)],
+        pairs: &[(history::Place, usize)],
     ) -> Result<(), ChatError> {
         let answers = pairs
             .iter()
