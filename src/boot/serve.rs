@@ -13,6 +13,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
+use crate::config::limits::SIGNATURE_BYTES;
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::control::{Pages, Readiness};
 use crate::net::dns;
@@ -21,7 +22,7 @@ use crate::obs::{Cells, Registry, Shape, TargetLabels};
 use crate::policy::Keyring;
 use crate::proxy::fixed;
 use crate::rt::{self, Accepted, Mailbox};
-use crate::shard::{Board, FixedBody, Letter, Parts, Report};
+use crate::shard::{Board, FixedBody, Letter, Parts, Report, Signatures};
 
 use super::args::CommandLine;
 use super::control::{Control, say};
@@ -105,6 +106,7 @@ fn start(mut config: Config) -> io::Result<Control> {
         mailboxes: &mailboxes,
         control: &sender,
         board: Board::new(cores.len()),
+        signatures: Signatures::new(SIGNATURE_BYTES),
         fixed: fixed::all().into(),
         keys: Keyring::new(&config.auth),
         shape: &shape,
@@ -151,6 +153,7 @@ struct Common<'c> {
     mailboxes: &'c [Mailbox<Letter<Accepted>>],
     control: &'c Sender<Report>,
     board: Board,
+    signatures: Signatures,
     fixed: Arc<[FixedBody]>,
     keys: Keyring,
     shape: &'c Shape,
@@ -169,6 +172,7 @@ impl Common<'_> {
             keys: self.keys.clone(),
             cells,
             board: self.board.clone(),
+            signatures: self.signatures.clone(),
             mailboxes: self.mailboxes.to_vec(),
             control: self.control.clone(),
             shape: self.shape.clone(),

@@ -320,7 +320,7 @@ pub(super) fn push_signature(signature: Option<&[u8]>, out: &mut Vec<u8>) {
 }
 
 /// Appends one element of `thinking_blocks`.
-pub(super) fn thinking_block(text: JsonText<'_>, signature: JsonText<'_>, out: &mut Vec<u8>) {
+pub fn thinking_block(text: JsonText<'_>, signature: JsonText<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":\"thinking\",\"thinking\":\"");
     out.extend_from_slice(text.raw().as_bytes());
     out.extend_from_slice(b"\",\"signature\":\"");
@@ -329,7 +329,7 @@ pub(super) fn thinking_block(text: JsonText<'_>, signature: JsonText<'_>, out: &
 }
 
 /// Appends one element of `thinking_blocks`.
-pub(super) fn redacted_block(data: JsonText<'_>, out: &mut Vec<u8>) {
+pub fn redacted_block(data: JsonText<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"type\":\"redacted_thinking\",\"data\":\"");
     out.extend_from_slice(data.raw().as_bytes());
     out.extend_from_slice(b"\"}");

@@ -118,6 +118,10 @@ const _: () = assert!((SECRET_CHARS_MAX as u64) < HEAD_BYTES.default / 2);
 // The handshake and the connect end before the wait for a first byte would.
 const _: () = assert!(CONNECT.default + TLS.default + WRITE_HEAD.default < FIRST_BYTE.default);
 
+/// Marks of vendors on calls of tools that are kept for the next turn, of all shards together: a
+/// mark has about 1 KiB, so that some 50,000 agents can think for an hour.
+pub const SIGNATURE_BYTES: usize = 64 << 20;
+
 /// Descriptors that are neither a client nor an upstream link: logs, rings, listeners, files.
 const RESERVED_DESCRIPTORS: u64 = 64;
 /// What a connection costs while a head is read into its buffer.
@@ -158,14 +162,15 @@ pub fn fit(descriptors: u64, memory_bytes: u64) -> Capacity {
 }
 
 /// The most memory that clients and upstreams can make the process hold, in bytes: a head for
-/// every connection; for every exchange its body and the translated one, and an answer (or an
+/// every connection; the marks on calls; for every exchange its body and the translated one, and an answer (or an
 /// event) with its translation. Common exchanges need a hundredth of that.
 pub fn worst_case(limits: &Limits, request_body_bytes: usize, capacity: Capacity) -> u64 {
     let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
     let answer = wide(limits.upstream_body_bytes.max(limits.event_bytes));
     let exchange = wide(request_body_bytes).saturating_add(answer).saturating_mul(2);
     let heads = capacity.connections.saturating_mul(wide(limits.head_bytes));
-    heads.saturating_add(capacity.in_flight.saturating_mul(exchange))
+    let fixed = heads.saturating_add(wide(SIGNATURE_BYTES));
+    fixed.saturating_add(capacity.in_flight.saturating_mul(exchange))
 }
 
 #[cfg(test)]
@@ -184,7 +189,7 @@ mod tests {
             event_bytes: 300,
         };
         let capacity = Capacity { connections: 7, in_flight: 3 };
-        assert_eq!(worst_case(&limits, 50, capacity), 7 * 10 + 3 * 2 * (50 + 300));
+        assert_eq!(worst_case(&limits, 50, capacity), 7 * 10 + (64 << 20) + 3 * 2 * (50 + 300));
         let most = Capacity { connections: u64::MAX, in_flight: u64::MAX };
         assert_eq!(worst_case(&limits, usize::MAX, most), u64::MAX);
     }

@@ -1,19 +1,20 @@
 //! `POST /v1/chat/completions`: understand, choose, attempt, relay.
 
 use crate::chat::{ApiError, ReplyMeta, Request, Row};
-use crate::config::Kind;
+use crate::config::{Kind, Target};
 use crate::policy::KeyId;
 use crate::provider::Dropped;
 use crate::provider::vendor::{Order, Vendor};
 use crate::provider::{UpstreamError, UpstreamErrorKind};
 use crate::rt::{Lent, Runtime};
+use crate::shard::Shard;
 
 use super::answer;
 use super::attempt::{self, Head, NoAnswer, Plan};
 use super::client::Client;
 use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
-use super::{stream, unary};
+use super::{marks, stream, unary};
 
 /// Serves one chat request whose body has been read.
 pub(super) async fn serve<R, F, M>(
@@ -28,7 +29,7 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let shard = exchange.shard;
-    let request = match Request::parse(body) {
+    let mut request = match Request::parse(body) {
         Ok(request) => request,
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
@@ -37,9 +38,14 @@ where
         let error = ApiError::new(Row::PERMISSION_DENIED, reject.message()).with_param("model");
         return answer::fail(client, exchange, &error).await;
     }
-    let plan = match choose(shard, &mut exchange, &request) {
-        Ok(plan) => plan,
+    let (target, vendor) = match choose(shard, &mut exchange, &request) {
+        Ok(chosen) => chosen,
         Err(error) => return answer::fail(client, exchange, &error).await,
+    };
+    marks::recall(&mut request, vendor, &shard.signatures, shard.rt.now());
+    let Some(plan) = plan(shard, target, vendor, &request) else {
+        let error = not_found(&request.model);
+        return answer::fail(client, exchange, &error).await;
     };
     let mut dropped = Dropped::default();
     let attempted = attempt::attempt(client, &mut exchange, plan, &request, &mut dropped).await;
@@ -87,28 +93,41 @@ where
     }
 }
 
-/// The route of the model and its first target.
+/// The first target of the model's route, and whose wire format it speaks.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
-fn choose<'p, R: Runtime>(
-    shard: &'p crate::shard::Shard<R>,
+fn choose<'s, R: Runtime>(
+    shard: &'s Shard<R>,
     exchange: &mut Exchange<'_, R>,
-    request: &'p Request<'_>,
-) -> Result<Plan<'p>, ApiError> {
-    let not_found = || {
-        let message = format!("no route serves the model `{}`", request.model);
-        ApiError::new(Row::MODEL_NOT_FOUND, message).with_param("model")
-    };
-    let index = shard.config.route(&request.model).ok_or_else(not_found)?;
-    let route = shard.config.routes.as_slice().get(index).ok_or_else(not_found)?;
-    let target = route.targets.first().ok_or_else(not_found)?;
+    request: &Request<'_>,
+) -> Result<(&'s Target, Vendor), ApiError> {
+    let missing = || not_found(&request.model);
+    let index = shard.config.route(&request.model).ok_or_else(missing)?;
+    let route = shard.config.routes.as_slice().get(index).ok_or_else(missing)?;
+    let target = route.targets.first().ok_or_else(missing)?;
     exchange.target = shard.series(index);
-    let upstream = shard.config.upstreams.get(target.upstream).ok_or_else(not_found)?;
+    let upstream = shard.config.upstreams.get(target.upstream).ok_or_else(missing)?;
     let vendor = match upstream.kind {
         Kind::Gemini => Vendor::Gemini,
-        Kind::Vertex | Kind::Anthropic | Kind::OpenAi => return Err(not_found()),
+        Kind::Vertex | Kind::Anthropic | Kind::OpenAi => return Err(missing()),
     };
+    Ok((target, vendor))
+}
+
+/// What is asked of a target.
+fn plan<'p, R: Runtime>(
+    shard: &'p Shard<R>,
+    target: &'p Target,
+    vendor: Vendor,
+    request: &'p Request<'_>,
+) -> Option<Plan<'p>> {
+    let upstream = shard.config.upstreams.get(target.upstream)?;
     let model = shard.config.upstream_model(target, &request.model);
-    Ok(Plan { upstream, index: target.upstream, order: Order { vendor, model } })
+    Some(Plan { upstream, index: target.upstream, order: Order { vendor, model } })
+}
+
+fn not_found(model: &str) -> ApiError {
+    let message = format!("no route serves the model `{model}`");
+    ApiError::new(Row::MODEL_NOT_FOUND, message).with_param("model")
 }
 
 /// An answer of a kind that was not asked for.

@@ -9,6 +9,7 @@ use crate::obs::{Settled, Tokens};
 use crate::rt::{Mutant, Runtime};
 use crate::shard::{Permit, Shard};
 
+use super::marks::Marks;
 use super::reply::{Envelope, Phases};
 
 /// How an exchange ended.
@@ -55,6 +56,7 @@ pub(super) struct Exchange<'s, R: Runtime> {
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     usage: Usage,
+    marks: Marks,
     permit: Option<Permit>,
     settled: bool,
 }
@@ -81,15 +83,21 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             bytes_in: 0,
             bytes_out: 0,
             usage: Usage::default(),
+            marks: Marks::default(),
             permit,
             settled: false,
         }
     }
 
-    /// Notes what the accounting needs of an event.
+    /// Notes what the accounting and the next turn need of an event.
     pub(super) fn on_event(&mut self, event: &Event<'_>) {
-        if let Event::Usage(usage) = event {
-            self.usage = *usage;
+        match event {
+            Event::Usage(usage) => self.usage = *usage,
+            Event::Call { .. } | Event::Thought { .. } | Event::Redacted { .. } => {
+                let now = self.shard.rt.now();
+                self.marks.on_event(event, &self.shard.signatures, now);
+            }
+            _ => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod exchange;
 mod failure;
 pub mod fixed;
 mod health;
+mod marks;
 mod posted;
 mod reply;
 mod route;

@@ -1,11 +1,12 @@
 //! All state of one core. Nothing here is touched by another core, except the board of
-//! connection counts and the mailbox, which are made for it.
+//! connection counts, the mailbox and the signatures, which are made for it.
 
 pub mod board;
 pub mod buffers;
 pub mod deadline;
 pub mod mailbox;
 pub mod permit;
+pub mod signatures;
 pub mod state;
 
 pub use board::Board;
@@ -13,4 +14,5 @@ pub use buffers::Buffers;
 pub use deadline::{Deadline, Deadlines, Late};
 pub use mailbox::{Ask, Letter, Page, Report};
 pub use permit::{Permit, Permits};
+pub use signatures::{Marker, Signatures};
 pub use state::{FixedBody, Parts, Shard, Upstream};

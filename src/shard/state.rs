@@ -20,6 +20,7 @@ use super::buffers::Buffers;
 use super::deadline::Deadlines;
 use super::mailbox::{Letter, Report};
 use super::permit::Permits;
+use super::signatures::Signatures;
 
 /// How long an idle link to an upstream is kept. Google closes idle connections after four
 /// minutes, most proxies after one.
@@ -41,6 +42,8 @@ pub struct Parts<A> {
     pub cells: Arc<Cells>,
     /// The connection counts of all shards.
     pub board: Board,
+    /// Vendors' marks on calls of tools, of all shards.
+    pub signatures: Signatures,
     /// The mailboxes of all shards, by index.
     pub mailboxes: Vec<Mailbox<Letter<A>>>,
     /// Questions to the control thread.
@@ -93,6 +96,8 @@ pub struct Shard<R: Runtime> {
     pub cells: Arc<Cells>,
     /// The connection counts of all shards.
     pub board: Board,
+    /// Vendors' marks on calls of tools, of all shards.
+    pub signatures: Signatures,
     /// The mailboxes of all shards, by index.
     pub mailboxes: Vec<Mailbox<Letter<R::Accepted>>>,
     /// Questions to the control thread.
@@ -131,6 +136,7 @@ impl<R: Runtime> Shard<R> {
             keys: parts.keys,
             cells: parts.cells,
             board: parts.board,
+            signatures: parts.signatures,
             mailboxes: parts.mailboxes,
             control: parts.control,
             shape: parts.shape,

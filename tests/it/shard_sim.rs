@@ -28,7 +28,7 @@ use vertex_bridge::policy::Keyring;
 use vertex_bridge::proxy;
 use vertex_bridge::rt::virt::{FaultKind, Faults, Virt, VirtConn, VirtSocket};
 use vertex_bridge::rt::{Conn, Listener, Runtime, mailbox};
-use vertex_bridge::shard::{Board, Parts, Shard};
+use vertex_bridge::shard::{Board, Parts, Shard, Signatures};
 use vertex_bridge::simulator;
 
 const CLIENTS: u64 = 8;
@@ -149,6 +149,7 @@ fn shard(rt: &Virt, seed: u64, idle: &str) -> Rc<Shard<Virt>> {
         config,
         cells: Arc::new(Cells::new(&shape)),
         board: Board::new(1),
+        signatures: Signatures::new(1 << 20),
         mailboxes: Vec::new(),
         control,
         shape,

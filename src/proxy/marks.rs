@@ -1,0 +1,60 @@
+//! Carries vendors' marks across turns for clients that do not return them.
+
+use std::borrow::Cow;
+
+use crate::base::Tick;
+use crate::chat::{Event, Request, render};
+use crate::provider::Vendor;
+use crate::shard::{Marker, Signatures};
+
+/// What one answer has marked so far.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// Anthropic's thinking blocks before the next call: the elements of an array.
+    thoughts: Vec<u8>,
+}
+
+impl Marks {
+    /// Keeps the marks that an event brings.
+    pub(super) fn on_event(&mut self, event: &Event<'_>, kept: &Signatures, now: Tick) {
+        match event {
+            Event::Thought { text, signature, .. } => {
+                self.separate();
+                render::thinking_block(*text, *signature, &mut self.thoughts);
+            }
+            Event::Redacted { data, .. } => {
+                self.separate();
+                render::redacted_block(*data, &mut self.thoughts);
+            }
+            Event::Call { id, signature, .. } => {
+                if let Some(signature) = signature {
+                    kept.keep(Marker::Google, id.raw(), signature.raw(), now);
+                }
+                if !self.thoughts.is_empty() {
+                    self.thoughts.push(b']');
+                    let blocks = std::str::from_utf8(&self.thoughts).unwrap_or_default();
+                    kept.keep(Marker::Anthropic, id.raw(), blocks, now);
+                    self.thoughts.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn separate(&mut self) {
+        let open = if self.thoughts.is_empty() { b'[' } else { b',' };
+        self.thoughts.push(open);
+    }
+}
+
+/// Puts back what the client has not returned.
+pub(super) fn recall(request: &mut Request<'_>, vendor: Vendor, kept: &Signatures, now: Tick) {
+    match vendor {
+        Vendor::Gemini | Vendor::Vertex => {
+            let calls = request.turns.iter_mut().flat_map(|turn| &mut turn.calls);
+            for call in calls.filter(|call| call.signature.is_none()) {
+                call.signature = kept.recall(Marker::Google, call.id.raw(), now).map(Cow::Owned);
+            }
+        }
+    }
+}
