@@ -13,8 +13,7 @@ use vertex_bridge::chat::{Event, ReplyMeta, Request, StreamRenderer};
 use vertex_bridge::obs::histogram::Histogram;
 use vertex_bridge::provider::Dropped;
 use vertex_bridge::provider::decode::{AnswerLimits, Expected};
-use vertex_bridge::provider::vendor::{Order, encode};
-use vertex_bridge::provider::{Decoder, Vendor};
+use vertex_bridge::provider::{Decoder, Order, Rules, Vendor, encode};
 use vertex_bridge::wire::head::field_store;
 use vertex_bridge::wire::sse::SseDecoder;
 use vertex_bridge::wire::{BodyReader, Framing, HeadLimits, HeadScan, RequestHead, WireError};
@@ -137,7 +136,8 @@ fn gemini_encode(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         out.clear();
         let (request, mut dropped) = (black_box(&request), Dropped::default());
-        let order = Order { vendor: Vendor::Gemini, model: "gemini-2.5-flash" };
+        let order =
+            Order { vendor: Vendor::Gemini, model: "gemini-2.5-flash", rules: Rules::default() };
         encode(&order, request, &mut out, &mut dropped).expect("expressible");
         out.len()
     });

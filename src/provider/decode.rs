@@ -6,7 +6,7 @@ use crate::wire::sse::SseDecoder;
 
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::gemini_answer;
-use super::vendor::Vendor;
+use super::order::Vendor;
 
 /// Sizes that an answer may have.
 #[derive(Clone, Copy, Debug)]

@@ -14,6 +14,7 @@ use crate::wire::json::{self, JsonText};
 
 use super::dropped::Dropped;
 use super::gemini_tools;
+use super::order::{Order, Vendor};
 use super::put::{name, quoted};
 
 /// Gemini takes at most so many stop sequences.
@@ -21,15 +22,6 @@ const STOPS_MAX: usize = 5;
 
 /// Gemini gives at most so many answers.
 const CANDIDATES_MAX: u32 = 8;
-
-/// Which of Google's two services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
-    /// AI Studio, with an API key.
-    Studio,
-    /// Vertex AI.
-    Vertex,
-}
 
 /// Appends what the request's target ends in.
 pub(super) fn method(stream: bool, out: &mut Vec<u8>) {
@@ -40,19 +32,18 @@ pub(super) fn method(stream: bool, out: &mut Vec<u8>) {
 
 /// Appends the request body.
 pub(super) fn encode<'r>(
+    order: &Order<'_>,
     request: &'r Request<'_>,
-    model: &str,
-    service: Service,
     out: &mut Vec<u8>,
     dropped: &mut Dropped<'r>,
 ) -> Result<(), ChatError> {
-    let options = &request.options;
+    let (options, model) = (&request.options, order.model);
     out.push(b'{');
     system_instruction(&request.turns, out);
     contents(&request.turns, model, out)?;
     gemini_tools::tools(&request.tools, out);
     generation_config(options, model, out)?;
-    google(request, service, out, dropped)?;
+    google(order, request, out, dropped)?;
     out.push(b'}');
     leave_out(request, dropped);
     Ok(())
@@ -60,13 +51,13 @@ pub(super) fn encode<'r>(
 
 /// Google's own wishes.
 fn google<'r>(
+    order: &Order<'_>,
     request: &'r Request<'_>,
-    service: Service,
     out: &mut Vec<u8>,
     dropped: &mut Dropped<'r>,
 ) -> Result<(), ChatError> {
     let wishes = &request.options.google;
-    if let Some(settings) = wishes.safety_settings {
+    if let Some(settings) = wishes.safety_settings.or(order.rules.safety_settings) {
         name(b"safetySettings", out);
         out.extend_from_slice(settings.as_bytes());
     }
@@ -80,18 +71,19 @@ fn google<'r>(
         name(b"cachedContent", out);
         quoted(content, out);
     }
-    match (wishes.labels, service) {
-        (Some(labels), Service::Vertex) => {
+    let on_vertex = order.vendor == Vendor::Vertex;
+    match wishes.labels {
+        Some(labels) if on_vertex => {
             name(b"labels", out);
             out.extend_from_slice(labels.as_bytes());
         }
-        (Some(_), Service::Studio) => dropped.push("labels".into()),
-        (None, _) => {}
+        Some(_) => dropped.push("labels".into()),
+        None => {}
     }
     match request.options.service_tier.map(JsonText::raw) {
         None | Some("auto") => {}
         // Vertex AI has header fields for it.
-        Some("flex" | "priority" | "default" | "standard") if service == Service::Vertex => {}
+        Some("flex" | "priority" | "default" | "standard") if on_vertex => {}
         Some(tier @ ("flex" | "priority")) => {
             name(b"serviceTier", out);
             json::push_string(out, tier);
@@ -529,6 +521,7 @@ fn thinking_level(effort: Effort, model: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::order::Rules;
     use super::*;
 
     fn encoded(messages: &str, rest: &str) -> Result<String, ChatError> {
@@ -539,7 +532,8 @@ mod tests {
         let body = format!(r#"{{"model":"{model}","messages":{messages}{rest}}}"#);
         let request = Request::parse(body.as_bytes())?;
         let mut out = Vec::new();
-        encode(&request, model, Service::Studio, &mut out, &mut Dropped::default())?;
+        let order = Order { vendor: Vendor::Gemini, model, rules: Rules::default() };
+        encode(&order, &request, &mut out, &mut Dropped::default())?;
         let text = String::from_utf8(out).unwrap();
         serde_json::from_str::<serde::de::IgnoredAny>(&text).unwrap();
         Ok(text)

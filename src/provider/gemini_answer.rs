@@ -582,7 +582,7 @@ fn ending_of(reason: &str) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::super::decode::{AnswerLimits, Decoder, Expected};
-    use super::super::vendor::Vendor;
+    use super::super::order::Vendor;
     use super::*;
 
     type Heard = Result<Vec<String>, (UpstreamErrorKind, Option<String>)>;

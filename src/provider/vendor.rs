@@ -4,29 +4,13 @@ use std::borrow::Cow;
 
 use crate::chat::Request;
 use crate::chat::problem::{ChatError, Problem};
+use crate::config::VertexPlace;
+use crate::wire::json::JsonText;
 
 use super::dropped::Dropped;
 use super::error::UpstreamError;
-use super::gemini::Service;
+use super::order::{Order, Vendor};
 use super::{error, gemini};
-
-/// A vendor's wire format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vendor {
-    /// Google AI Studio, `generateContent` in API-key mode.
-    Gemini,
-    /// `generateContent` of Vertex AI.
-    Vertex,
-}
-
-/// Whom a request goes to, and for which model.
-#[derive(Clone, Copy, Debug)]
-pub struct Order<'p> {
-    /// The wire format.
-    pub vendor: Vendor,
-    /// The model by the vendor's name.
-    pub model: &'p str,
-}
 
 /// Appends the request target.
 ///
@@ -41,11 +25,42 @@ pub fn target(order: &Order<'_>, stream: bool, out: &mut Vec<u8>) -> Result<(), 
                 let what = Problem::Expected("a model name that this vendor can have");
                 return Err(ChatError::at("model", what));
             }
-            out.extend_from_slice(b"/v1beta/models/");
+            match order.rules.place {
+                Some(place) => vertex_models(place, "google", out),
+                None => out.extend_from_slice(b"/v1beta/models/"),
+            }
             out.extend_from_slice(model.as_bytes());
             gemini::method(stream, out);
             Ok(())
         }
+    }
+}
+
+/// Appends the path of a publisher's models on Vertex AI, up to the model's name.
+fn vertex_models(place: &VertexPlace, publisher: &str, out: &mut Vec<u8>) {
+    let mut push = |part: &str| out.extend_from_slice(part.as_bytes());
+    push("/");
+    push(place.api_version.as_str());
+    if let Some(project) = &place.project {
+        push("/projects/");
+        push(&project.id);
+        push("/locations/");
+        push(&project.location);
+    }
+    push("/publishers/");
+    push(publisher);
+    push("/models/");
+}
+
+/// Appends the header fields that carry a part of the request, each with its line end.
+pub fn fields(order: &Order<'_>, request: &Request<'_>, out: &mut Vec<u8>) {
+    let tier = request.options.service_tier.map(JsonText::raw);
+    if let (Vendor::Vertex, Some(tier @ ("flex" | "priority"))) = (order.vendor, tier) {
+        // https://cloud.google.com/vertex-ai/generative-ai/docs/priority-paygo
+        out.extend_from_slice(b"x-vertex-ai-llm-request-type: shared\r\n");
+        out.extend_from_slice(b"x-vertex-ai-llm-shared-request-type: ");
+        out.extend_from_slice(tier.as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -59,13 +74,11 @@ pub fn encode<'r>(
     out: &mut Vec<u8>,
     dropped: &mut Dropped<'r>,
 ) -> Result<(), ChatError> {
-    let model = order.model;
     for name in &request.others {
         dropped.push(Cow::Borrowed(name.as_ref()));
     }
     match order.vendor {
-        Vendor::Gemini => gemini::encode(request, model, Service::Studio, out, dropped),
-        Vendor::Vertex => gemini::encode(request, model, Service::Vertex, out, dropped),
+        Vendor::Gemini | Vendor::Vertex => gemini::encode(order, request, out, dropped),
     }
 }
 
@@ -83,12 +96,45 @@ pub fn read_error(
 
 #[cfg(test)]
 mod tests {
+    use super::super::order::Rules;
+    use crate::config::{ApiVersion, VertexProject};
+
     use super::*;
+
+    #[test]
+    fn vertex_names_project_and_place() {
+        let project = VertexProject { id: "p".to_owned(), location: "eu".to_owned() };
+        let place = VertexPlace { api_version: ApiVersion::V1, project: Some(project) };
+        let express = VertexPlace { api_version: ApiVersion::V1Beta1, project: None };
+        for (place, expected) in [
+            (&place, "/v1/projects/p/locations/eu/publishers/google/models/m:generateContent"),
+            (&express, "/v1beta1/publishers/google/models/m:generateContent"),
+        ] {
+            let rules = Rules { place: Some(place), ..Rules::default() };
+            let mut out = Vec::new();
+            target(&Order { vendor: Vendor::Vertex, model: "m", rules }, false, &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn tiers_are_fields_on_vertex() {
+        let body =
+            br#"{"model":"m","messages":[{"role":"user","content":""}],"service_tier":"flex"}"#;
+        let request = Request::parse(body).unwrap();
+        let seen = |vendor| {
+            let mut out = Vec::new();
+            fields(&Order { vendor, model: "m", rules: Rules::default() }, &request, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert!(seen(Vendor::Vertex).ends_with("x-vertex-ai-llm-shared-request-type: flex\r\n"));
+        assert_eq!(seen(Vendor::Gemini), "");
+    }
 
     #[test]
     fn targets_hold_only_clean_names() {
         let mut out = Vec::new();
-        let order = |model| Order { vendor: Vendor::Gemini, model };
+        let order = |model| Order { vendor: Vendor::Gemini, model, rules: Rules::default() };
         target(&order("gemini-2.5-flash"), true, &mut out).unwrap();
         assert_eq!(out, b"/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
         for name in ["a/b", "a:b", "a@b"] {

@@ -5,8 +5,7 @@ use crate::chat::problem::ChatError;
 use crate::config::Upstream;
 use crate::net::dial::dial;
 use crate::net::{Link, NetError, NetErrorKind, NetOp};
-use crate::provider::Dropped;
-use crate::provider::vendor::{self, Order};
+use crate::provider::{Dropped, Order, vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::{Deadline, Late};
 use crate::wire::head::field_store;
@@ -155,7 +154,9 @@ fn write_request<'r>(
         out.extend_from_slice(b"\r\nx-goog-api-key: ");
         out.extend_from_slice(key.expose().as_bytes());
     }
-    out.extend_from_slice(b"\r\ncontent-length:           ");
+    out.extend_from_slice(b"\r\n");
+    vendor::fields(&plan.order, request, out);
+    out.extend_from_slice(b"content-length:           ");
     let digits_end = out.len();
     out.extend_from_slice(b"\r\n\r\n");
     let body = out.len();

@@ -1,11 +1,9 @@
 //! `POST /v1/chat/completions`: understand, choose, attempt, relay.
 
 use crate::chat::{ApiError, ReplyMeta, Request, Row};
-use crate::config::{Kind, Target};
+use crate::config::{Config, Kind, SchemaMode, Target};
 use crate::policy::KeyId;
-use crate::provider::Dropped;
-use crate::provider::vendor::{Order, Vendor};
-use crate::provider::{UpstreamError, UpstreamErrorKind};
+use crate::provider::{Dropped, Order, Rules, UpstreamError, UpstreamErrorKind, Vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::Shard;
 
@@ -108,7 +106,8 @@ fn choose<'s, R: Runtime>(
     let upstream = shard.config.upstreams.get(target.upstream).ok_or_else(missing)?;
     let vendor = match upstream.kind {
         Kind::Gemini => Vendor::Gemini,
-        Kind::Vertex | Kind::Anthropic | Kind::OpenAi => return Err(missing()),
+        Kind::Vertex => Vendor::Vertex,
+        Kind::Anthropic | Kind::OpenAi => return Err(missing()),
     };
     Ok((target, vendor))
 }
@@ -122,7 +121,14 @@ fn plan<'p, R: Runtime>(
 ) -> Option<Plan<'p>> {
     let upstream = shard.config.upstreams.get(target.upstream)?;
     let model = shard.config.upstream_model(target, &request.model);
-    Some(Plan { upstream, index: target.upstream, order: Order { vendor, model } })
+    let Config { gemini, anthropic, .. } = &shard.config;
+    let rules = Rules {
+        place: upstream.vertex.as_ref(),
+        safety_settings: gemini.safety_settings.as_deref(),
+        openapi_schemas: gemini.schema_mode == SchemaMode::OpenApi,
+        max_tokens: anthropic.default_max_tokens,
+    };
+    Some(Plan { upstream, index: target.upstream, order: Order { vendor, model, rules } })
 }
 
 fn not_found(model: &str) -> ApiError {

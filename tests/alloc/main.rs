@@ -11,8 +11,7 @@ use std::hint::black_box;
 use vertex_bridge::chat::{Collector, ReplyMeta, Request, StreamRenderer};
 use vertex_bridge::provider::Dropped;
 use vertex_bridge::provider::decode::{AnswerLimits, Expected};
-use vertex_bridge::provider::vendor::{self, Order};
-use vertex_bridge::provider::{Decoder, Vendor};
+use vertex_bridge::provider::{Decoder, Order, Rules, Vendor, vendor};
 use vertex_bridge::wire::{BodyReader, Framing, write};
 
 thread_local! {
@@ -120,7 +119,7 @@ fn a_translated_request_allocates_a_handful() {
         let mut dropped = Dropped::default();
         let model = "gemini-2.5-flash";
         let encoded = vendor::encode(
-            &Order { vendor: Vendor::Gemini, model },
+            &Order { vendor: Vendor::Gemini, model, rules: Rules::default() },
             &request,
             &mut out,
             &mut dropped,

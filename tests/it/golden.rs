@@ -19,8 +19,7 @@ use vertex_bridge::base::Rng;
 use vertex_bridge::chat::{Collector, ReplyMeta, Request, StreamRenderer};
 use vertex_bridge::provider::Dropped;
 use vertex_bridge::provider::decode::{AnswerLimits, Expected};
-use vertex_bridge::provider::vendor::{self, Order, Vendor};
-use vertex_bridge::provider::{Decoder, UpstreamError};
+use vertex_bridge::provider::{Decoder, Order, Rules, UpstreamError, Vendor, vendor};
 
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
 
@@ -105,7 +104,7 @@ fn every_case_gives_its_exact_bytes() {
         let mut dropped = Dropped::default();
         let model = request.model.clone();
         vendor::encode(
-            &Order { vendor: Vendor::Gemini, model: &model },
+            &Order { vendor: Vendor::Gemini, model: &model, rules: Rules::default() },
             &request,
             &mut upstream,
             &mut dropped,
