@@ -162,8 +162,8 @@ pub fn fit(descriptors: u64, memory_bytes: u64) -> Capacity {
 }
 
 /// The most memory that clients and upstreams can make the process hold, in bytes: a head for
-/// every connection; the marks on calls; for every exchange its body and the translated one, and an answer (or an
-/// event) with its translation. Common exchanges need a hundredth of that.
+/// every connection; the marks on calls; for every exchange its body and the translated one, and an
+/// answer (or an event) with its translation. Common exchanges need a hundredth of that.
 pub fn worst_case(limits: &Limits, request_body_bytes: usize, capacity: Capacity) -> u64 {
     let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
     let answer = wide(limits.upstream_body_bytes.max(limits.event_bytes));

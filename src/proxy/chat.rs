@@ -32,11 +32,7 @@ where
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
     exchange.phases.parse = exchange.age();
-    if let Err(reject) = shard.keys.check_model(key, &request.model) {
-        let error = ApiError::new(Row::PERMISSION_DENIED, reject.message()).with_param("model");
-        return answer::fail(client, exchange, &error).await;
-    }
-    let (target, vendor) = match choose(shard, &mut exchange, &request) {
+    let (target, vendor) = match choose(shard, &mut exchange, key, &request) {
         Ok(chosen) => chosen,
         Err(error) => return answer::fail(client, exchange, &error).await,
     };
@@ -91,13 +87,18 @@ where
     }
 }
 
-/// The first target of the model's route, and whose wire format it speaks.
+/// The first target of the model's route, if the key may use the model, and whose wire format
+/// it speaks.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 fn choose<'s, R: Runtime>(
     shard: &'s Shard<R>,
     exchange: &mut Exchange<'_, R>,
+    key: KeyId,
     request: &Request<'_>,
 ) -> Result<(&'s Target, Vendor), ApiError> {
+    shard.keys.check_model(key, &request.model).map_err(|reject| {
+        ApiError::new(Row::PERMISSION_DENIED, reject.message()).with_param("model")
+    })?;
     let missing = || not_found(&request.model);
     let index = shard.config.route(&request.model).ok_or_else(missing)?;
     let route = shard.config.routes.as_slice().get(index).ok_or_else(missing)?;
