@@ -9,6 +9,7 @@ use crate::shard::Shard;
 
 use super::answer;
 use super::attempt::{self, Head, NoAnswer, Plan};
+use super::body::Answer;
 use super::client::Client;
 use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
@@ -43,20 +44,34 @@ where
     };
     let mut dropped = Dropped::default();
     let attempted = attempt::attempt(client, &mut exchange, plan, &request, &mut dropped).await;
-    let (head, upstream_answer) = match attempted {
-        Ok(answered) => answered,
+    match attempted {
+        Ok(answered) => hand_on(client, exchange, plan, answered, (&request, &dropped)).await,
         Err(NoAnswer::ClientLeft) => {
             exchange.settle(Ending::ClientLeft);
-            return After::Gone;
+            After::Gone
         }
-        Err(NoAnswer::Request(error)) => {
-            return answer::fail(client, exchange, &error.to_api()).await;
-        }
+        Err(NoAnswer::Request(error)) => answer::fail(client, exchange, &error.to_api()).await,
         Err(NoAnswer::Failed(failure)) => {
             shard.cells.on_failure(failure.reason());
-            return answer::fail(client, exchange, &failure.to_api()).await;
+            answer::fail(client, exchange, &failure.to_api()).await
         }
-    };
+    }
+}
+
+/// Hands an upstream's answer on, or what its failure means.
+async fn hand_on<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    mut exchange: Exchange<'_, R>,
+    plan: Plan<'_>,
+    (head, upstream_answer): (Head, Answer<R>),
+    (request, dropped): (&Request<'_>, &Dropped<'_>),
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let shard = exchange.shard;
     if head.status != 200 {
         let failure = unary::read_failure(client, &mut exchange, plan, head, upstream_answer).await;
         let Ok(failure) = failure else {
@@ -77,7 +92,7 @@ where
         model: plan.order.model.to_owned(),
     };
     let mut fields = upstream_answer.crossing.clone();
-    push_dropped(&dropped, shard.config.server.own_headers, &mut fields);
+    push_dropped(dropped, shard.config.server.own_headers, &mut fields);
     let choices = request.options.n.unwrap_or(1);
     if request.stream {
         let asked = (meta, request.include_usage);
