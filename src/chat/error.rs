@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::base::ascii;
 use crate::wire::json;
+
+use super::dialect::Dialect;
 
 /// The longest message that is passed on, in bytes. A vendor's text may be a whole page.
 const MESSAGE_BYTES_MAX: usize = 2000;
@@ -105,9 +108,37 @@ impl ApiError {
         self.vendor_code.as_deref().or(self.row.code)
     }
 
-    /// Appends the JSON body.
-    pub fn render(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"error\":{\"message\":");
+    /// The HTTP status, as the API has it.
+    pub const fn status(&self, dialect: Dialect) -> u16 {
+        dialect.status(self.row.status)
+    }
+
+    /// Appends the JSON body in the shape of an API; `id` is the request's.
+    pub fn render(&self, dialect: Dialect, id: &str, out: &mut Vec<u8>) {
+        match dialect {
+            Dialect::OpenAi => {
+                out.extend_from_slice(b"{\"error\":");
+                self.render_openai(out);
+            }
+            Dialect::Anthropic => self.render_anthropic(id, out),
+            Dialect::Google => self.render_google(out),
+        }
+        out.push(b'}');
+    }
+
+    /// Appends the error as an event of a stream that has begun.
+    pub fn render_event(&self, dialect: Dialect, id: &str, out: &mut Vec<u8>) {
+        if dialect == Dialect::Anthropic {
+            out.extend_from_slice(b"event: error\n");
+        }
+        out.extend_from_slice(b"data: ");
+        self.render(dialect, id, out);
+        out.extend_from_slice(b"\n\n");
+    }
+
+    /// Appends OpenAI's error object.
+    pub(super) fn render_openai(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"message\":");
         json::push_string(out, &self.message);
         out.extend_from_slice(b",\"type\":");
         json::push_string(out, self.row.kind);
@@ -115,14 +146,55 @@ impl ApiError {
         push_nullable(out, self.param.as_deref());
         out.extend_from_slice(b",\"code\":");
         push_nullable(out, self.code());
-        out.extend_from_slice(b"}}");
+        out.push(b'}');
     }
 
-    /// Appends the error as an event of a stream that has begun.
-    pub fn render_event(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"data: ");
-        self.render(out);
-        out.extend_from_slice(b"\n\n");
+    /// All but the last brace. Anthropic has no place for our code, which a client may want to
+    /// tell causes of one type apart.
+    fn render_anthropic(&self, id: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"error\",\"error\":{\"type\":");
+        json::push_string(out, Dialect::Anthropic.kind(self.row.status));
+        out.extend_from_slice(b",\"message\":");
+        json::push_string(out, &self.message);
+        out.extend_from_slice(b"},\"request_id\":");
+        json::push_string(out, id);
+    }
+
+    /// All but the last brace. What Google has no field for stands in its usual details
+    /// (<https://google.aip.dev/193>).
+    fn render_google(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"error\":{\"code\":");
+        ascii::push_u64(out, u64::from(self.row.status));
+        out.extend_from_slice(b",\"message\":");
+        json::push_string(out, &self.message);
+        out.extend_from_slice(b",\"status\":");
+        json::push_string(out, Dialect::Google.kind(self.row.status));
+        out.extend_from_slice(b",\"details\":[{\"@type\":");
+        json::push_string(out, "type.googleapis.com/google.rpc.ErrorInfo");
+        out.extend_from_slice(b",\"reason\":\"");
+        let reason = match self.code() {
+            Some("invalid_api_key") => "API_KEY_INVALID",
+            Some(code) => code,
+            None => "INVALID_ARGUMENT",
+        };
+        let spelt = |byte: u8| if byte.is_ascii_alphanumeric() { byte } else { b'_' };
+        out.extend(reason.bytes().map(|byte| spelt(byte.to_ascii_uppercase())));
+        out.extend_from_slice(b"\",\"domain\":\"googleapis.com\"}");
+        if let Some(field) = &self.param {
+            out.extend_from_slice(b",{\"@type\":\"type.googleapis.com/google.rpc.BadRequest\",");
+            out.extend_from_slice(b"\"fieldViolations\":[{\"field\":");
+            json::push_string(out, field);
+            out.extend_from_slice(b",\"description\":");
+            json::push_string(out, &self.message);
+            out.extend_from_slice(b"}]}");
+        }
+        if let Some(millis) = self.retry_after_ms {
+            out.extend_from_slice(b",{\"@type\":\"type.googleapis.com/google.rpc.RetryInfo\",");
+            out.extend_from_slice(b"\"retryDelay\":\"");
+            ascii::push_u64(out, millis.div_ceil(1000));
+            out.extend_from_slice(b"s\"}");
+        }
+        out.extend_from_slice(b"]}");
     }
 }
 
@@ -162,7 +234,7 @@ mod tests {
 
     fn body(error: &ApiError) -> String {
         let mut out = Vec::new();
-        error.render(&mut out);
+        error.render(Dialect::OpenAi, "req_1", &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -176,8 +248,30 @@ mod tests {
             r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}"#;
         assert_eq!(body(&vendor), expected);
         let mut event = Vec::new();
-        vendor.render_event(&mut event);
+        vendor.render_event(Dialect::OpenAi, "", &mut event);
         assert!(event.starts_with(b"data: {") && event.ends_with(b"}\n\n"));
+    }
+
+    #[test]
+    fn other_apis_have_their_own_shapes() {
+        let error = ApiError::new(Row::RATE_LIMITED, "slow \"down\"").with_retry_after(Some(1500));
+        let mut out = Vec::new();
+        error.render_event(Dialect::Anthropic, "req_1", &mut out);
+        let expected = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\
+                        \"rate_limit_error\",\"message\":\"slow \\\"down\\\"\"},\
+                        \"request_id\":\"req_1\"}\n\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let mut out = Vec::new();
+        error.with_param("a.b").render(Dialect::Google, "", &mut out);
+        let body: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let error = &body["error"];
+        assert_eq!(
+            (error["code"].as_u64(), error["status"].as_str()),
+            (Some(429), Some("RESOURCE_EXHAUSTED"))
+        );
+        assert_eq!(error["details"][0]["reason"], "RATE_LIMIT_EXCEEDED");
+        assert_eq!(error["details"][1]["fieldViolations"][0]["field"], "a.b");
+        assert_eq!(error["details"][2]["retryDelay"], "2s");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The hub: OpenAI bytes on one side, vendor-neutral chat events on the other.
 
 pub mod collect;
+pub mod dialect;
+pub mod door;
 pub mod error;
 pub mod event;
 pub mod history;
@@ -15,6 +17,8 @@ pub mod tools;
 pub mod turn;
 
 pub use collect::Collector;
+pub use dialect::Dialect;
+pub use door::{Door, StreamWriter, WholeWriter};
 pub use error::{ApiError, Row};
 pub use event::{Event, FinishReason, Usage};
 pub use part::{Content, Media, MediaKind, Part, Source};

@@ -60,9 +60,10 @@ where
 {
     let (mut fields, mut body) = (Vec::new(), Vec::with_capacity(256));
     error_fields(error, client.shard, &mut fields);
-    error.render(&mut body);
-    let answer =
-        Whole { status: error.row.status, content_type: JSON, fields: &fields, body: &body };
+    let dialect = envelope.dialect;
+    error.render(dialect, envelope.id.as_str(), &mut body);
+    let (status, content_type) = (error.status(dialect), dialect.head().json);
+    let answer = Whole { status, content_type, fields: &fields, body: &body };
     send(client, envelope, answer).await
 }
 
@@ -81,7 +82,8 @@ where
         Ok(sent) => {
             let after = after(&exchange.envelope);
             exchange.bytes_out = sent;
-            exchange.settle(Ending::Failed(error.row.status, error.row.code.unwrap_or("refused")));
+            let status = error.status(exchange.envelope.dialect);
+            exchange.settle(Ending::Failed(status, error.row.code.unwrap_or("refused")));
             after
         }
         Err(Gone) => {

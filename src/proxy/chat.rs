@@ -1,6 +1,7 @@
-//! `POST /v1/chat/completions`: understand, choose, attempt, relay.
+//! A conversation through any door: understand, choose, attempt, relay.
 
-use crate::chat::{ApiError, ReplyMeta, Request, Row};
+use crate::chat::door::Beside;
+use crate::chat::{ApiError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
 use crate::config::{Config, Kind, SchemaMode, Target};
 use crate::policy::KeyId;
 use crate::provider::{Dropped, Order, Rules, UpstreamError, UpstreamErrorKind, Vendor};
@@ -15,11 +16,18 @@ use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
 use super::{marks, stream, unary};
 
-/// Serves one chat request whose body has been read.
+/// Who asks through which door, known from the head.
+pub(super) struct Asker {
+    pub(super) key: KeyId,
+    pub(super) door: Door,
+    pub(super) beside: Beside,
+}
+
+/// Serves one request whose body has been read.
 pub(super) async fn serve<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'_, R>,
-    key: KeyId,
+    asker: &Asker,
     body: &[u8],
 ) -> After
 where
@@ -28,12 +36,12 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let shard = exchange.shard;
-    let mut request = match Request::parse(body) {
+    let mut request = match asker.door.parse(body, &asker.beside) {
         Ok(request) => request,
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
     exchange.phases.parse = exchange.age();
-    let (target, vendor) = match choose(shard, &mut exchange, key, &request) {
+    let (target, vendor) = match choose(shard, &mut exchange, asker.key, &request) {
         Ok(chosen) => chosen,
         Err(error) => return answer::fail(client, exchange, &error).await,
     };
@@ -45,7 +53,10 @@ where
     let mut dropped = Dropped::default();
     let attempted = attempt::attempt(client, &mut exchange, plan, &request, &mut dropped).await;
     match attempted {
-        Ok(answered) => hand_on(client, exchange, plan, answered, (&request, &dropped)).await,
+        Ok(answered) => {
+            let asked = (asker.door, &request, &dropped);
+            hand_on(client, exchange, plan, answered, asked).await
+        }
         Err(NoAnswer::ClientLeft) => {
             exchange.settle(Ending::ClientLeft);
             After::Gone
@@ -64,7 +75,7 @@ async fn hand_on<R, F, M>(
     mut exchange: Exchange<'_, R>,
     plan: Plan<'_>,
     (head, upstream_answer): (Head, Answer<R>),
-    (request, dropped): (&Request<'_>, &Dropped<'_>),
+    (door, request, dropped): (Door, &Request<'_>, &Dropped<'_>),
 ) -> After
 where
     R: Runtime,
@@ -95,10 +106,11 @@ where
     push_dropped(dropped, shard.config.server.own_headers, &mut fields);
     let choices = request.options.n.unwrap_or(1);
     if request.stream {
-        let asked = (meta, request.include_usage);
-        stream::relay(client, exchange, plan, upstream_answer, asked, (choices, fields)).await
+        let writer = StreamWriter::new(door, meta, request);
+        stream::relay(client, exchange, plan, upstream_answer, writer, (choices, fields)).await
     } else {
-        unary::relay(client, exchange, plan, upstream_answer, meta, (choices, &fields)).await
+        let writer = WholeWriter::new(door, meta, request);
+        unary::relay(client, exchange, plan, upstream_answer, writer, (choices, &fields)).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::Tick;
+use crate::base::{Tick, ascii};
 use crate::chat::{Event, Usage};
 use crate::obs::log::{self, Level, Line};
 use crate::obs::{Settled, Tokens};
@@ -11,6 +11,9 @@ use crate::shard::{Permit, Shard};
 
 use super::marks::Marks;
 use super::reply::{Envelope, Phases};
+
+/// The vendor's own field of that kind.
+const TOOK: &[u8] = b"openai-processing-ms:";
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +104,17 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         }
     }
 
-    /// Appends the `server-timing` field, unless the operator wants none of our own.
+    /// Appends the fields that tell how long it took: the API's own, unless the vendor's crossed,
+    /// and `server-timing`, unless the operator wants none of ours. `out` ends in all others.
     pub(super) fn push_timing(&self, out: &mut Vec<u8>) {
+        if let Some(name) = self.envelope.dialect.head().took_field
+            && !out.windows(TOOK.len()).any(|text| text == TOOK)
+        {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            ascii::push_u64(out, u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX));
+            out.extend_from_slice(b"\r\n");
+        }
         if self.shard.config.server.own_headers {
             self.phases.push_field(out);
         }

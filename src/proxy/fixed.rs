@@ -1,11 +1,11 @@
-//! Bodies of refusals that say the same every time, compressed once at the start.
+//! Bodies of refusals in OpenAI's shape, which say the same every time: compressed at the start.
 
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::chat::{ApiError, Row};
+use crate::chat::{ApiError, Dialect, Row};
 use crate::shard::FixedBody;
 
 /// Renders and compresses every fixed body.
@@ -23,7 +23,7 @@ pub fn all() -> Vec<FixedBody> {
 
 fn fixed(error: &ApiError) -> FixedBody {
     let mut plain = Vec::new();
-    error.render(&mut plain);
+    error.render(Dialect::OpenAi, "", &mut plain);
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     // Writing into memory cannot fail; if it did, clients would get the plain form.
     let gzip = encoder.write_all(&plain).and_then(|()| encoder.finish()).unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::{RequestId, ascii};
+use crate::chat::Dialect;
 use crate::rt::Runtime;
 use crate::shard::Shard;
 use crate::wire::write;
@@ -21,6 +22,8 @@ pub(super) struct Envelope {
     pub(super) head_only: bool,
     /// May a fixed body be sent compressed?
     pub(super) gzip: bool,
+    /// The API whose heads and errors the client knows.
+    pub(super) dialect: Dialect,
 }
 
 /// How the body of an answer ends.
@@ -57,6 +60,11 @@ impl Envelope {
         out.extend_from_slice(b"x-request-id: ");
         out.extend_from_slice(self.id.as_str().as_bytes());
         out.extend_from_slice(b"\r\n");
+        let form = self.dialect.head();
+        if let Some(name) = form.id_field {
+            write::field(out, name, self.id.as_str().as_bytes());
+        }
+        out.extend_from_slice(form.fixed);
         if shard.config.simulated && shard.config.server.own_headers {
             out.extend_from_slice(b"x-vertex-bridge-simulated: true\r\n");
         }

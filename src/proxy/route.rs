@@ -1,12 +1,13 @@
 //! Which endpoint a request is for.
 
+use crate::chat::{Dialect, Door};
 use crate::wire::Method;
 
 /// What the gateway answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint<'p> {
-    /// `POST /v1/chat/completions`
-    Chat,
+    /// A conversation, and the model where it stands in the path.
+    Door(Door, &'p str),
     /// `GET /v1/models`
     Models,
     /// `GET /v1/models/{id}`
@@ -30,10 +31,15 @@ pub(super) enum NoRoute {
     Method(&'static str),
 }
 
+/// Whose API a path belongs to, also where it has no endpoint.
+pub(super) fn dialect(_path: &str) -> Dialect {
+    Dialect::OpenAi
+}
+
 /// Finds the endpoint of `path`. A trailing slash is another path, as in the vendors' APIs.
 pub(super) fn find(method: Method, path: &str) -> Result<Endpoint<'_>, NoRoute> {
     let (endpoint, wants) = match path {
-        "/v1/chat/completions" => (Endpoint::Chat, Method::Post),
+        "/v1/chat/completions" => (Endpoint::Door(Door::Chat, ""), Method::Post),
         "/v1/models" => (Endpoint::Models, Method::Get),
         "/health" => (Endpoint::Health, Method::Get),
         "/health/ready" => (Endpoint::Ready, Method::Get),
@@ -58,7 +64,7 @@ mod tests {
 
     #[test]
     fn paths_and_methods_decide() {
-        assert_eq!(find(Method::Post, "/v1/chat/completions"), Ok(Endpoint::Chat));
+        assert_eq!(find(Method::Post, "/v1/chat/completions"), Ok(Endpoint::Door(Door::Chat, "")));
         assert_eq!(find(Method::Head, "/health"), Ok(Endpoint::Health));
         assert_eq!(find(Method::Get, "/v1/models/a/b"), Ok(Endpoint::Model("a/b")));
         assert_eq!(find(Method::Get, "/v1/models/"), Err(NoRoute::Unknown));

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::pin::pin;
 
 use crate::base::{RequestId, Tick};
+use crate::chat::door::Beside;
 use crate::chat::models::{self, Model};
-use crate::chat::{ApiError, Row};
+use crate::chat::{ApiError, Dialect, Row};
 use crate::policy::{KeyId, Reject, screen};
 use crate::rt::{Conn, Lent, Runtime, mailbox};
 use crate::shard::{Ask, Late, Page, Permit, Report, Shard};
@@ -13,7 +14,7 @@ use crate::wire::head::field_store;
 use crate::wire::{BodyReader, Framing, HeadLimits, HeadScan, Method, RequestHead, WireError};
 
 use super::answer::{self, JSON, Whole};
-use super::chat;
+use super::chat::{self, Asker};
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
 use super::posted::{Ended, Posted};
@@ -84,8 +85,8 @@ struct Asked {
 
 /// What is to be done.
 enum What {
-    /// A chat request of this key.
-    Chat(Permit, KeyId),
+    /// A conversation.
+    Talk(Permit, Asker),
     Health,
     Page(Page),
     Models,
@@ -122,7 +123,7 @@ where
         Err(error) => return refuse_head(client, wire_error(error, shard)).await,
     };
     match asked.what {
-        What::Chat(..) => chat_request(client, inbox, asked, started).await,
+        What::Talk(..) => chat_request(client, inbox, asked, started).await,
         _ => plain(client, inbox, asked, started).await,
     }
 }
@@ -228,6 +229,7 @@ fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<Asked, WireE
         http10: head.minor_version == 0,
         head_only: head.method == Method::Head,
         gzip: head.field("accept-encoding").is_some_and(accepts_gzip),
+        dialect: route::dialect(head.path()),
     };
     let expects_continue = head.expects_continue()?;
     let what = decide(shard, &head, framing);
@@ -241,7 +243,7 @@ fn decide<R: Runtime>(shard: &Shard<R>, head: &RequestHead<'_, '_>, framing: Fra
         Err(NoRoute::Unknown) => return What::Fixed(404, "", false),
         Err(NoRoute::Method(allow)) => return What::Fixed(405, allow, false),
     };
-    let counted = matches!(endpoint, Endpoint::Chat);
+    let counted = matches!(endpoint, Endpoint::Door(..));
     let mut key = KeyId::Nobody;
     if !matches!(endpoint, Endpoint::Health | Endpoint::Ready) {
         let screened = screen(head.count("authorization"), head.target);
@@ -257,7 +259,10 @@ fn decide<R: Runtime>(shard: &Shard<R>, head: &RequestHead<'_, '_>, framing: Fra
         Endpoint::Prometheus => What::Page(Page::Prometheus),
         Endpoint::Models => What::Models,
         Endpoint::Model(id) => What::Model(id.to_owned()),
-        Endpoint::Chat => admit(shard, head, framing, key),
+        Endpoint::Door(door, model) => {
+            let beside = Beside { model: model.to_owned() };
+            admit(shard, head, framing, Asker { key, door, beside })
+        }
     }
 }
 
@@ -274,7 +279,7 @@ fn admit<R: Runtime>(
     shard: &Shard<R>,
     head: &RequestHead<'_, '_>,
     framing: Framing,
-    key: KeyId,
+    asker: Asker,
 ) -> What {
     if shard.is_draining() {
         let message = "the gateway is shutting down";
@@ -290,7 +295,7 @@ fn admit<R: Runtime>(
         return What::Refuse(wire_error(WireError::BodyTooLarge, shard));
     }
     match shard.permits.take() {
-        Some(permit) => What::Chat(permit, key),
+        Some(permit) => What::Talk(permit, asker),
         None => {
             let message = "the gateway runs as many requests as it may";
             What::Refuse(ApiError::new(Row::OVERLOADED, message))
@@ -310,7 +315,7 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let What::Chat(permit, key) = asked.what else { return After::Close };
+    let What::Talk(permit, asker) = asked.what else { return After::Close };
     let shard = client.shard;
     let mut exchange = Exchange::new(shard, asked.envelope, started, Some(permit));
     let body = Incoming {
@@ -322,13 +327,13 @@ where
         Ok(Body::InPlace(end)) => {
             exchange.bytes_in = u64::try_from(end).unwrap_or(u64::MAX);
             let bytes = inbox.get(asked.head_bytes..end).unwrap_or_default();
-            let after = chat::serve(client, exchange, key, bytes).await;
+            let after = chat::serve(client, exchange, &asker, bytes).await;
             client.posted.advance(inbox, end);
             after
         }
         Ok(Body::Decoded(bytes)) => {
             exchange.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            let after = chat::serve(client, exchange, key, &bytes).await;
+            let after = chat::serve(client, exchange, &asker, &bytes).await;
             client.posted.advance(inbox, 0);
             after
         }
@@ -567,7 +572,7 @@ where
         What::Refuse(error) | What::Error(error) => {
             answer::send_error(client, envelope, error).await
         }
-        What::Chat(..) => Ok(0),
+        What::Talk(..) => Ok(0),
     }
 }
 
@@ -637,6 +642,7 @@ where
         http10: false,
         head_only: false,
         gzip: false,
+        dialect: Dialect::OpenAi,
     };
     match answer::send_error(client, &envelope, &error).await {
         Ok(_) => After::Close,

@@ -1,10 +1,10 @@
-//! Streamed answers: vendor events in, OpenAI events out, one write per wake-up.
+//! Streamed answers: vendor events in, the client's events out, one write per wake-up.
 //!
 //! The next upstream read starts only after the client's write has returned: that is the
 //! back-pressure, and the bound on memory. The head is held until the vendor's first event is
 //! valid, so that an early failure still has its own status.
 
-use crate::chat::{ApiError, ReplyMeta, StreamRenderer};
+use crate::chat::{ApiError, StreamWriter};
 use crate::provider::decode::{AnswerLimits, Expected};
 use crate::provider::{Decoder, UpstreamError, UpstreamErrorKind};
 use crate::rt::{Lent, Mutant, Runtime};
@@ -23,12 +23,14 @@ struct Relay<'s, R: Runtime> {
     exchange: Exchange<'s, R>,
     answer: Answer<R>,
     decoder: Decoder,
-    renderer: StreamRenderer,
+    writer: StreamWriter,
     /// What goes out with the next write: the open chunk, and before it the head the first time.
     out: Vec<u8>,
     head_sent: bool,
     /// Ready field lines of the head.
     fields: Vec<u8>,
+    /// What goes out when nothing else does, framed.
+    ping: Vec<u8>,
 }
 
 /// Why a stream stops before its end.
@@ -43,7 +45,7 @@ pub(super) async fn relay<R, F, M>(
     exchange: Exchange<'_, R>,
     plan: Plan<'_>,
     answer: Answer<R>,
-    (meta, include_usage): (ReplyMeta, bool),
+    writer: StreamWriter,
     (choices, fields): (u32, Vec<u8>),
 ) -> After
 where
@@ -59,7 +61,8 @@ where
     let out = exchange.shard.buffers.take();
     let mut relay = Relay {
         decoder: Decoder::new(expected, limits),
-        renderer: StreamRenderer::new(meta, include_usage),
+        ping: framed(writer.ping(), exchange.envelope.http10),
+        writer,
         exchange,
         answer,
         out,
@@ -99,10 +102,12 @@ impl<R: Runtime> Relay<'_, R> {
             if let Some(ended) = ended {
                 return ended;
             }
-            if self.renderer.has_started() && !self.out.is_empty() {
+            if self.writer.has_started() && !self.out.is_empty() {
                 self.flush(client).await.map_err(|Gone| Stop::ClientLeft)?;
             }
-            let wait = (self.until(), self.ping());
+            // Only once the head is out: before it an early failure still has its status.
+            let ping = self.head_sent.then_some(self.ping.as_slice());
+            let wait = (self.until(), ping);
             match self.answer.more(client, &mut self.exchange, wait).await {
                 More::Some if self.answer.ended_by_close() => {
                     let mark = self.open_chunk();
@@ -122,39 +127,30 @@ impl<R: Runtime> Relay<'_, R> {
         let timeouts = &self.exchange.shard.config.timeouts;
         let idle = self.exchange.until(timeouts.idle);
         match timeouts.first_token {
-            Some(limit) if !self.renderer.has_started() => {
+            Some(limit) if !self.writer.has_started() => {
                 idle.min(self.exchange.started.after(limit))
             }
             _ => idle,
         }
     }
 
-    /// A comment that keeps proxies on the way from giving up; only once the head is out.
-    fn ping(&self) -> Option<&'static [u8]> {
-        match (self.head_sent, self.exchange.envelope.http10) {
-            (false, _) => None,
-            (true, true) => Some(b": ping\n\n"),
-            (true, false) => Some(b"8\r\n: ping\n\n\r\n"),
-        }
-    }
-
     /// Translates all that has arrived; true at the end of the body.
     fn translate(&mut self) -> Result<bool, UpstreamError> {
-        let Self { answer, decoder, renderer, exchange, out, .. } = self;
+        let Self { answer, decoder, writer, exchange, out, .. } = self;
         answer.drain(|data| {
             decoder.feed(data, &mut |event| {
                 exchange.on_event(&event);
-                renderer.on_event(&event, out);
+                writer.on_event(&event, out);
             })
         })
     }
 
     /// The body has ended: was the answer whole?
     fn end_of_answer(&mut self) -> Result<(), Stop> {
-        let Self { decoder, renderer, exchange, out, .. } = self;
+        let Self { decoder, writer, exchange, out, .. } = self;
         let finished = decoder.finish(&mut |event| {
             exchange.on_event(&event);
-            renderer.on_event(&event, out);
+            writer.on_event(&event, out);
         });
         match finished {
             Err(error)
@@ -163,7 +159,7 @@ impl<R: Runtime> Relay<'_, R> {
             Err(error) => return Err(Stop::Failed(Failure::Vendor(error))),
             Ok(()) => {}
         }
-        renderer.end(out);
+        writer.end(out);
         Ok(())
     }
 
@@ -198,12 +194,12 @@ impl<R: Runtime> Relay<'_, R> {
         F: Future<Output = Lent<usize>>,
         M: Fn(Vec<u8>) -> F,
     {
-        if !self.head_sent && !self.renderer.has_started() {
+        if !self.head_sent && !self.writer.has_started() {
             self.answer.discard(&self.exchange, upstream);
             return answer::fail(client, self.exchange, error).await;
         }
         let mark = self.open_chunk();
-        error.render_event(&mut self.out);
+        self.writer.error(error, self.exchange.envelope.id.as_str(), &mut self.out);
         self.close_chunk(mark);
         self.end_body();
         self.exchange.envelope.keep_alive = false;
@@ -258,16 +254,26 @@ impl<R: Runtime> Relay<'_, R> {
         let exchange = &mut self.exchange;
         exchange.envelope.keep_alive &= !exchange.envelope.http10;
         exchange.envelope.begin(exchange.shard, 200, out);
-        out.extend_from_slice(
-            b"content-type: text/event-stream; charset=utf-8\r\n\
-              cache-control: no-cache\r\nx-accel-buffering: no\r\n",
-        );
+        out.extend_from_slice(b"content-type: ");
+        out.extend_from_slice(self.writer.content_type().as_bytes());
+        out.extend_from_slice(b"\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n");
         out.extend_from_slice(&self.fields);
         exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
         exchange.push_timing(out);
         let ends = if exchange.envelope.http10 { Ends::Close } else { Ends::Chunked };
         end_head(ends, out);
     }
+}
+
+/// Bytes that may stand between two chunks of a body, as a chunk of their own.
+fn framed(bytes: &[u8], http10: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + 16);
+    let mark = if http10 { 0 } else { write::begin_chunk(&mut out) };
+    out.extend_from_slice(bytes);
+    if !http10 {
+        write::end_chunk(&mut out, mark);
+    }
+    out
 }
 
 /// A body that ends with the connection leaves no room for another request.

@@ -1,6 +1,6 @@
 //! Answers that are not streamed: read whole, translated, written with their length.
 
-use crate::chat::{Collector, Event, ReplyMeta};
+use crate::chat::{Event, WholeWriter};
 use crate::provider::decode::{AnswerLimits, Expected};
 use crate::provider::{Decoder, UpstreamError, UpstreamErrorKind, read_error};
 use crate::rt::{Lent, Runtime};
@@ -56,7 +56,7 @@ pub(super) async fn relay<R, F, M>(
     mut exchange: Exchange<'_, R>,
     plan: Plan<'_>,
     mut answer: Answer<R>,
-    meta: ReplyMeta,
+    mut writer: WholeWriter,
     (choices, fields): (u32, &[u8]),
 ) -> After
 where
@@ -73,11 +73,10 @@ where
     let mut nothing = |_: Event<'_>| {};
     let read =
         read_all(client, &mut exchange, &mut answer, |data| decoder.feed(data, &mut nothing)).await;
-    let mut collector = Collector::new(meta);
     let read = read.and_then(|()| {
         let finished = decoder.finish(&mut |event| {
             exchange.on_event(&event);
-            collector.on_event(&event);
+            writer.on_event(&event);
         });
         finished.map_err(|error| Unread::Failed(Failure::Vendor(error)))
     });
@@ -95,11 +94,12 @@ where
     }
     answer.release(&exchange, plan.index);
     let mut body = exchange.shard.buffers.take();
-    collector.render(&mut body);
+    writer.render(&mut body);
     let mut head = fields.to_vec();
     exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
     exchange.push_timing(&mut head);
-    let whole = Whole { status: 200, content_type: answer::JSON, fields: &head, body: &body };
+    let content_type = exchange.envelope.dialect.head().json;
+    let whole = Whole { status: 200, content_type, fields: &head, body: &body };
     let sent = answer::send(client, &exchange.envelope, whole).await;
     exchange.shard.buffers.give(body);
     match sent {

@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use vertex_bridge::base::Rng;
-use vertex_bridge::chat::{Collector, ReplyMeta, Request, StreamRenderer};
+use vertex_bridge::chat::{Collector, Dialect, ReplyMeta, Request, StreamRenderer};
 use vertex_bridge::provider::Dropped;
 use vertex_bridge::provider::decode::{AnswerLimits, Expected};
 use vertex_bridge::provider::{Decoder, Order, Rules, UpstreamError, Vendor, vendor};
@@ -43,9 +43,9 @@ fn play(request: &Request<'_>, pieces: &[&[u8]]) -> String {
         let error = error.to_api();
         if out.is_empty() {
             out.extend_from_slice(format!("status {}\n", error.row.status).as_bytes());
-            error.render(&mut out);
+            error.render(Dialect::OpenAi, "", &mut out);
         } else {
-            error.render_event(&mut out);
+            error.render_event(Dialect::OpenAi, "", &mut out);
         }
     }
     String::from_utf8(out).expect("text")

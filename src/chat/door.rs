@@ -1,0 +1,133 @@
+//! The doors to the hub: which API a client speaks, how its requests are read, how answers are
+//! written for it.
+//!
+//! A door is an enum and so are its writers: each event is one jump, nothing is boxed.
+
+use super::collect::Collector;
+use super::dialect::Dialect;
+use super::error::ApiError;
+use super::event::Event;
+use super::problem::ChatError;
+use super::render::{ReplyMeta, StreamRenderer};
+use super::request::Request;
+
+/// An endpoint that takes a conversation and gives an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// OpenAI's chat completions.
+    Chat,
+}
+
+/// What a request says outside of its body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The model, where it stands in the path.
+    pub model: String,
+}
+
+impl Door {
+    /// Whose API it belongs to.
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::Chat => Dialect::OpenAi,
+        }
+    }
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// What is wrong and which field it concerns.
+    pub fn parse<'b>(self, body: &'b [u8], _beside: &'b Beside) -> Result<Request<'b>, ChatError> {
+        match self {
+            Self::Chat => Request::parse(body),
+        }
+    }
+}
+
+/// Writes a stream.
+#[derive(Debug)]
+pub enum StreamWriter {
+    /// Chunks of a chat completion.
+    Chat(StreamRenderer),
+}
+
+impl StreamWriter {
+    /// A writer that has written nothing yet.
+    pub fn new(door: Door, meta: ReplyMeta, request: &Request<'_>) -> Self {
+        match door {
+            Door::Chat => Self::Chat(StreamRenderer::new(meta, request.include_usage)),
+        }
+    }
+
+    /// Has the vendor begun to answer?
+    pub fn has_started(&self) -> bool {
+        match self {
+            Self::Chat(writer) => writer.has_started(),
+        }
+    }
+
+    /// Appends what one event says.
+    pub fn on_event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(writer) => writer.on_event(event, out),
+        }
+    }
+
+    /// Appends the end of an answer that is whole.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(writer) => writer.end(out),
+        }
+    }
+
+    /// Appends what tells a client that the answer broke off; `id` is the request's.
+    pub fn error(&mut self, error: &ApiError, id: &str, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(_) => error.render_event(Dialect::OpenAi, id, out),
+        }
+    }
+
+    /// What keeps a silent stream alive without saying anything.
+    pub const fn ping(&self) -> &'static [u8] {
+        match self {
+            Self::Chat(_) => b": ping\n\n",
+        }
+    }
+
+    /// The content type of the stream.
+    pub const fn content_type(&self) -> &'static str {
+        match self {
+            Self::Chat(_) => Dialect::OpenAi.head().events,
+        }
+    }
+}
+
+/// Writes an answer in one piece.
+#[derive(Debug)]
+pub enum WholeWriter {
+    /// A chat completion.
+    Chat(Collector),
+}
+
+impl WholeWriter {
+    /// Nothing has come yet.
+    pub fn new(door: Door, meta: ReplyMeta, _request: &Request<'_>) -> Self {
+        match door {
+            Door::Chat => Self::Chat(Collector::new(meta)),
+        }
+    }
+
+    /// Takes one event.
+    pub fn on_event(&mut self, event: &Event<'_>) {
+        match self {
+            Self::Chat(writer) => writer.on_event(event),
+        }
+    }
+
+    /// Appends the answer.
+    pub fn render(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(writer) => writer.render(out),
+        }
+    }
+}
