@@ -106,7 +106,11 @@ fn start(mut config: Config) -> io::Result<Control> {
         mailboxes: &mailboxes,
         control: &sender,
         board: Board::new(cores.len()),
-        signatures: Signatures::new(SIGNATURE_BYTES),
+        signatures: Signatures::new(if config.gemini.signatures.cache {
+            SIGNATURE_BYTES
+        } else {
+            0
+        }),
         fixed: fixed::all().into(),
         keys: Keyring::new(&config.auth),
         shape: &shape,

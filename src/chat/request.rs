@@ -11,7 +11,7 @@ use super::options::Options;
 use super::others::OTHERS_MAX;
 use super::problem::{ChatError, Problem, typed};
 use super::tools::Tools;
-use super::turn::Turn;
+use super::turn::{Role, Turn};
 
 /// More turns than this are refused: a limit on everything.
 const TURNS_MAX: usize = 20_000;
@@ -94,6 +94,26 @@ impl<'b> Request<'b> {
         request.options.check()?;
         request.tools.check()?;
         Ok(request)
+    }
+
+    /// Turns system messages behind the first turn into the user's, where they stand: a system
+    /// instruction that grows would spoil what the vendor has cached. One between a call and its
+    /// result stays what it is, since nothing may stand there.
+    pub fn inline_system(&mut self) {
+        let mut talks = false;
+        let mut waits_for_results = false;
+        for turn in &mut self.turns {
+            match turn.role {
+                Role::System if talks && !waits_for_results => turn.role = Role::User,
+                Role::System => {}
+                Role::User | Role::Tool => talks = true,
+                Role::Assistant => {
+                    talks = true;
+                    waits_for_results = !turn.calls.is_empty();
+                }
+            }
+            waits_for_results &= turn.role != Role::Tool;
+        }
     }
 
     fn member(
@@ -261,6 +281,20 @@ mod tests {
             let body = format!(r#"{{"model":"{name}",{m}}}"#);
             assert_eq!(fails(&body).0, "model", "{name}");
         }
+    }
+
+    #[test]
+    fn system_messages_may_stay_where_they_are() {
+        let body = r#"{"model":"m","messages":[{"role":"system","content":"a"},
+            {"role":"user","content":"b"},{"role":"system","content":"c"},
+            {"role":"assistant","tool_calls":[{"id":"x","function":{"name":"f"}}]},
+            {"role":"system","content":"d"},{"role":"tool","tool_call_id":"x","content":"e"},
+            {"role":"developer","content":"f"}]}"#;
+        let mut request = Request::parse(body.as_bytes()).unwrap();
+        request.inline_system();
+        let roles: Vec<Role> = request.turns.iter().map(|turn| turn.role).collect();
+        use Role::{Assistant, System, Tool, User};
+        assert_eq!(roles, [System, User, User, Assistant, System, Tool, User]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::wire::json::{Kind, Reader};
 use crate::wire::sse::SseDecoder;
 
 use super::error::{UpstreamError, UpstreamErrorKind};
+use super::expected::Expected;
 use super::gemini_answer;
 use super::order::Vendor;
 
@@ -15,19 +16,6 @@ pub struct AnswerLimits {
     pub body_bytes: usize,
     /// One event of a stream, in bytes.
     pub event_bytes: usize,
-}
-
-/// Which answer is expected.
-#[derive(Clone, Copy, Debug)]
-pub struct Expected {
-    /// Whose answer.
-    pub vendor: Vendor,
-    /// In events instead of whole.
-    pub stream: bool,
-    /// How many answers in one were asked for.
-    pub choices: u32,
-    /// Decides the ids of calls that the vendor gives none.
-    pub seed: u64,
 }
 
 /// A vendor's half.
@@ -73,16 +61,13 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder that has seen nothing yet.
     pub fn new(expected: Expected, limits: AnswerLimits) -> Self {
-        let Expected { vendor, stream, choices, seed } = expected;
-        let form = if stream {
+        let form = if expected.stream {
             Form::Stream(SseDecoder::new(limits.event_bytes))
         } else {
             Form::Whole(Vec::new())
         };
-        let answer = match vendor {
-            Vendor::Gemini | Vendor::Vertex => {
-                Answer::Gemini(gemini_answer::Answer::new(choices, seed))
-            }
+        let answer = match expected.vendor {
+            Vendor::Gemini | Vendor::Vertex => Answer::Gemini(gemini_answer::Answer::new(expected)),
         };
         Self { form, answer, limits }
     }

@@ -11,6 +11,7 @@ use crate::chat::{Event, FinishReason, MediaKind, Usage};
 use crate::wire::json::{JsonError, JsonText, Kind, Reader};
 
 use super::error::{UpstreamError, UpstreamErrorKind, google_in_answer};
+use super::expected::Expected;
 use super::gemini_partial::Partial;
 use super::{call_id, gemini_logprobs, time};
 
@@ -74,8 +75,7 @@ struct Counts {
 #[derive(Debug)]
 pub(super) struct Answer {
     started: bool,
-    /// With one choice the index need not be looked for before its text.
-    several: bool,
+    expected: Expected,
     choices: [Choice; CHOICES_MAX],
     counts: Counts,
     finish_message: Option<String>,
@@ -111,17 +111,16 @@ struct Call<'b> {
 }
 
 impl Answer {
-    /// `seed` decides the ids of calls that the vendor gives none.
-    pub(super) fn new(choices: u32, seed: u64) -> Self {
+    pub(super) fn new(expected: Expected) -> Self {
         Self {
             started: false,
-            several: choices > 1,
+            expected,
             choices: [Choice::default(); CHOICES_MAX],
             counts: Counts::default(),
             finish_message: None,
             tier: None,
             partial: None,
-            rng: Rng::new(seed),
+            rng: Rng::new(expected.seed),
             scratch: String::new(),
         }
     }
@@ -227,7 +226,8 @@ impl Answer {
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamError> {
         let mut index = position;
-        if self.several {
+        // With one choice the index need not be looked for before its text.
+        if self.expected.choices > 1 {
             reader.clone().object(|reader, key| {
                 if key.raw() == "index" && reader.kind()? == Kind::Number {
                     index = usize::try_from(reader.unsigned()?).unwrap_or(usize::MAX);
@@ -321,21 +321,41 @@ impl Answer {
         if call.continues || call.pieces.is_some() || self.partial.is_some() {
             return self.piece(call, signature, choice, sink);
         }
+        let arguments = call.arguments.unwrap_or("{}");
+        self.emit((call.id, call.name.unwrap_or_default()), arguments, signature, choice, sink);
+        Ok(())
+    }
+
+    /// Gives a whole call, with an id if it has none.
+    fn emit(
+        &mut self,
+        (id, name): (Option<JsonText<'_>>, JsonText<'_>),
+        arguments: &str,
+        signature: Option<JsonText<'_>>,
+        choice: u32,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
         let made;
-        let id = match call.id.filter(|id| !id.is_empty()) {
+        let mut id = match id.filter(|id| !id.is_empty()) {
             Some(id) => id,
             None => {
                 made = call_id::random(&mut self.rng);
                 made.text()
             }
         };
-        let (name, arguments) = (call.name.unwrap_or_default(), call.arguments.unwrap_or("{}"));
+        let marked;
+        if let (true, Some(signature)) = (self.expected.signature_in_id, signature) {
+            marked = [id.raw(), "__thought__", signature.raw()].concat();
+            id = JsonText::spelt(&marked);
+        }
+        let alone = self.expected.first_call_only;
         let state = self.choice(choice);
-        let number = state.calls;
+        let call = state.calls;
         state.calls += 1;
-        let arguments = Some(arguments);
-        sink(Event::Call { choice, call: number, id, name, arguments, signature });
-        Ok(())
+        if call == 0 || !alone {
+            let arguments = Some(arguments);
+            sink(Event::Call { choice, call, id, name, arguments, signature });
+        }
     }
 
     /// A part of a call that goes on in the next one; an empty part ends it.
@@ -369,14 +389,10 @@ impl Answer {
         let mut arguments = std::mem::take(&mut self.scratch);
         arguments.clear();
         partial.render(&mut arguments);
-        let made = call_id::random(&mut self.rng);
-        let id = if partial.id.is_empty() { made.text() } else { JsonText::spelt(&partial.id) };
-        let state = self.choice(choice);
-        let call = state.calls;
-        state.calls += 1;
+        let id = (!partial.id.is_empty()).then(|| JsonText::spelt(&partial.id));
         let name = JsonText::spelt(&partial.name);
         let signature = partial.signature.as_deref().map(JsonText::spelt);
-        sink(Event::Call { choice, call, id, name, arguments: Some(&arguments), signature });
+        self.emit((id, name), &arguments, signature, choice, sink);
         self.scratch = arguments;
     }
 
@@ -581,15 +597,24 @@ fn ending_of(reason: &str) -> Ending {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decode::{AnswerLimits, Decoder, Expected};
+    use super::super::decode::{AnswerLimits, Decoder};
     use super::super::order::Vendor;
     use super::*;
+
+    const EXPECTED: Expected = Expected {
+        vendor: Vendor::Gemini,
+        stream: true,
+        choices: 1,
+        seed: 7,
+        signature_in_id: false,
+        first_call_only: false,
+    };
 
     type Heard = Result<Vec<String>, (UpstreamErrorKind, Option<String>)>;
 
     fn hear(stream: bool, choices: u32, parts: &[&[u8]]) -> Heard {
         let limits = AnswerLimits { body_bytes: 4096, event_bytes: 1024 };
-        let expected = Expected { vendor: Vendor::Gemini, stream, choices, seed: 7 };
+        let expected = Expected { stream, choices, ..EXPECTED };
         let mut decoder = Decoder::new(expected, limits);
         let mut heard = Vec::new();
         let mut sink = |event: Event<'_>| heard.push(format!("{event:?}"));

@@ -23,6 +23,7 @@ pub struct Order<'p> {
 }
 
 /// What an operator decided about the requests to a vendor.
+#[expect(clippy::struct_excessive_bools, reason = "each is one decision of its own")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules<'p> {
     /// What the paths of Vertex AI name.
@@ -31,6 +32,11 @@ pub struct Rules<'p> {
     pub safety_settings: Option<&'p str>,
     /// Schemas are written in the subset of `OpenAPI` that old models of Google's know.
     pub openapi_schemas: bool,
+    /// Google's marks on calls stand in the ids of the calls, for clients that drop them.
+    pub signature_in_id: bool,
+    /// A client that wants no parallel calls gets the first one alone, where the vendor cannot be
+    /// told so.
+    pub first_call_only: bool,
     /// Sent to Anthropic, which wants a limit, when the client sets none.
     pub max_tokens: Option<u64>,
 }

@@ -2,9 +2,9 @@
 
 use crate::chat::door::Beside;
 use crate::chat::{ApiError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
-use crate::config::{Config, Kind, SchemaMode, Target};
+use crate::config::{Config, Kind, SchemaMode, SystemMessages, Target};
 use crate::policy::KeyId;
-use crate::provider::{Dropped, Order, Rules, UpstreamError, UpstreamErrorKind, Vendor};
+use crate::provider::{Dropped, Expected, Order, Rules, UpstreamError, UpstreamErrorKind, Vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::Shard;
 
@@ -45,6 +45,10 @@ where
         Ok(chosen) => chosen,
         Err(error) => return answer::fail(client, exchange, &error).await,
     };
+    let google = matches!(vendor, Vendor::Gemini | Vendor::Vertex);
+    if google && shard.config.gemini.system_messages == SystemMessages::Inline {
+        request.inline_system();
+    }
     marks::recall(&mut request, vendor, &shard.signatures, shard.rt.now());
     let Some(plan) = plan(shard, target, vendor, &request) else {
         let error = not_found(&request.model);
@@ -104,13 +108,13 @@ where
     };
     let mut fields = upstream_answer.crossing.clone();
     push_dropped(dropped, shard.config.server.own_headers, &mut fields);
-    let choices = request.options.n.unwrap_or(1);
+    let expected = Expected::of(&plan.order, request, shard.random());
     if request.stream {
         let writer = StreamWriter::new(door, meta, request);
-        stream::relay(client, exchange, plan, upstream_answer, writer, (choices, fields)).await
+        stream::relay(client, exchange, plan, upstream_answer, writer, (expected, fields)).await
     } else {
         let writer = WholeWriter::new(door, meta, request);
-        unary::relay(client, exchange, plan, upstream_answer, writer, (choices, &fields)).await
+        unary::relay(client, exchange, plan, upstream_answer, writer, (expected, &fields)).await
     }
 }
 
@@ -154,6 +158,8 @@ fn plan<'p, R: Runtime>(
         place: upstream.vertex.as_ref(),
         safety_settings: gemini.safety_settings.as_deref(),
         openapi_schemas: gemini.schema_mode == SchemaMode::OpenApi,
+        signature_in_id: gemini.signatures.in_id,
+        first_call_only: gemini.enforce_parallel,
         max_tokens: anthropic.default_max_tokens,
     };
     Some(Plan { upstream, index: target.upstream, order: Order { vendor, model, rules } })

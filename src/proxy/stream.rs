@@ -5,8 +5,8 @@
 //! valid, so that an early failure still has its own status.
 
 use crate::chat::{ApiError, StreamWriter};
-use crate::provider::decode::{AnswerLimits, Expected};
-use crate::provider::{Decoder, UpstreamError, UpstreamErrorKind};
+use crate::provider::decode::AnswerLimits;
+use crate::provider::{Decoder, Expected, UpstreamError, UpstreamErrorKind};
 use crate::rt::{Lent, Mutant, Runtime};
 use crate::wire::write;
 
@@ -46,7 +46,7 @@ pub(super) async fn relay<R, F, M>(
     plan: Plan<'_>,
     answer: Answer<R>,
     writer: StreamWriter,
-    (choices, fields): (u32, Vec<u8>),
+    (expected, fields): (Expected, Vec<u8>),
 ) -> After
 where
     R: Runtime,
@@ -56,8 +56,6 @@ where
     let limits = &exchange.shard.config.limits;
     let limits =
         AnswerLimits { body_bytes: limits.upstream_body_bytes, event_bytes: limits.event_bytes };
-    let seed = exchange.shard.random();
-    let expected = Expected { vendor: plan.order.vendor, stream: true, choices, seed };
     let out = exchange.shard.buffers.take();
     let mut relay = Relay {
         decoder: Decoder::new(expected, limits),

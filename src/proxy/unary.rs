@@ -1,8 +1,8 @@
 //! Answers that are not streamed: read whole, translated, written with their length.
 
 use crate::chat::{Event, WholeWriter};
-use crate::provider::decode::{AnswerLimits, Expected};
-use crate::provider::{Decoder, UpstreamError, UpstreamErrorKind, read_error};
+use crate::provider::decode::AnswerLimits;
+use crate::provider::{Decoder, Expected, UpstreamError, UpstreamErrorKind, read_error};
 use crate::rt::{Lent, Runtime};
 
 use super::answer::{self, Whole, after};
@@ -57,7 +57,7 @@ pub(super) async fn relay<R, F, M>(
     plan: Plan<'_>,
     mut answer: Answer<R>,
     mut writer: WholeWriter,
-    (choices, fields): (u32, &[u8]),
+    (expected, fields): (Expected, &[u8]),
 ) -> After
 where
     R: Runtime,
@@ -67,8 +67,6 @@ where
     let limits = &exchange.shard.config.limits;
     let limits =
         AnswerLimits { body_bytes: limits.upstream_body_bytes, event_bytes: limits.event_bytes };
-    let seed = exchange.shard.random();
-    let expected = Expected { vendor: plan.order.vendor, stream: false, choices, seed };
     let mut decoder = Decoder::new(expected, limits);
     let mut nothing = |_: Event<'_>| {};
     let read =

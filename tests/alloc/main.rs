@@ -10,8 +10,8 @@ use std::hint::black_box;
 
 use vertex_bridge::chat::{Collector, ReplyMeta, Request, StreamRenderer};
 use vertex_bridge::provider::Dropped;
-use vertex_bridge::provider::decode::{AnswerLimits, Expected};
-use vertex_bridge::provider::{Decoder, Order, Rules, Vendor, vendor};
+use vertex_bridge::provider::decode::AnswerLimits;
+use vertex_bridge::provider::{Decoder, Expected, Order, Rules, Vendor, vendor};
 use vertex_bridge::wire::{BodyReader, Framing, write};
 
 thread_local! {

@@ -18,13 +18,20 @@ use std::path::{Path, PathBuf};
 use vertex_bridge::base::Rng;
 use vertex_bridge::chat::{Collector, Dialect, ReplyMeta, Request, StreamRenderer};
 use vertex_bridge::provider::Dropped;
-use vertex_bridge::provider::decode::{AnswerLimits, Expected};
-use vertex_bridge::provider::{Decoder, Order, Rules, UpstreamError, Vendor, vendor};
+use vertex_bridge::provider::decode::AnswerLimits;
+use vertex_bridge::provider::{Decoder, Expected, Order, Rules, UpstreamError, Vendor, vendor};
 
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
 
 fn expected(stream: bool, choices: u32) -> Expected {
-    Expected { vendor: Vendor::Gemini, stream, choices, seed: 7 }
+    Expected {
+        vendor: Vendor::Gemini,
+        stream,
+        choices,
+        seed: 7,
+        signature_in_id: false,
+        first_call_only: false,
+    }
 }
 
 fn meta(model: &str) -> ReplyMeta {
