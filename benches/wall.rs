@@ -43,7 +43,7 @@ const REQUEST: &[u8] = br#"{"model":"gemini-2.5-flash","temperature":0.7,"max_to
     {"role":"assistant","content":"The capital of France is Paris."},
     {"role":"user","content":"And \"what\" about Italy?\nPlease be brief."}]}"#;
 
-const EXPECTED: Expected = Expected { vendor: Vendor::Gemini, stream: true, choices: 1, seed: 7 };
+const EXPECTED: Expected = Expected::plain(Vendor::Gemini, true, 1, 7);
 
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
 

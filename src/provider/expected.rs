@@ -23,6 +23,11 @@ pub struct Expected {
 }
 
 impl Expected {
+    /// The plain answer of a vendor, as it is without any wish of the operator's.
+    pub const fn plain(vendor: Vendor, stream: bool, choices: u32, seed: u64) -> Self {
+        Self { vendor, stream, choices, seed, signature_in_id: false, first_call_only: false }
+    }
+
     /// What answers an order.
     pub fn of(order: &Order<'_>, request: &Request<'_>, seed: u64) -> Self {
         let alone = request.tools.parallel == Some(false);

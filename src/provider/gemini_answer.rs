@@ -601,20 +601,11 @@ mod tests {
     use super::super::order::Vendor;
     use super::*;
 
-    const EXPECTED: Expected = Expected {
-        vendor: Vendor::Gemini,
-        stream: true,
-        choices: 1,
-        seed: 7,
-        signature_in_id: false,
-        first_call_only: false,
-    };
-
     type Heard = Result<Vec<String>, (UpstreamErrorKind, Option<String>)>;
 
     fn hear(stream: bool, choices: u32, parts: &[&[u8]]) -> Heard {
         let limits = AnswerLimits { body_bytes: 4096, event_bytes: 1024 };
-        let expected = Expected { stream, choices, ..EXPECTED };
+        let expected = Expected::plain(Vendor::Gemini, stream, choices, 7);
         let mut decoder = Decoder::new(expected, limits);
         let mut heard = Vec::new();
         let mut sink = |event: Event<'_>| heard.push(format!("{event:?}"));

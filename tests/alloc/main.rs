@@ -55,7 +55,7 @@ fn meta() -> ReplyMeta {
     ReplyMeta { fallback_id: 1, created: 1, model: "gemini-2.5-flash".to_owned() }
 }
 
-const EXPECTED: Expected = Expected { vendor: Vendor::Gemini, stream: true, choices: 1, seed: 7 };
+const EXPECTED: Expected = Expected::plain(Vendor::Gemini, true, 1, 7);
 
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
 

@@ -24,14 +24,7 @@ use vertex_bridge::provider::{Decoder, Expected, Order, Rules, UpstreamError, Ve
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
 
 fn expected(stream: bool, choices: u32) -> Expected {
-    Expected {
-        vendor: Vendor::Gemini,
-        stream,
-        choices,
-        seed: 7,
-        signature_in_id: false,
-        first_call_only: false,
-    }
+    Expected::plain(Vendor::Gemini, stream, choices, 7)
 }
 
 fn meta(model: &str) -> ReplyMeta {
