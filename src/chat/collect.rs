@@ -56,6 +56,7 @@ impl Collector {
         match event {
             Event::Start { id, bare, model, created } if self.head.is_empty() => {
                 let (id, bare, model, created) = (*id, *bare, *model, *created);
+                self.head.reserve(256);
                 let begun = Begun { id, bare, model, created };
                 self.meta.render("chat.completion", &begun, &mut self.head);
             }
