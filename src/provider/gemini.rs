@@ -14,6 +14,7 @@ use crate::wire::json::{self, JsonText};
 
 use super::dropped::Dropped;
 use super::gemini_tools;
+use super::openapi;
 use super::order::{Order, Vendor};
 use super::put::{name, quoted};
 
@@ -41,8 +42,8 @@ pub(super) fn encode<'r>(
     out.push(b'{');
     system_instruction(&request.turns, out);
     contents(&request.turns, model, out)?;
-    gemini_tools::tools(&request.tools, out);
-    generation_config(options, model, out)?;
+    gemini_tools::tools(&request.tools, &order.rules, out)?;
+    generation_config(options, order, out)?;
     google(order, request, out, dropped)?;
     out.push(b'}');
     leave_out(request, dropped);
@@ -315,7 +316,7 @@ fn text_part(text: JsonText<'_>, out: &mut Vec<u8>) {
 /// Appends `generationConfig`, if the request wishes anything.
 fn generation_config(
     options: &Options<'_>,
-    model: &str,
+    order: &Order<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), ChatError> {
     const OPEN: &[u8] = b",\"generationConfig\":{";
@@ -337,13 +338,18 @@ fn generation_config(
     match options.response_format {
         ResponseFormat::Text => {}
         ResponseFormat::JsonObject => json_answer(out),
+        ResponseFormat::JsonSchema(schema) if order.rules.openapi_schemas => {
+            json_answer(out);
+            name(b"responseSchema", out);
+            openapi::convert(schema, "response_format.json_schema.schema", out)?;
+        }
         ResponseFormat::JsonSchema(schema) => {
             json_answer(out);
             name(b"responseJsonSchema", out);
             out.extend_from_slice(schema.as_bytes());
         }
     }
-    thinking_config(options, model, out);
+    thinking_config(options, order.model, out);
     answer_form(options, out);
     if out.len() == start + OPEN.len() {
         out.truncate(start);
@@ -619,6 +625,21 @@ mod tests {
             let text = encoded_for(model, HI, &rest).unwrap();
             assert!(text.contains(&format!(r#""thinkingLevel":"{level}""#)), "{model} {text}");
         }
+    }
+
+    #[test]
+    fn old_models_get_schemas_in_their_subset() {
+        let body = format!(
+            r#"{{"model":"m","messages":{HI},"tools":[{{"type":"function","function":{{"name":"f","parameters":{{"type":"object","additionalProperties":false}}}}}}],"response_format":{{"type":"json_schema","json_schema":{{"schema":{{"const":"a"}}}}}}}}"#
+        );
+        let request = Request::parse(body.as_bytes()).unwrap();
+        let rules = Rules { openapi_schemas: true, ..Rules::default() };
+        let order = Order { vendor: Vendor::Gemini, model: "m", rules };
+        let mut out = Vec::new();
+        encode(&order, &request, &mut out, &mut Dropped::default()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(r#""parameters":{"type":"object"}"#), "{text}");
+        assert!(text.contains(r#""responseSchema":{"enum":["a"]}"#), "{text}");
     }
 
     #[test]

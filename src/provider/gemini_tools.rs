@@ -4,6 +4,8 @@ use crate::chat::problem::{ChatError, Problem};
 use crate::chat::{Call, Media, Source, ToolChoice, Tools, Turn};
 use crate::wire::json::{self, JsonText, Kind, Reader};
 
+use super::openapi;
+use super::order::Rules;
 use super::put::{name, quoted};
 
 /// Google's word for a call that comes from somewhere else and so has no mark
@@ -11,9 +13,13 @@ use super::put::{name, quoted};
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// Appends `tools` and `toolConfig`.
-pub(super) fn tools(tools: &Tools<'_>, out: &mut Vec<u8>) {
+pub(super) fn tools(
+    tools: &Tools<'_>,
+    rules: &Rules<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), ChatError> {
     if tools.list.is_empty() {
-        return;
+        return Ok(());
     }
     name(b"tools", out);
     for (index, tool) in tools.list.iter().enumerate() {
@@ -25,13 +31,27 @@ pub(super) fn tools(tools: &Tools<'_>, out: &mut Vec<u8>) {
             name(b"description", out);
             quoted(description, out);
         }
-        if let Some(schema) = tool.parameters {
-            name(b"parametersJsonSchema", out);
-            out.extend_from_slice(schema.as_bytes());
+        match tool.parameters {
+            Some(schema) if rules.openapi_schemas => {
+                name(b"parameters", out);
+                let param = format!("tools[{index}].function.parameters");
+                openapi::convert(schema, &param, out)?;
+            }
+            Some(schema) => {
+                name(b"parametersJsonSchema", out);
+                out.extend_from_slice(schema.as_bytes());
+            }
+            None => {}
         }
         out.push(b'}');
     }
     out.extend_from_slice(b"]}]");
+    choice(tools, out);
+    Ok(())
+}
+
+/// Appends `toolConfig`.
+fn choice(tools: &Tools<'_>, out: &mut Vec<u8>) {
     let one;
     let (mode, names): (&str, &[JsonText<'_>]) = match &tools.choice {
         ToolChoice::Unsaid => return,

@@ -10,6 +10,7 @@ pub mod gemini_answer;
 mod gemini_logprobs;
 mod gemini_partial;
 mod gemini_tools;
+mod openapi;
 pub mod order;
 mod put;
 mod time;
