@@ -21,6 +21,7 @@ need git git # glommio's build takes it
 need make make
 need cc gcc libc6-dev
 need curl curl
+need openssl openssl # keys and certificates for tests
 need node nodejs
 need npm npm
 need python3 python3

@@ -15,13 +15,14 @@
 //! | `chat` | the hub: OpenAI bytes and vendor-neutral chat events | base wire | serde serde_json memchr |
 //! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr |
 //! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |
+//! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config | shared base64 ring rustls serde serde_json ureq webpki_roots |
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |
 //! | `net` | connections, dialing, name look-up, idle pool | base config obs rt | async shared net |
 //! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net | async shared |
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net shard | async flate2 |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
 //! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async serde serde_json |
-//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy rt net shard proxy control simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
+//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy credential rt net shard proxy control simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
 //! | `main` | the process: allocator, then `boot` | boot | host mimalloc |
 
 pub mod base;
@@ -29,6 +30,7 @@ pub mod boot;
 pub mod chat;
 pub mod config;
 pub mod control;
+pub mod credential;
 pub mod net;
 pub mod obs;
 pub mod policy;

@@ -1,6 +1,6 @@
 //! The control thread: answers the shards' questions, hears signals, ends the process.
 
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -8,13 +8,15 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::control::Pages;
 use crate::obs::log::{self, Level};
 use crate::rt::{Accepted, Mailbox, unix_millis};
-use crate::shard::{Letter, Report};
+use crate::shard::{Letter, Report, TokenReport};
 
 /// What the control thread keeps.
 pub(super) struct Control {
     pub(super) reports: Receiver<Report>,
     pub(super) shards: Vec<Mailbox<Letter<Accepted>>>,
     pub(super) pages: Pages,
+    /// To the threads that keep tokens, by service account: refused serial numbers.
+    pub(super) refusals: Vec<Sender<u64>>,
     /// When the process started, in milliseconds since 1970.
     pub(super) started_ms: u64,
     /// Said once every shard listens.
@@ -49,6 +51,13 @@ impl Control {
                         self.tell(|| Letter::Stop);
                     }
                 }
+                Report::TokenRefused { account, serial } => {
+                    if let Some(keeper) = self.refusals.get(account) {
+                        // A keeper that has ended answers nobody any more.
+                        let _nobody = keeper.send(serial);
+                    }
+                }
+                Report::Token { account, what } => self.token(account, what),
                 Report::Signal(SIGINT | SIGTERM) => self.signal(),
                 // Left alone they would end the process.
                 Report::Signal(other) => {
@@ -71,6 +80,19 @@ impl Control {
         if self.pages.readiness.listening == self.shards.len() {
             let greeting = format!("{}, {driver}", self.greeting);
             say(Level::Info, &greeting);
+        }
+    }
+
+    fn token(&mut self, account: usize, what: TokenReport) {
+        let Some(token) = self.pages.tokens.get_mut(account) else { return };
+        match what {
+            TokenReport::Fetched(end_ms) => {
+                token.fetched += 1;
+                let end = end_ms.saturating_sub(self.started_ms);
+                token.end = Some(Duration::from_millis(end));
+            }
+            TokenReport::Failed => token.failed += 1,
+            TokenReport::Ended => token.end = None,
         }
     }
 

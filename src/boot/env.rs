@@ -7,6 +7,7 @@ use std::io::{self, Read};
 
 use crate::config::limits::FILE_BYTES_MAX;
 use crate::config::{Config, ConfigError, FlagValue, Place, Sources};
+use crate::credential::Signer;
 
 /// The file that is read when none is named and it exists.
 const DEFAULT_FILE: &str = "vertex-bridge.toml";
@@ -35,7 +36,22 @@ pub fn load(named: Option<&str>, flags: &[FlagValue<'_>]) -> Result<Config, Vec<
     let file = config_file(named, &variables).map_err(|error| vec![error])?;
     let read_file = |path: &str| read_text(path).map_err(|error| reason(&error));
     let file = file.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
-    Config::load(&Sources { file, flags, variables: &variables, read_file: &read_file })
+    let config =
+        Config::load(&Sources { file, flags, variables: &variables, read_file: &read_file })?;
+    check_accounts(&config)?;
+    Ok(config)
+}
+
+/// Every private key can sign, or nothing starts.
+fn check_accounts(config: &Config) -> Result<(), Vec<ConfigError>> {
+    let wrong = config.accounts.iter().filter_map(|account| {
+        let found = Signer::new(account).err()?.to_owned();
+        let place = Place::File { path: account.path.clone(), line: 1 };
+        let expected = "an RSA key of 2048 bits or more, PKCS#8 or PKCS#1 in PEM".to_owned();
+        Some(ConfigError { key: "private_key".to_owned(), place, found, expected })
+    });
+    let wrong: Vec<ConfigError> = wrong.collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 /// Path and text of the configuration file: the named one, else the variable's, else the default

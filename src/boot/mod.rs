@@ -9,6 +9,7 @@ pub mod report;
 mod serve;
 mod simulate;
 mod spawn;
+mod tokens;
 
 use std::process::ExitCode;
 

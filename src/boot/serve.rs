@@ -14,11 +14,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::config::limits::SIGNATURE_BYTES;
-use crate::config::{Config, LogFormat, LogLevel};
-use crate::control::{Pages, Readiness};
+use crate::config::{Config, LogFormat, LogLevel, Upstream};
+use crate::control::{Pages, Readiness, UpstreamState};
+use crate::credential::Trust;
 use crate::net::dns;
 use crate::obs::log::{self, Level};
-use crate::obs::{Cells, Registry, Shape, TargetLabels};
+use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
 use crate::policy::Keyring;
 use crate::proxy::fixed;
 use crate::rt::{self, Accepted, Mailbox};
@@ -29,7 +30,7 @@ use super::control::{Control, say};
 use super::machine::Machine;
 use super::out::complain;
 use super::spawn::{self, Seed};
-use super::{env, report, simulate};
+use super::{env, report, simulate, tokens};
 
 /// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -74,7 +75,7 @@ fn control_to_the_end(control: Control) -> bool {
 
 /// What this release cannot do must not start as if it could.
 fn unserved(config: &Config) -> Option<String> {
-    let needs_tls = |upstream: &&crate::config::Upstream| upstream.origin.tls && !config.simulated;
+    let needs_tls = |upstream: &&Upstream| upstream.origin.tls && !config.simulated;
     let upstream = config.upstreams.iter().find(needs_tls)?;
     Some(format!(
         "upstream `{}`: {} needs TLS, which this release does not have; use an http:// base URL \
@@ -99,6 +100,7 @@ fn start(mut config: Config) -> io::Result<Control> {
     let (sender, reports) = channel();
     let (mailboxes, letters): (Vec<_>, Vec<_>) = cores.iter().map(|_| rt::mailbox()).unzip();
     let shape = shape_of(&config);
+    let refusals = tokens::keep(&mut config, &Trust::bundled()?, &mailboxes, &sender)?;
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
     let common = Common {
@@ -132,23 +134,40 @@ fn start(mut config: Config) -> io::Result<Control> {
         drop(spawn::shard(seed)?);
     }
     hear_signals(sender)?;
-    let usable = config.upstreams.iter().zip(&addresses);
-    let upstreams = usable.map(|(upstream, known)| (upstream.name.clone(), !known.is_empty()));
-    let readiness = Readiness {
-        shards: cores.len(),
-        listening: 0,
-        draining: false,
-        upstreams: upstreams.collect(),
-    };
     keep_resolving(&config, addresses.clone(), mailboxes.clone())?;
     Ok(Control {
         reports,
         shards: mailboxes,
-        pages: Pages { registry: Registry::new(cells, shape), readiness },
+        pages: pages(&config, &addresses, Registry::new(cells, shape)),
+        refusals,
         started_ms: rt::unix_millis(),
         greeting: greeting(&config, at, cores.len(), simulator),
         driver_told: false,
     })
+}
+
+/// What the pages say before anything has happened.
+fn pages(config: &Config, addresses: &[Vec<SocketAddr>], registry: Registry) -> Pages {
+    let upstreams = config.upstreams.iter().zip(addresses);
+    let state = |(upstream, known): (&Upstream, &Vec<SocketAddr>)| UpstreamState {
+        name: upstream.name.clone(),
+        resolved: !known.is_empty(),
+        account: upstream.account,
+    };
+    let token = |account| TokenFigures {
+        provider: tokens::user(config, account),
+        ..TokenFigures::default()
+    };
+    Pages {
+        tokens: (0..config.accounts.len()).map(token).collect(),
+        readiness: Readiness {
+            shards: registry.shards(),
+            listening: 0,
+            draining: false,
+            upstreams: upstreams.map(state).collect(),
+        },
+        registry,
+    }
 }
 
 /// What all shards get a copy of.
@@ -239,7 +258,7 @@ fn shape_of(config: &Config) -> Shape {
 
 /// The addresses of every upstream; a name without one is told, and tried again.
 fn resolve_all(config: &Config) -> Vec<Vec<SocketAddr>> {
-    let resolve = |upstream: &crate::config::Upstream| {
+    let resolve = |upstream: &Upstream| {
         dns::resolve(&upstream.origin.host, upstream.origin.port).unwrap_or_else(|error| {
             let (name, host) = (&upstream.name, &upstream.origin.host);
             say(Level::Warn, &format!("upstream {name}: cannot resolve {host}: {error}"));

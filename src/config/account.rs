@@ -24,7 +24,7 @@ pub struct ServiceAccount {
     pub path: String,
     /// Who signs.
     pub client_email: String,
-    /// RSA, PEM.
+    /// RSA, PEM. Empty after [`super::Config::take_accounts`].
     pub private_key: Secret,
     /// Which of the account's keys it is.
     pub private_key_id: Option<String>,

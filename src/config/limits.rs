@@ -1,6 +1,8 @@
 //! Every limit an operator may set, with its range, its default and its reason, and the fixed
 //! ones that configuration itself needs. Sizes are bytes, times milliseconds.
 
+use std::time::Duration;
+
 use super::schema::Limits;
 
 /// What a number may be, and what it is when nothing is set. Bounds are inclusive.
@@ -73,6 +75,21 @@ pub const EARLY_HEAD: Range = range(100, 0, HOUR);
 pub const DRAIN: Range = range(0, 30_000, HOUR);
 /// In the queue of an upstream: what waited longer is old to its sender.
 pub const QUEUE_AGE: Range = range(1, 200, 60_000);
+
+/// How long before its end an access token is replaced. Google's own libraries take 225 s to 300 s.
+pub const TOKEN_EARLY: Duration = Duration::from_secs(300);
+/// Between two fetches of a token; doubled with every failure ...
+pub const TOKEN_PAUSE: Duration = Duration::from_secs(1);
+/// ... up to this: an operator who has repaired the cause should not have to wait longer.
+pub const TOKEN_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Between two fetches because an upstream refuses tokens: the cause is then hardly the token.
+pub const TOKEN_REFUSAL_PAUSE: Duration = Duration::from_secs(10);
+/// For a whole conversation with a token endpoint, which takes a few hundred milliseconds.
+pub const TOKEN_EXCHANGE: Duration = Duration::from_secs(10);
+/// A request that finds no token yet waits so long for it: the time of a slow first exchange.
+pub const TOKEN_WAIT: Duration = Duration::from_secs(5);
+/// An answer of a token endpoint, in bytes: real ones have 1.1 KiB.
+pub const TOKEN_ANSWER_BYTES: u64 = 64 * KIB;
 
 /// Tries after the first one.
 pub const RETRY_ATTEMPTS: Range = range(0, 2, 10);

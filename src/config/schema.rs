@@ -375,6 +375,16 @@ impl Config {
         own.or_else(|| known.iter().find_map(|prefix| asked.strip_prefix(prefix))).unwrap_or(asked)
     }
 
+    /// The service accounts with their private keys, of which this configuration keeps none: what
+    /// goes to the shards is not more than they need.
+    pub fn take_accounts(&mut self) -> Vec<ServiceAccount> {
+        let taken = self.accounts.clone();
+        for account in &mut self.accounts {
+            account.private_key = Secret::new(String::new());
+        }
+        taken
+    }
+
     /// Puts the embedded simulator behind every upstream.
     pub fn simulate_at(&mut self, at: SocketAddr) {
         debug_assert!(self.simulated, "only upstreams made for the simulator are replaced");

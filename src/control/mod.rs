@@ -4,4 +4,4 @@ pub mod page;
 pub mod ready;
 
 pub use page::Pages;
-pub use ready::Readiness;
+pub use ready::{Readiness, UpstreamState};

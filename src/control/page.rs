@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::obs::Registry;
+use crate::obs::{Registry, TokenFigures};
 use crate::shard::Page;
 
 use super::ready::Readiness;
@@ -14,6 +14,8 @@ pub struct Pages {
     pub registry: Registry,
     /// What readiness depends on.
     pub readiness: Readiness,
+    /// By the index of the configuration's service accounts.
+    pub tokens: Vec<TokenFigures>,
 }
 
 impl Pages {
@@ -21,8 +23,10 @@ impl Pages {
     pub fn render(&self, page: Page, uptime: Duration) -> (u16, Vec<u8>) {
         match page {
             Page::Metrics => (200, self.registry.render_json(uptime).into_bytes()),
-            Page::Prometheus => (200, self.registry.render_prometheus(uptime).into_bytes()),
-            Page::Ready => self.readiness.render(),
+            Page::Prometheus => {
+                (200, self.registry.render_prometheus(uptime, &self.tokens).into_bytes())
+            }
+            Page::Ready => self.readiness.render(&self.tokens),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Readiness: may a balancer send new clients here?
 
+use crate::obs::TokenFigures;
+
 /// What readiness depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
@@ -9,42 +11,72 @@ pub struct Readiness {
     pub listening: usize,
     /// A drain has begun.
     pub draining: bool,
-    /// Names of the upstreams, and whether any address is known.
-    pub upstreams: Vec<(String, bool)>,
+    /// The upstreams, in their order.
+    pub upstreams: Vec<UpstreamState>,
 }
+
+/// What is known of one upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamState {
+    /// Its name.
+    pub name: String,
+    /// Is any address known?
+    pub resolved: bool,
+    /// Index of the service account whose token it needs.
+    pub account: Option<usize>,
+}
+
+impl UpstreamState {
+    fn word(&self, tokens: &[TokenFigures]) -> &'static str {
+        let token = self.account.map(|account| tokens.get(account));
+        match token {
+            _ if !self.resolved => "unresolved",
+            Some(token) if token.is_none_or(|token| token.end.is_none()) => "no_token",
+            _ => USABLE,
+        }
+    }
+}
+
+const USABLE: &str = "usable";
 
 impl Readiness {
     /// Can requests be served?
-    pub fn is_ready(&self) -> bool {
-        let usable = self.upstreams.iter().any(|(_, usable)| *usable);
+    pub fn is_ready(&self, tokens: &[TokenFigures]) -> bool {
+        let usable = self.upstreams.iter().any(|upstream| upstream.word(tokens) == USABLE);
         !self.draining && self.listening == self.shards && usable
     }
 
     /// The status and the JSON body.
-    pub fn render(&self) -> (u16, Vec<u8>) {
+    pub fn render(&self, tokens: &[TokenFigures]) -> (u16, Vec<u8>) {
+        let ready = self.is_ready(tokens);
         let status = match () {
             () if self.draining => "draining",
-            () if self.is_ready() => "ready",
+            () if ready => "ready",
             () => "not_ready",
         };
         let mut body = format!(
             "{{\"status\":\"{status}\",\"shards\":{},\"listening\":{},\"upstreams\":{{",
             self.shards, self.listening
         );
-        for (index, (name, usable)) in self.upstreams.iter().enumerate() {
+        for (index, upstream) in self.upstreams.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            let state = if *usable { "usable" } else { "unresolved" };
             // Names are `[A-Za-z0-9._-]`: nothing to escape.
-            body.extend([comma, "\"", name, "\":\"", state, "\""]);
+            body.extend([comma, "\"", &upstream.name, "\":\"", upstream.word(tokens), "\""]);
         }
         body.push_str("}}");
-        (if self.is_ready() { 200 } else { 503 }, body.into_bytes())
+        (if ready { 200 } else { 503 }, body.into_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn upstream(name: &str, resolved: bool, account: Option<usize>) -> UpstreamState {
+        UpstreamState { name: name.to_owned(), resolved, account }
+    }
 
     #[test]
     fn ready_means_all_shards_and_some_upstream_and_no_drain() {
@@ -52,19 +84,31 @@ mod tests {
             shards: 2,
             listening: 2,
             draining: false,
-            upstreams: vec![("google".to_owned(), true), ("other".to_owned(), false)],
+            upstreams: vec![upstream("google", true, None), upstream("other", false, None)],
         };
-        let (status, body) = readiness.render();
+        let (status, body) = readiness.render(&[]);
         let body = String::from_utf8(body).unwrap();
         assert_eq!(status, 200);
         assert!(body.contains(r#""google":"usable","other":"unresolved""#), "{body}");
         readiness.listening = 1;
-        assert_eq!(readiness.render().0, 503);
+        assert_eq!(readiness.render(&[]).0, 503);
         readiness.listening = 2;
         readiness.draining = true;
-        assert_eq!(readiness.render().0, 503);
+        assert_eq!(readiness.render(&[]).0, 503);
         readiness.draining = false;
         readiness.upstreams.clear();
-        assert_eq!(readiness.render().0, 503);
+        assert_eq!(readiness.render(&[]).0, 503);
+    }
+
+    #[test]
+    fn an_upstream_without_its_token_is_not_usable() {
+        let upstreams = vec![upstream("vertex", true, Some(0))];
+        let readiness = Readiness { shards: 1, listening: 1, draining: false, upstreams };
+        let mut tokens = [TokenFigures::default()];
+        let (status, body) = readiness.render(&tokens);
+        assert_eq!(status, 503);
+        assert!(String::from_utf8(body).unwrap().contains(r#""vertex":"no_token""#));
+        tokens[0].end = Some(Duration::from_secs(9));
+        assert!(readiness.is_ready(&tokens));
     }
 }

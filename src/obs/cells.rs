@@ -45,6 +45,7 @@ pub struct Tokens {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the label values say it")]
 pub enum UpstreamFailure {
+    NoToken,
     Resolve,
     ConnectRefused,
     ConnectTimeout,
@@ -64,7 +65,8 @@ pub enum UpstreamFailure {
 
 impl UpstreamFailure {
     /// Every reason with its label value, in the order of the cells.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 16] = [
+        (Self::NoToken, "no_token"),
         (Self::Resolve, "resolve"),
         (Self::ConnectRefused, "connect_refused"),
         (Self::ConnectTimeout, "connect_timeout"),

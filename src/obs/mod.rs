@@ -10,4 +10,4 @@ pub mod prometheus;
 pub mod registry;
 
 pub use cells::{Cells, Settled, Shape, TargetLabels, Tokens, UpstreamFailure};
-pub use registry::Registry;
+pub use registry::{Registry, TokenFigures};

@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 33] = [
+pub const FAMILIES: [Family; 35] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -111,6 +111,18 @@ pub const FAMILIES: [Family; 33] = [
         Gauge,
         "shard",
         "Idle connections to upstreams",
+    ),
+    family(
+        "vertex_bridge_token_refreshes_total",
+        Counter,
+        "provider,result",
+        "Fetches of an access token, by upstream",
+    ),
+    family(
+        "vertex_bridge_token_expiry_seconds",
+        Gauge,
+        "provider",
+        "Seconds until the access token ends; 0 without one",
     ),
     family("vertex_bridge_connections_open", Gauge, "shard", "Client connections"),
     family(

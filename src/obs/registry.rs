@@ -17,6 +17,19 @@ pub struct Registry {
     shape: Shape,
 }
 
+/// The access token of one service account. The control thread counts: there is one for all shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenFigures {
+    /// The first upstream that uses it.
+    pub provider: String,
+    /// Fetches that brought a token.
+    pub fetched: u64,
+    /// Fetches that did not.
+    pub failed: u64,
+    /// When the token ends, since the start of the process; `None` without one.
+    pub end: Option<Duration>,
+}
+
 /// A family and the cell that it sums.
 type CellOf = (&'static str, fn(&Cells) -> &Cell);
 
@@ -38,10 +51,15 @@ impl Registry {
         Self { shards, shape }
     }
 
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
     /// The Prometheus text, in the `OpenMetrics` form.
-    pub fn render_prometheus(&self, uptime: Duration) -> String {
+    pub fn render_prometheus(&self, uptime: Duration, tokens: &[TokenFigures]) -> String {
         let mut registry = prometheus_client::registry::Registry::default();
-        registry.register_collector(Box::new(Scrape(self.figures(uptime))));
+        registry.register_collector(Box::new(Scrape(self.figures(uptime, tokens))));
         let mut text = String::with_capacity(16 * 1024);
         // Writing into a string cannot fail; an empty page would be noticed.
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
@@ -105,7 +123,7 @@ impl Registry {
         }
     }
 
-    fn figures(&self, uptime: Duration) -> Figures {
+    fn figures(&self, uptime: Duration, tokens: &[TokenFigures]) -> Figures {
         let mut figures = Figures::default();
         let sums = self.sums();
         for (name, value) in [
@@ -128,6 +146,7 @@ impl Registry {
         self.plain_counters(&mut figures);
         self.by_status(&mut figures);
         self.by_shard(&mut figures);
+        by_account(tokens, uptime, &mut figures);
         for (name, merged) in [
             ("http_request_duration_seconds", self.merged(|cells| &cells.duration)),
             ("vertex_bridge_request_duration_seconds", self.merged(|cells| &cells.duration)),
@@ -225,6 +244,18 @@ impl Registry {
     }
 }
 
+fn by_account(tokens: &[TokenFigures], uptime: Duration, figures: &mut Figures) {
+    for TokenFigures { provider, fetched, failed, end } in tokens {
+        for (result, count) in [("ok", *fetched), ("failed", *failed)] {
+            let labels = vec![("provider", provider.clone()), ("result", result.to_owned())];
+            figures.labelled("vertex_bridge_token_refreshes_total", labels, real(count));
+        }
+        let left = end.map_or(Duration::ZERO, |end| end.saturating_sub(uptime));
+        let labels = vec![("provider", provider.clone())];
+        figures.labelled("vertex_bridge_token_expiry_seconds", labels, left.as_secs_f64());
+    }
+}
+
 enum Value {
     Whole(u64),
     Decimal(f64),
@@ -264,7 +295,10 @@ mod tests {
 
     #[test]
     fn the_text_sums_shards_and_follows_the_format() {
-        let text = registry().render_prometheus(Duration::from_secs(9));
+        let provider = || "vertex".to_owned();
+        let end = Some(Duration::from_secs(69));
+        let token = TokenFigures { provider: provider(), fetched: 3, failed: 1, end };
+        let text = registry().render_prometheus(Duration::from_secs(9), &[token]);
         for line in [
             "requests_total 4",
             "requests_failed_total 1",
@@ -275,6 +309,9 @@ mod tests {
             r#"vertex_bridge_shard_requests_total{shard="1"} 1"#,
             "vertex_bridge_request_duration_seconds_count 4",
             r#"vertex_bridge_request_duration_seconds_bucket{le="0.01"} 4"#,
+            r#"vertex_bridge_token_refreshes_total{provider="vertex",result="ok"} 3"#,
+            r#"vertex_bridge_token_refreshes_total{provider="vertex",result="failed"} 1"#,
+            r#"vertex_bridge_token_expiry_seconds{provider="vertex"} 60"#,
         ] {
             assert!(
                 text.lines().any(|seen| seen == line || seen == format!("{line}.0")),

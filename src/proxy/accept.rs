@@ -36,6 +36,7 @@ pub async fn run<R: Runtime>(
         match letters.next().await {
             Letter::Connection(accepted, peer) => serve_here(&shard, accepted, peer),
             Letter::Addresses { upstream, addresses } => shard.new_addresses(upstream, addresses),
+            Letter::Token { account, news } => shard.on_token_news(account, news),
             Letter::Drain => {
                 shard.drain(DRAIN_GRACE);
                 break;
@@ -67,6 +68,7 @@ async fn drained<R: Runtime>(
         match letter {
             Some(Letter::Stop) => return,
             Some(Letter::Connection(accepted, peer)) => serve_here(shard, accepted, peer),
+            Some(Letter::Token { account, news }) => shard.on_token_news(account, news),
             Some(Letter::Addresses { .. } | Letter::Drain) | None => {}
         }
     }

@@ -7,15 +7,16 @@ use crate::net::dial::dial;
 use crate::net::{Link, NetError, NetErrorKind, NetOp};
 use crate::provider::{Dropped, Order, vendor};
 use crate::rt::{Lent, Runtime};
-use crate::shard::{Deadline, Late};
+use crate::shard::{Deadline, Late, Shard};
 use crate::wire::head::field_store;
 use crate::wire::hop::{self, Crossing};
 use crate::wire::{BodyReader, HeadLimits, HeadScan, Method, ResponseHead, WireError, write};
 
 use super::body::Answer;
 use super::client::{Client, Gone};
+use super::credential::{self, Shown};
 use super::exchange::Exchange;
-use super::failure::{Failure, Phase, read_failure};
+use super::failure::{Failure, Phase, read_failure, status_reason};
 
 /// Interim answers (1xx) before the answer; more is not an answer.
 const INTERIM_MAX: usize = 16;
@@ -58,7 +59,8 @@ impl From<Gone> for NoAnswer {
 }
 
 /// Sends the request and reads the head of the answer. An idle link that turns out to be closed
-/// is replaced by a fresh one, once, if nothing of an answer has come.
+/// is replaced by a fresh one, once, if nothing of an answer has come. When the upstream refuses
+/// our credential and there is another, it is asked once more: the client has got nothing yet.
 pub(super) async fn attempt<'r, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
@@ -71,11 +73,16 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    let to = (plan.upstream, plan.index);
+    let shown = credential::first(client, exchange, to).await?;
+    let mut shown = shown.ok_or(NoAnswer::Failed(Failure::NoToken))?;
+    let mut tries = 1;
     let mut idle = exchange.shard.take_link(plan.index);
     loop {
         let mut out = exchange.shard.buffers.take();
         let mut left_out = Dropped::default();
-        write_request(plan, request, &mut out, &mut left_out).map_err(NoAnswer::Request)?;
+        write_request((exchange.shard, shown), plan, request, &mut out, &mut left_out)
+            .map_err(NoAnswer::Request)?;
         let link = match idle.take() {
             Some(link) => link,
             None => open(client, exchange, plan).await?,
@@ -89,9 +96,17 @@ where
             Ok((head, _)) if reused && head.status == 408 => {
                 exchange.shard.cells.links_stale.add(1);
             }
-            Ok(answered) => {
+            Ok((head, answer)) => {
+                let refused = (shown, head.status);
+                if let Some(other) = credential::next(client, exchange, to, refused, tries).await? {
+                    exchange.shard.cells.on_failure(status_reason(head.status));
+                    answer.discard(exchange, plan.index);
+                    (shown, tries) = (other, tries + 1);
+                    idle = exchange.shard.take_link(plan.index);
+                    continue;
+                }
                 *dropped = left_out;
-                return Ok(answered);
+                return Ok((head, answer));
             }
             Err(NoAnswer::Failed(failure)) if failure.is_stale_link(reused) => {
                 exchange.shard.cells.links_stale.add(1);
@@ -121,8 +136,9 @@ where
         dial(&shard.rt, &upstream.addresses, shard.config.timeouts.connect).await
     };
     let dialed = client.unless_gone(dialing).await?;
-    exchange.phases.connect = shard.rt.now().since(began);
-    exchange.waited += exchange.phases.connect;
+    let spent = shard.rt.now().since(began);
+    exchange.phases.connect += spent;
+    exchange.waited += spent;
     match dialed {
         Ok(link) => {
             shard.cells.links_opened.add(1);
@@ -134,7 +150,8 @@ where
 
 /// Appends head and body with one length, which is patched in behind the fixed part: the field's
 /// value may have leading spaces (RFC 9110 section 5.5).
-fn write_request<'r>(
+fn write_request<'r, R: Runtime>(
+    (shard, shown): (&Shard<R>, Shown),
     plan: Plan<'_>,
     request: &'r Request<'_>,
     out: &mut Vec<u8>,
@@ -148,13 +165,9 @@ fn write_request<'r>(
     out.extend_from_slice(origin.authority.as_bytes());
     out.extend_from_slice(b"\r\ncontent-type: application/json\r\naccept-encoding: identity\r\n");
     out.extend_from_slice(
-        concat!("user-agent: vertex-bridge/", env!("CARGO_PKG_VERSION")).as_bytes(),
+        concat!("user-agent: vertex-bridge/", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes(),
     );
-    if let Some(key) = plan.upstream.keys.first() {
-        out.extend_from_slice(b"\r\nx-goog-api-key: ");
-        out.extend_from_slice(key.expose().as_bytes());
-    }
-    out.extend_from_slice(b"\r\n");
+    credential::push(shard, plan.upstream, shown, out);
     vendor::fields(&plan.order, request, out);
     out.extend_from_slice(b"content-length:           ");
     let digits_end = out.len();

@@ -26,6 +26,8 @@ pub(super) enum Phase {
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
+    /// The upstream wants an access token, and there is none.
+    NoToken,
     /// The network, or the upstream's end of it.
     Net(NetError, Phase),
     /// The answer is not HTTP that can be trusted.
@@ -40,6 +42,10 @@ impl Failure {
     /// As the client sees it.
     pub(super) fn to_api(&self) -> ApiError {
         match self {
+            Self::NoToken => ApiError::new(
+                Row::UPSTREAM_AUTH,
+                "the gateway has no access token for the upstream",
+            ),
             Self::Net(error, phase) => net_to_api(*error, *phase),
             Self::Wire(error) => UpstreamError::from(*error).to_api(),
             Self::Vendor(error) | Self::Status(_, error) => error.to_api(),
@@ -49,13 +55,11 @@ impl Failure {
     /// Its reason in the metrics.
     pub(super) fn reason(&self) -> UpstreamFailure {
         match self {
+            Self::NoToken => UpstreamFailure::NoToken,
             Self::Net(error, phase) => net_reason(*error, *phase),
             Self::Wire(WireError::Truncated) => UpstreamFailure::Truncated,
             Self::Wire(_) => UpstreamFailure::InvalidResponse,
-            Self::Status(429, _) => UpstreamFailure::Http429,
-            Self::Status(500.., _) => UpstreamFailure::Http5xx,
-            Self::Status(400.., _) => UpstreamFailure::Http4xx,
-            Self::Status(..) => UpstreamFailure::InvalidResponse,
+            Self::Status(status, _) => status_reason(*status),
             Self::Vendor(error) => match error.kind {
                 UpstreamErrorKind::Truncated => UpstreamFailure::Truncated,
                 UpstreamErrorKind::Invalid => UpstreamFailure::InvalidResponse,
@@ -74,6 +78,16 @@ impl Failure {
             }
             _ => false,
         }
+    }
+}
+
+/// The reason in the metrics of an answer with this status.
+pub(super) fn status_reason(status: u16) -> UpstreamFailure {
+    match status {
+        429 => UpstreamFailure::Http429,
+        500.. => UpstreamFailure::Http5xx,
+        400.. => UpstreamFailure::Http4xx,
+        _ => UpstreamFailure::InvalidResponse,
     }
 }
 
@@ -163,6 +177,14 @@ mod tests {
             assert_eq!((api.row.status, api.code()), (status, Some(code)), "{failure:?}");
             assert_eq!(failure.reason(), reason);
         }
+    }
+
+    #[test]
+    fn a_missing_token_is_our_fault_and_final() {
+        let api = Failure::NoToken.to_api();
+        assert_eq!((api.row.status, api.code()), (502, Some("upstream_auth_error")));
+        assert!(api.row.final_answer && !Failure::NoToken.is_stale_link(true));
+        assert_eq!(Failure::NoToken.reason(), UpstreamFailure::NoToken);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod attempt;
 mod body;
 mod chat;
 mod client;
+mod credential;
 mod exchange;
 mod failure;
 pub mod fixed;

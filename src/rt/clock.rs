@@ -15,6 +15,22 @@ pub(super) fn now(origin: Instant) -> Tick {
     Tick(u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// Monotonic time for a thread without an executor.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// A clock that starts at zero.
+    pub fn start() -> Self {
+        Self(origin())
+    }
+
+    /// The time since its start.
+    pub fn now(&self) -> Tick {
+        now(self.0)
+    }
+}
+
 /// Milliseconds since 1970 UTC; 0 on a clock set before that.
 #[expect(clippy::disallowed_methods, reason = "rt is where the clock is read")]
 pub fn unix_millis() -> u64 {

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use crate::base::Tick;
 
-pub use clock::unix_millis;
+pub use clock::{Clock, unix_millis};
 pub use guard::catch;
 pub use handle::{Letters, Mailbox, mailbox};
 pub use ladder::{Chosen, Driver, Rung};

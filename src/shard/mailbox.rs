@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use crate::rt::Mailbox;
 
+use super::token::News;
+
 /// What the control thread or another shard tells a shard.
 #[derive(Debug)]
 pub enum Letter<A> {
@@ -15,6 +17,13 @@ pub enum Letter<A> {
         upstream: usize,
         /// All of them, in the resolver's order.
         addresses: Vec<SocketAddr>,
+    },
+    /// News of the token of a service account.
+    Token {
+        /// Its index in the configuration.
+        account: usize,
+        /// What is new.
+        news: News,
     },
     /// Finish what runs, take no more.
     Drain,
@@ -65,4 +74,29 @@ pub enum Report {
     },
     /// The process got this signal.
     Signal(i32),
+    /// An upstream has refused a token.
+    TokenRefused {
+        /// Index of the service account.
+        account: usize,
+        /// The token's serial number.
+        serial: u64,
+    },
+    /// A token was fetched, or was not, or has ended.
+    Token {
+        /// Index of the service account.
+        account: usize,
+        /// What happened.
+        what: TokenReport,
+    },
+}
+
+/// What happened to the token of a service account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenReport {
+    /// A fresh one is out, which ends at this time, in milliseconds since 1970.
+    Fetched(u64),
+    /// A try to get one has failed.
+    Failed,
+    /// The last one has ended.
+    Ended,
 }

@@ -8,11 +8,13 @@ pub mod mailbox;
 pub mod permit;
 pub mod signatures;
 pub mod state;
+pub mod token;
 
 pub use board::Board;
 pub use buffers::Buffers;
 pub use deadline::{Deadline, Deadlines, Late};
-pub use mailbox::{Ask, Letter, Page, Report};
+pub use mailbox::{Ask, Letter, Page, Report, TokenReport};
 pub use permit::{Permit, Permits};
 pub use signatures::{Marker, Signatures};
 pub use state::{FixedBody, Parts, Shard, Upstream};
+pub use token::{Held, News, Token, TokenSlot};

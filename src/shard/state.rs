@@ -21,6 +21,7 @@ use super::deadline::Deadlines;
 use super::mailbox::{Letter, Report};
 use super::permit::Permits;
 use super::signatures::Signatures;
+use super::token::{News, TokenSlot};
 
 /// How long an idle link to an upstream is kept. Google closes idle connections after four
 /// minutes, most proxies after one.
@@ -78,6 +79,8 @@ pub struct FixedBody {
 pub struct Upstream<R: Runtime> {
     /// Where it is.
     pub addresses: Addresses,
+    /// Place of the key whose turn it is.
+    turn: Cell<usize>,
     pool: RefCell<Pool<R::Conn>>,
 }
 
@@ -108,6 +111,8 @@ pub struct Shard<R: Runtime> {
     pub fixed: Arc<[FixedBody]>,
     /// By the index of the configuration.
     pub upstreams: Vec<Upstream<R>>,
+    /// Access tokens, by the index of the configuration's accounts.
+    pub tokens: Vec<TokenSlot>,
     /// The slots of all connections of this shard.
     pub deadlines: Rc<Deadlines<R::Conn>>,
     /// The right to run exchanges.
@@ -129,6 +134,7 @@ impl<R: Runtime> Shard<R> {
     /// Puts a shard together on its own core.
     pub fn new(rt: R, parts: Parts<R::Accepted>) -> Rc<Self> {
         let upstreams = parts.addresses.into_iter().map(Upstream::new).collect();
+        let tokens = parts.config.accounts.iter().map(|_| TokenSlot::default()).collect();
         Rc::new(Self {
             rt,
             index: parts.index,
@@ -142,6 +148,7 @@ impl<R: Runtime> Shard<R> {
             shape: parts.shape,
             fixed: parts.fixed,
             upstreams,
+            tokens,
             deadlines: Rc::default(),
             permits: Permits::new(parts.in_flight_max),
             buffers: Buffers::default(),
@@ -230,6 +237,29 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// The place of the key whose turn it is at `upstream`.
+    pub fn key_in_turn(&self, upstream: usize) -> usize {
+        self.upstreams.get(upstream).map_or(0, |upstream| upstream.turn.get())
+    }
+
+    /// The key at `place` was refused: the next of all `keys` has its turn, unless it has already.
+    pub fn turn_key(&self, upstream: usize, place: usize, keys: usize) -> usize {
+        let next = (place + 1).checked_rem(keys).unwrap_or(0);
+        if let Some(upstream) = self.upstreams.get(upstream)
+            && upstream.turn.get() == place
+        {
+            upstream.turn.set(next);
+        }
+        next
+    }
+
+    /// News of the token of a service account.
+    pub fn on_token_news(&self, account: usize, news: News) {
+        if let Some(slot) = self.tokens.get(account) {
+            slot.on_news(news);
+        }
+    }
+
     /// A client connection begins; dropping the guard ends it.
     pub fn connection(self: &Rc<Self>) -> ConnectionGuard<R> {
         self.connections.set(self.connections.get() + 1);
@@ -300,6 +330,6 @@ impl<R: Runtime> Upstream<R> {
         let addresses = Addresses::default();
         addresses.replace(known);
         let pool = RefCell::new(Pool::new(IDLE_MAX, IDLE_TIMEOUT));
-        Self { addresses, pool }
+        Self { addresses, turn: Cell::new(0), pool }
     }
 }

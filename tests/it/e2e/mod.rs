@@ -12,6 +12,8 @@ mod chat;
 mod client;
 mod drivers;
 mod gateway;
+mod google;
 mod life;
 mod sdk;
 mod upstream;
+mod vertex;

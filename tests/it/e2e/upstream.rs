@@ -49,7 +49,8 @@ pub(super) fn stream_body() -> Vec<u8> {
     EVENTS.iter().flat_map(|event| format!("data: {event}\r\n\r\n").into_bytes()).collect()
 }
 
-const WHOLE: &str = "{\n  \"candidates\": [{\"content\": {\"parts\": [{\"text\": \"H\u{e9}llo \u{1f600}!\"}],\"role\": \"model\"},\"finishReason\": \"STOP\",\"index\": 0}],\n  \"usageMetadata\": {\"promptTokenCount\": 4,\"candidatesTokenCount\": 3,\"thoughtsTokenCount\": 5,\"cachedContentTokenCount\": 2,\"totalTokenCount\": 12},\n  \"modelVersion\": \"gemini-2.5-flash-001\",\n  \"responseId\": \"resp\"\n}\n";
+/// The answer that is not streamed.
+pub(super) const WHOLE: &str = "{\n  \"candidates\": [{\"content\": {\"parts\": [{\"text\": \"H\u{e9}llo \u{1f600}!\"}],\"role\": \"model\"},\"finishReason\": \"STOP\",\"index\": 0}],\n  \"usageMetadata\": {\"promptTokenCount\": 4,\"candidatesTokenCount\": 3,\"thoughtsTokenCount\": 5,\"cachedContentTokenCount\": 2,\"totalTokenCount\": 12},\n  \"modelVersion\": \"gemini-2.5-flash-001\",\n  \"responseId\": \"resp\"\n}\n";
 
 fn serve(mut stream: TcpStream, seen: &Sender<Seen>) {
     let mut inbox = Vec::new();
@@ -69,7 +70,11 @@ fn question(body: &str) -> String {
     text.split('"').next().unwrap_or_default().to_owned()
 }
 
-fn read_request(stream: &mut TcpStream, inbox: &mut Vec<u8>) -> Option<(String, String)> {
+/// Head and body of the next request.
+pub(super) fn read_request(
+    stream: &mut TcpStream,
+    inbox: &mut Vec<u8>,
+) -> Option<(String, String)> {
     loop {
         let text = String::from_utf8_lossy(inbox).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
