@@ -29,6 +29,8 @@ pub(super) struct Script {
     pub(super) failure: Option<(u16, &'static str)>,
     /// Tokens with numbers up to this one are refused by Vertex AI.
     pub(super) refused: usize,
+    /// API keys that are refused, and with which status.
+    pub(super) bad_keys: Vec<(&'static str, u16)>,
     /// Header and claims of every assertion, whose signature was right.
     pub(super) assertions: Vec<(Value, Value)>,
     /// What was wrong with exchanges.
@@ -51,6 +53,7 @@ impl Google {
             held: false,
             failure: None,
             refused: 0,
+            bad_keys: Vec::new(),
             assertions: Vec::new(),
             wrong: Vec::new(),
             requests: Vec::new(),
@@ -193,8 +196,15 @@ fn answer(script: &Mutex<Script>, head: &str, _body: &str) -> Vec<u8> {
     let number = shown.strip_prefix(&format!("authorization: Bearer {TOKEN}"));
     let number: usize = number.and_then(|number| number.parse().ok()).unwrap_or(0);
     let streamed = line.contains("alt=sse");
+    let key = shown.strip_prefix("x-goog-api-key: ").map(str::to_owned);
+    let bad = script.bad_keys.iter().find(|(bad, _)| key.as_deref() == Some(*bad));
+    let bad = bad.map(|(_, status)| *status);
     script.requests.push((line, shown));
-    if number <= script.refused {
+    if let Some(status) = bad {
+        let error = format!(r#"{{"error":{{"code":{status},"message":"as asked","status":"X"}}}}"#);
+        return whole(status, "application/json", &error);
+    }
+    if key.is_none() && number <= script.refused {
         let error = r#"{"error":{"code":401,"message":"Request had invalid authentication credentials.","status":"UNAUTHENTICATED"}}"#;
         return whole(401, "application/json", error);
     }

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::client::{Answer, chat, get};
+use super::client::{Answer, chat, get, post};
 use super::gateway::{BINARY, FLAVOURS, Flavour, Folder, Gateway};
 use super::google::{EMAIL, Google, TOKEN, openssl, private_key, unix_seconds};
 
@@ -238,14 +238,14 @@ fn upstreams_with_one_key_file_share_its_token() {
     std::fs::write(&path, config.concat()).expect("a file can be written");
     let path = path.to_str().expect("a path is text");
     let gateway = Gateway::start(Flavour::Epoll, &[("VERTEX_BRIDGE_CONFIG", path)]);
-    // Express mode shows a key, which this Vertex AI does not know; what it saw is what counts.
     for model in ["near-1", "far-1", "express-1"] {
         let request = String::from_utf8(chat("hello", false)).expect("text");
         let request = request.replace("gemini-2.5-flash", model);
         let length = request.split("\r\n\r\n").nth(1).expect("a body").len();
         let head = request.split("content-length").next().expect("a head");
         let body = request.split("\r\n\r\n").nth(1).expect("a body");
-        gateway.ask(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes());
+        let request = format!("{head}content-length: {length}\r\n\r\n{body}");
+        assert_eq!(gateway.ask(request.as_bytes()).status, 200, "{model}");
     }
     let script = google.script();
     assert_eq!(script.assertions.len(), 1);
@@ -261,6 +261,74 @@ fn upstreams_with_one_key_file_share_its_token() {
             (line("/v1beta1/"), key),
         ]
     );
+}
+
+/// The keys that the vendor has seen since the last look.
+fn keys_seen(google: &Google) -> Vec<String> {
+    let requests = std::mem::take(&mut google.script().requests);
+    let keys = requests.iter().filter_map(|(_, shown)| shown.strip_prefix("x-goog-api-key: "));
+    keys.map(str::to_owned).collect()
+}
+
+#[test]
+fn keys_are_tried_in_turn() {
+    let (google, folder) = (Google::start(), Folder::new());
+    let path = folder.0.join("vb.toml");
+    let config = "[vertex]\napi_key = [\"key-1\", \"key-2\", \"key-3\"]\n\
+                  [runtime]\ncores = \"0\"\n";
+    std::fs::write(&path, config).expect("a file can be written");
+    let gateway = Gateway::start(
+        Flavour::Epoll,
+        &[
+            ("VERTEX_BRIDGE_CONFIG", path.to_str().expect("a path is text")),
+            ("APP_VERTEX__API_KEY_BASE_URL", &google.origin),
+        ],
+    );
+    let ask = || gateway.ask(&chat("hello", false));
+    assert_eq!(ask().status, 200);
+    assert_eq!(keys_seen(&google), ["key-1"]);
+    google.script().bad_keys = vec![("key-1", 429), ("key-2", 403)];
+    assert_eq!(ask().status, 200);
+    assert_eq!(keys_seen(&google), ["key-1", "key-2", "key-3"]);
+    // The one that works stays in use, also when the others would work again.
+    google.script().bad_keys.clear();
+    assert_eq!(ask().status, 200);
+    assert_eq!(keys_seen(&google), ["key-3"]);
+    google.script().bad_keys = vec![("key-1", 401), ("key-2", 429), ("key-3", 429)];
+    let refused = ask();
+    assert_eq!(keys_seen(&google), ["key-3", "key-1", "key-2"]);
+    assert_eq!(refused.status, 429, "the last one's answer: {}", refused.body);
+    // Other errors are not the key's fault.
+    google.script().bad_keys = vec![("key-3", 400)];
+    assert_eq!(ask().status, 400);
+    assert_eq!(keys_seen(&google), ["key-3"]);
+    assert_eq!(gateway.metric("vertex_bridge_upstream_failures_total{reason=\"http_429\"}"), 3);
+}
+
+#[test]
+fn our_own_fields_can_be_switched_off() {
+    let (google, folder) = (Google::start(), Folder::new());
+    let file = google.key_file(&folder.0);
+    for (on, switch) in [(true, "true"), (false, "false")] {
+        let gateway = Gateway::start(
+            Flavour::Epoll,
+            &[
+                ("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().expect("a path is text")),
+                ("APP_VERTEX__OAUTH_BASE_URL", &google.origin),
+                ("APP_SERVER__OWN_HEADERS", switch),
+            ],
+        );
+        let body = "{\"model\":\"gemini-2.5-flash\",\"logit_bias\":{},\"messages\":\
+                    [{\"role\":\"user\",\"content\":\"hello\"}]}";
+        for body in [body.to_owned(), body.replacen('{', "{\"stream\":true,", 1)] {
+            let answer = gateway.ask(&post(&body));
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            for name in ["server-timing", "x-vertex-bridge-dropped"] {
+                assert_eq!(answer.field(name).is_some(), on, "{name} in {}", answer.head);
+            }
+            assert!(answer.field("x-request-id").is_some());
+        }
+    }
 }
 
 #[test]
