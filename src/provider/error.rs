@@ -71,6 +71,9 @@ impl From<JsonError> for UpstreamError {
 /// What a client is told when a stream ends too early.
 const TRUNCATED: &str = "upstream closed the stream early";
 
+/// What a client is told when a vendor's message is empty.
+const SILENT: &str = "the upstream failed and did not say why";
+
 impl UpstreamError {
     /// A failure of this class.
     pub fn new(kind: UpstreamErrorKind, message: impl Into<String>) -> Self {
@@ -100,7 +103,8 @@ impl UpstreamError {
         // A client that is told to come back needs to know when, also when the vendor is silent.
         let waits = matches!(row.status, 429 | 503);
         let retry_after = self.retry_after_ms.or_else(|| waits.then_some(1000));
-        let mut error = ApiError::new(row, self.message.clone()).with_retry_after(retry_after);
+        let message = if self.message.is_empty() { SILENT } else { &self.message };
+        let mut error = ApiError::new(row, message).with_retry_after(retry_after);
         error.vendor_code.clone_from(&self.code);
         error
     }
@@ -303,6 +307,8 @@ mod tests {
     fn pages_are_not_quoted_and_headers_win() {
         let page = read_google(502, None, b"<html>secret stack</html>").to_api();
         assert!(!page.message.contains("html"), "{}", page.message);
+        let silent = UpstreamError::new(UpstreamErrorKind::Failed(502), "");
+        assert_eq!(silent.to_api().message, SILENT);
         let said = read_google(429, Some(b"7"), br#"{"error":"calm down"}"#);
         assert_eq!((said.retry_after_ms, said.message.as_str()), (Some(7000), "calm down"));
     }

@@ -9,8 +9,9 @@ use crate::wire::json::{JsonError, JsonText, Kind, Reader};
 /// Containers in containers; the same limit as for any JSON.
 const DEPTH_MAX: usize = 128;
 
-/// More elements in one array than this are not arguments of a call.
-const ELEMENTS_MAX: usize = 100_000;
+/// Arrays grow one by one. A path may name a place far behind, but so many elements that nothing
+/// has been said of are enough: a few bytes must not make a long array.
+const HOLES_MAX: usize = 1000;
 
 /// A value that is being put together; texts are as in JSON strings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) struct Partial {
     pub(super) name: String,
     pub(super) signature: Option<String>,
     root: Node,
+    /// Elements that were skipped so far.
+    holes: usize,
     /// The last text goes on with the next piece of the same path.
     continues: bool,
 }
@@ -77,7 +80,11 @@ impl Partial {
             Ok::<(), JsonError>(())
         })?;
         let path = path.map(JsonText::unescape).unwrap_or_default();
-        let place = place(&mut self.root, &path)?;
+        if path.is_empty() && text.is_none() && literal.is_none() {
+            self.continues = continues;
+            return Ok(());
+        }
+        let place = place(&mut self.root, &path, &mut self.holes)?;
         match (text, literal) {
             (Some(text), _) => match place {
                 Node::Text(sofar) if self.continues => sofar.push_str(text.raw()),
@@ -136,8 +143,12 @@ fn render(node: &Node, out: &mut String) {
 }
 
 /// The node at a path like `$.a.b[0]['c d']`, made where it is not there.
-fn place<'n>(root: &'n mut Node, path: &str) -> Result<&'n mut Node, JsonError> {
+fn place<'n>(root: &'n mut Node, path: &str, holes: &mut usize) -> Result<&'n mut Node, JsonError> {
     let mut rest = path.strip_prefix('$').unwrap_or(path);
+    // Arguments are an object: the first step is a member.
+    if !matches!(step(rest), Some((Step::Member(_), _))) {
+        return Err(JsonError::Type);
+    }
     let mut node = root;
     let mut depth = 0;
     while !rest.is_empty() {
@@ -149,7 +160,7 @@ fn place<'n>(root: &'n mut Node, path: &str) -> Result<&'n mut Node, JsonError> 
         rest = behind;
         node = match step {
             Step::Member(name) => member(node, name),
-            Step::Element(index) => element(node, index)?,
+            Step::Element(index) => element(node, index, holes)?,
         };
     }
     Ok(node)
@@ -168,15 +179,20 @@ fn member<'n>(node: &'n mut Node, name: &str) -> &'n mut Node {
     &mut members[index].1
 }
 
-fn element(node: &mut Node, index: usize) -> Result<&mut Node, JsonError> {
+fn element<'n>(
+    node: &'n mut Node,
+    index: usize,
+    holes: &mut usize,
+) -> Result<&'n mut Node, JsonError> {
     if !matches!(node, Node::Array(_)) {
         *node = Node::Array(Vec::new());
     }
     let Node::Array(elements) = node else { return Ok(node) };
-    if index >= ELEMENTS_MAX {
-        return Err(JsonError::Type);
-    }
     if elements.len() <= index {
+        *holes = holes.saturating_add(index - elements.len());
+        if *holes > HOLES_MAX {
+            return Err(JsonError::Type);
+        }
         elements.resize(index + 1, Node::Unset);
     }
     elements.get_mut(index).ok_or(JsonError::Type)
@@ -217,6 +233,7 @@ mod tests {
     #[test]
     fn pieces_become_one_object() {
         assert_eq!(put_together(&[]).unwrap(), "{}");
+        assert_eq!(put_together(&["[{}]"]).unwrap(), "{}");
         let found = put_together(&[
             r#"[{"jsonPath":"$.city","stringValue":"Bo\"","willContinue":true}]"#,
             r#"[{"jsonPath":"$.city","stringValue":"ston"}]"#,
@@ -234,7 +251,26 @@ mod tests {
             let piece = format!(r#"[{{"jsonPath":"{path}","stringValue":""}}]"#);
             assert!(put_together(&[&piece]).is_err(), "{path}");
         }
+        // Arguments are an object, whatever the first path says.
+        for path in ["$", "", "$[0]"] {
+            let piece = format!(r#"[{{"jsonPath":"{path}","numberValue":1}}]"#);
+            assert_eq!(put_together(&[&piece]), Err(JsonError::Type), "{path}");
+            let object = r#"[{"jsonPath":"$.a","numberValue":1}]"#;
+            assert_eq!(put_together(&[object, &piece]), Err(JsonError::Type), "{path}");
+        }
         let deep = format!(r#"[{{"jsonPath":"${}","stringValue":""}}]"#, ".a".repeat(200));
         assert_eq!(put_together(&[&deep]), Err(JsonError::Depth));
+    }
+
+    #[test]
+    fn short_paths_do_not_make_long_arrays() {
+        let piece = |index: usize| format!(r#"[{{"jsonPath":"$.a[{index}]","numberValue":1}}]"#);
+        let in_order: Vec<String> = (0..5000).map(piece).collect();
+        let in_order: Vec<&str> = in_order.iter().map(String::as_str).collect();
+        assert_eq!(put_together(&in_order).unwrap().matches('1').count(), 5000);
+        assert!(put_together(&[&piece(HOLES_MAX)]).is_ok());
+        assert_eq!(put_together(&[&piece(HOLES_MAX + 1)]), Err(JsonError::Type));
+        let two = [piece(HOLES_MAX), piece(HOLES_MAX).replace(".a", ".b")];
+        assert_eq!(put_together(&[&two[0], &two[1]]), Err(JsonError::Type));
     }
 }

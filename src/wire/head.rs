@@ -309,8 +309,10 @@ impl<'f, 'b> ResponseHead<'f, 'b> {
     }
 }
 
-/// A long target is told apart from other reasons before anything else is looked at.
+/// A long target is told apart from other reasons before anything else is looked at. The line may
+/// stand behind an empty one (RFC 9112 section 2.2).
 fn check_target_length(head: &[u8], limits: &HeadLimits) -> Result<(), WireError> {
+    let head = head.strip_prefix(b"\r\n").unwrap_or(head);
     let line = memchr::memchr(b'\n', head).unwrap_or(head.len());
     let line = head.get(..line).unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ');
@@ -342,6 +344,7 @@ fn request_error(error: httparse::Error, head: &[u8]) -> WireError {
 
 /// Is the request line well formed but for its version, which is another one of HTTP's?
 fn names_a_version(head: &[u8]) -> bool {
+    let head = head.strip_prefix(b"\r\n").unwrap_or(head);
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ');
     let (version, target) = (words.nth(2).unwrap_or_default(), words.next());
@@ -550,6 +553,7 @@ mod tests {
             ("GET /#f HTTP/1.1\r\nHost: a\r\n\r\n", E::BadRequestLine),
             ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", E::BadRequestLine),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", E::BadVersion),
+            ("\r\nGET / HTTP/2.0\r\nHost: a\r\n\r\n", E::BadVersion),
             ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", E::FramingConflict),
         ];
         for (head, expected) in lines {
@@ -566,7 +570,10 @@ mod tests {
         assert_eq!((head(10), head(11)), (None, Some(WireError::TooManyFields)));
         let target = |length: usize| {
             let path = "x".repeat(length - 1);
-            request(&format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n")).err()
+            let plain = request(&format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n")).err();
+            let behind = request(&format!("\r\nGET /{path} HTTP/1.1\r\nHost: a\r\n\r\n")).err();
+            assert_eq!(plain, behind, "an empty line before it changes nothing");
+            plain
         };
         assert_eq!((target(64), target(65)), (None, Some(WireError::TargetTooLong)));
         let long = "x".repeat(1024);

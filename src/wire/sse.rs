@@ -73,19 +73,19 @@ impl SseDecoder {
             } else {
                 self.line.extend_from_slice(line);
                 let mut whole = std::mem::take(&mut self.line);
-                self.keep(&mut direct)?;
+                self.keep(&mut direct);
                 let mut copied: Option<&[u8]> = None;
                 let result = self.on_line(&whole, &mut copied, sink);
-                let kept = self.keep(&mut copied);
+                self.keep(&mut copied);
                 whole.clear();
                 self.line = whole;
                 result?;
-                kept?;
             }
         }
-        self.keep(&mut direct)?;
+        self.keep(&mut direct);
         self.line.extend_from_slice(rest);
-        self.check_size()
+        self.check_size(self.line.len())?;
+        Ok(())
     }
 
     /// The stream has ended: an event without its blank line still counts.
@@ -110,6 +110,8 @@ impl SseDecoder {
         if line.is_empty() {
             return self.dispatch(direct, sink);
         }
+        // Counted as if it had come in pieces, so that a cut decides nothing.
+        self.check_size(line.len() + direct.map_or(0, <[u8]>::len))?;
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
         let (field, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default();
@@ -117,15 +119,13 @@ impl SseDecoder {
         match field {
             b"data" if !self.has_data && direct.is_none() => *direct = Some(value),
             b"data" => {
-                self.keep(direct)?;
+                self.keep(direct);
                 self.data.push(b'\n');
                 self.data.extend_from_slice(value);
-                self.check_size()?;
             }
             b"event" => {
                 self.name.clear();
                 self.name.extend_from_slice(value);
-                self.check_size()?;
             }
             _ => {}
         }
@@ -149,17 +149,17 @@ impl SseDecoder {
     }
 
     /// Copies the data line that could not be handed out directly.
-    fn keep(&mut self, direct: &mut Option<&[u8]>) -> Result<(), WireError> {
+    fn keep(&mut self, direct: &mut Option<&[u8]>) {
         if let Some(value) = direct.take() {
             self.data.extend_from_slice(value);
             self.has_data = true;
         }
-        self.check_size()
     }
 
-    fn check_size<E: From<WireError>>(&self) -> Result<(), E> {
-        let held = self.line.len() + self.data.len() + self.name.len();
-        if held > self.event_bytes_max { Err(WireError::EventTooLarge.into()) } else { Ok(()) }
+    /// What an event takes: a line of it, and what is held already.
+    fn check_size(&self, more: usize) -> Result<(), WireError> {
+        let held = more + self.data.len() + self.name.len();
+        if held > self.event_bytes_max { Err(WireError::EventTooLarge) } else { Ok(()) }
     }
 }
 
@@ -239,5 +239,15 @@ mod tests {
         assert_eq!(decode(&[many.as_bytes()]), Err(WireError::EventTooLarge));
         let fits = "data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n\n".repeat(9);
         assert_eq!(decode(&[fits.as_bytes()]).unwrap().len(), 9);
+        // Also when the event ends in the same bytes: a cut must not decide.
+        for (length, fits) in [(58, true), (59, false)] {
+            let line = "x".repeat(length);
+            let whole = every_cut(format!("data: {line}\n\n").as_bytes());
+            assert_eq!(whole.is_ok(), fits, "{length}");
+            assert_eq!(every_cut(format!("{line}data: \n\n").as_bytes()).is_ok(), fits);
+        }
+        let name = format!("event: {}\ndata: {}\n\n", "n".repeat(30), "x".repeat(28));
+        assert!(every_cut(name.as_bytes()).is_ok());
+        assert_eq!(every_cut(name.replace("xx", "xxx").as_bytes()), Err(WireError::EventTooLarge));
     }
 }

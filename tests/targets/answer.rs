@@ -1,0 +1,115 @@
+//! A vendor's answer: cuts change nothing, events keep their order, and what a client puts together
+//! from the stream is what it would have got whole.
+
+use vertex_bridge::chat::{ApiError, Collector, Event, ReplyMeta, StreamRenderer};
+use vertex_bridge::provider::decode::{AnswerLimits, Expected};
+use vertex_bridge::provider::{Decoder, UpstreamError, Vendor, read_error};
+
+use super::compare::{self, Heard};
+use super::cut;
+use super::exact_json::is_json;
+use super::grammar::Grammar;
+
+/// Small, so that inputs of a fuzzer reach them.
+const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 16 << 10, event_bytes: 4 << 10 };
+
+pub(super) fn gemini_stream(data: &[u8]) {
+    answer(Vendor::Gemini, true, data);
+}
+
+pub(super) fn gemini_whole(data: &[u8]) {
+    answer(Vendor::Gemini, false, data);
+}
+
+/// Any answer of an error is an error in the client's words, and a whole one.
+pub(super) fn error(data: &[u8]) {
+    for vendor in [Vendor::Gemini, Vendor::Vertex] {
+        for status in [200, 302, 400, 401, 404, 413, 418, 429, 500, 503, 529, 599] {
+            let retry_after = data.get(..cut::rng_of(data).below(8) as usize);
+            let error = read_error(vendor, status, retry_after, data).to_api();
+            presentable(&error);
+        }
+    }
+}
+
+fn presentable(error: &ApiError) {
+    assert!((400..600).contains(&error.row.status), "{error:?}");
+    assert!(error.message.len() <= 2000 && !error.message.is_empty(), "{error:?}");
+    let mut body = Vec::new();
+    error.render(&mut body);
+    assert!(is_json(&body), "{error:?}");
+}
+
+/// All that a client sees of one answer.
+#[derive(Debug, PartialEq)]
+struct Played {
+    events: Vec<String>,
+    stream: Vec<u8>,
+    whole: Vec<u8>,
+    error: Option<UpstreamError>,
+}
+
+fn answer(vendor: Vendor, stream: bool, data: &[u8]) {
+    let mut rng = cut::rng_of(data);
+    let include_usage = rng.percent(50);
+    let choices = 1 + u32::from(rng.percent(30));
+    let expected = Expected { vendor, stream, choices, seed: rng.bits() };
+    let whole = play(expected, include_usage, &[data]);
+    let pieces = cut::pieces(data, &mut rng);
+    let cut = play(expected, include_usage, &pieces);
+    assert_eq!(cut, whole, "in {} pieces", pieces.len());
+    let heard = compare::stream(&whole.stream);
+    if let Some(error) = &whole.error {
+        presentable(&error.to_api());
+        assert!(!heard.done && heard.error, "a broken answer never looks finished");
+        return;
+    }
+    assert!(heard.done && !heard.error);
+    agree(&heard, &compare::whole(&whole.whole), include_usage);
+}
+
+fn play(expected: Expected, include_usage: bool, pieces: &[&[u8]]) -> Played {
+    let meta = ReplyMeta { fallback_id: 7, created: 9, model: "asked".to_owned() };
+    let mut decoder = Decoder::new(expected, LIMITS);
+    let mut renderer = StreamRenderer::new(meta.clone(), include_usage);
+    let mut collector = Collector::new(meta);
+    let mut grammar = Grammar::default();
+    let (mut events, mut stream, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sink = |event: Event<'_>| {
+        grammar.on_event(&event);
+        renderer.on_event(&event, &mut stream);
+        collector.on_event(&event);
+        events.push(format!("{event:?}"));
+    };
+    let mut feed = || {
+        pieces.iter().try_for_each(|piece| decoder.feed(piece, &mut sink))?;
+        decoder.finish(&mut sink)
+    };
+    let error = feed().err();
+    match &error {
+        Some(error) => error.to_api().render_event(&mut stream),
+        None => {
+            grammar.end();
+            renderer.end(&mut stream);
+            collector.render(&mut whole);
+        }
+    }
+    Played { events, stream, whole, error }
+}
+
+/// The pieces of the stream and the whole answer say the same.
+fn agree(stream: &Heard, whole: &Heard, include_usage: bool) {
+    assert_eq!(stream.head, whole.head);
+    for (index, said) in &whole.choices {
+        // A choice that never said anything, not even its end, does not show in a stream.
+        let mut from_stream = stream.choices.get(index).cloned().unwrap_or_default();
+        from_stream.finish = from_stream.finish.or_else(|| Some("stop".to_owned()));
+        assert_eq!(from_stream, *said, "choice {index}");
+    }
+    assert!(stream.choices.len() <= whole.choices.len());
+    match (&stream.usage, &whole.usage) {
+        (Some(asked), Some(counted)) => assert_eq!(asked, counted),
+        (Some(_), None) => assert!(include_usage),
+        (None, _) => assert!(!include_usage),
+    }
+}
