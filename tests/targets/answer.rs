@@ -1,13 +1,13 @@
 //! A vendor's answer: cuts change nothing, events keep their order, and what a client puts together
 //! from the stream is what it would have got whole.
 
-use vertex_bridge::chat::{ApiError, Collector, Event, ReplyMeta, StreamRenderer};
-use vertex_bridge::provider::decode::{AnswerLimits, Expected};
-use vertex_bridge::provider::{Decoder, UpstreamError, Vendor, read_error};
+use vertex_bridge::chat::{Collector, Dialect, Event, ReplyMeta, StreamRenderer};
+use vertex_bridge::provider::decode::AnswerLimits;
+use vertex_bridge::provider::{Decoder, Expected, UpstreamError, Vendor};
 
 use super::compare::{self, Heard};
 use super::cut;
-use super::exact_json::is_json;
+use super::errors::presentable;
 use super::grammar::Grammar;
 
 /// Small, so that inputs of a fuzzer reach them.
@@ -19,25 +19,6 @@ pub(super) fn gemini_stream(data: &[u8]) {
 
 pub(super) fn gemini_whole(data: &[u8]) {
     answer(Vendor::Gemini, false, data);
-}
-
-/// Any answer of an error is an error in the client's words, and a whole one.
-pub(super) fn error(data: &[u8]) {
-    for vendor in [Vendor::Gemini, Vendor::Vertex] {
-        for status in [200, 302, 400, 401, 404, 413, 418, 429, 500, 503, 529, 599] {
-            let retry_after = data.get(..cut::rng_of(data).below(8) as usize);
-            let error = read_error(vendor, status, retry_after, data).to_api();
-            presentable(&error);
-        }
-    }
-}
-
-fn presentable(error: &ApiError) {
-    assert!((400..600).contains(&error.row.status), "{error:?}");
-    assert!(error.message.len() <= 2000 && !error.message.is_empty(), "{error:?}");
-    let mut body = Vec::new();
-    error.render(&mut body);
-    assert!(is_json(&body), "{error:?}");
 }
 
 /// All that a client sees of one answer.
@@ -53,7 +34,11 @@ fn answer(vendor: Vendor, stream: bool, data: &[u8]) {
     let mut rng = cut::rng_of(data);
     let include_usage = rng.percent(50);
     let choices = 1 + u32::from(rng.percent(30));
-    let expected = Expected { vendor, stream, choices, seed: rng.bits() };
+    let expected = Expected {
+        signature_in_id: rng.percent(20),
+        first_call_only: rng.percent(20),
+        ..Expected::plain(vendor, stream, choices, rng.bits())
+    };
     let whole = play(expected, include_usage, &[data]);
     let pieces = cut::pieces(data, &mut rng);
     let cut = play(expected, include_usage, &pieces);
@@ -87,7 +72,7 @@ fn play(expected: Expected, include_usage: bool, pieces: &[&[u8]]) -> Played {
     };
     let error = feed().err();
     match &error {
-        Some(error) => error.to_api().render_event(&mut stream),
+        Some(error) => error.to_api().render_event(Dialect::OpenAi, "req-1", &mut stream),
         None => {
             grammar.end();
             renderer.end(&mut stream);

@@ -201,8 +201,8 @@ impl Said {
         self.thoughts.extend(all(&delta.thinking_blocks));
         self.images.extend(all(&delta.images));
         self.logprobs.extend(all(choice.logprobs.as_ref().map_or(&[], |some| &some.content)));
-        self.audio = delta.audio.map(spelling).or(self.audio.take());
-        self.extra = delta.extra_content.map(spelling).or(self.extra.take());
+        self.audio = delta.audio.map(spelling).or_else(|| self.audio.take());
+        self.extra = delta.extra_content.map(spelling).or_else(|| self.extra.take());
         for (position, piece) in delta.tool_calls.iter().enumerate() {
             self.call(piece.index.unwrap_or(position), piece);
         }
@@ -220,7 +220,7 @@ impl Said {
             (call.id, call.name) = (inside(id).to_owned(), inside(name).to_owned());
             assert!(!call.id.is_empty(), "{piece:?}");
         }
-        call.extra = piece.extra_content.map(spelling).or(call.extra.take());
+        call.extra = piece.extra_content.map(spelling).or_else(|| call.extra.take());
         call.arguments.push_str(piece.function.arguments.map(inside).unwrap_or_default());
     }
 }

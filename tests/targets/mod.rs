@@ -6,9 +6,12 @@
 //! wire and nothing else, so that recorded traffic is a corpus as it is. Whatever else a target
 //! needs, such as where to cut, is drawn from the input itself.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a target stops where something is wrong")]
+
 mod answer;
 mod compare;
 mod cut;
+mod errors;
 mod exact_json;
 mod grammar;
 mod http;
@@ -58,7 +61,7 @@ pub(crate) const TARGETS: &[Target] = &[
     target("chat_request", request::chat, Golden::Requests),
     target("gemini_stream", answer::gemini_stream, Golden::Answers("gemini", Form::Stream)),
     target("gemini_whole", answer::gemini_whole, Golden::Answers("gemini", Form::Whole)),
-    target("vendor_error", answer::error, Golden::Nothing),
+    target("vendor_error", errors::of_vendor, Golden::Nothing),
     target("sse", sse::decoder, Golden::Everything),
     target("json", json::reader, Golden::Everything),
     target("http_request_head", http::request_head, Golden::Nothing),

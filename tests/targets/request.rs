@@ -7,6 +7,7 @@ use vertex_bridge::provider::{Dropped, Order, Rules, Vendor, encode, target};
 use vertex_bridge::wire::json::push_compact;
 
 use super::cut;
+use super::errors::presentable;
 use super::exact_json::{Unique, depth, is_json};
 
 /// Every vendor, with models and rules that make a difference.
@@ -32,7 +33,7 @@ type Sent = Result<(Vec<u8>, Vec<u8>), ChatError>;
 pub(super) fn chat(data: &[u8]) {
     let request = match Request::parse(data) {
         Ok(request) => request,
-        Err(error) => return presentable(&error),
+        Err(error) => return refused(&error),
     };
     assert!(is_json(data), "what is not JSON passes");
     let text = std::str::from_utf8(data).expect("text");
@@ -55,11 +56,10 @@ pub(super) fn chat(data: &[u8]) {
     }
 }
 
-fn presentable(error: &ChatError) {
-    let mut body = Vec::new();
+fn refused(error: &ChatError) {
     let error = error.to_api();
-    error.render(&mut body);
-    assert!(is_json(&body) && error.row.status == 400, "{error:?}");
+    presentable(&error);
+    assert_eq!(error.row.status, 400);
 }
 
 /// A body that broke off is never taken for a whole one.
@@ -80,7 +80,7 @@ fn send(order: &Order<'_>, request: &Request<'_>) -> Sent {
 fn check(sent: &Sent) {
     let (body, dropped) = match sent {
         Ok(sent) => sent,
-        Err(error) => return presentable(error),
+        Err(error) => return refused(error),
     };
     let text = std::str::from_utf8(body).expect("a request is text");
     let members: Unique<'_> =

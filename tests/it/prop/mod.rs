@@ -5,6 +5,7 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     clippy::disallowed_methods,
     reason = "a test stops where it cannot go on; variables and the clock say how long it runs"
 )]
