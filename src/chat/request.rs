@@ -9,6 +9,7 @@ use crate::wire::json::{JsonText, Kind, Reader};
 
 use super::options::Options;
 use super::others::OTHERS_MAX;
+use super::outline::{Form, Outline};
 use super::problem::{ChatError, Problem, typed};
 use super::tools::Tools;
 use super::turn::{Role, Turn};
@@ -35,12 +36,10 @@ pub struct Request<'b> {
     pub others: Vec<Cow<'b, str>>,
 }
 
-/// Which required fields have been seen.
+/// Which fields have been seen.
 #[derive(Debug, Default)]
 struct Seen<'b> {
     names: Vec<&'b str>,
-    model: bool,
-    messages: bool,
 }
 
 impl<'b> Request<'b> {
@@ -62,35 +61,22 @@ impl<'b> Request<'b> {
     /// # Errors
     /// What is wrong and which field it concerns.
     pub fn parse(body: &'b [u8]) -> Result<Self, ChatError> {
-        let text =
-            std::str::from_utf8(body).map_err(|_offset| ChatError::at("", Problem::NotUtf8))?;
-        let mut reader = Reader::new(text);
-        if reader.kind()? != Kind::Object {
-            reader.skip()?;
-            reader.end()?;
-            return Err(ChatError::at("", Problem::Expected("an object")));
-        }
-        let mut request = Self::empty();
-        // A request that breaks off is broken JSON, whatever else is wrong with the part before.
-        let mut first_problem: Option<ChatError> = None;
+        Self::read(&Outline::parse(body, &Form::CHAT)?)
+    }
+
+    /// Understands a body whose syntax has been checked.
+    ///
+    /// # Errors
+    /// What is wrong and which field it concerns.
+    pub fn read(outline: &Outline<'b>) -> Result<Self, ChatError> {
+        let mut request = Self {
+            model: outline.model.clone(),
+            stream: outline.stream,
+            include_usage: outline.include_usage,
+            ..Self::empty()
+        };
         let mut seen = Seen::default();
-        reader.object(|reader, key| {
-            let mut ahead = reader.clone();
-            reader.skip()?;
-            if first_problem.is_none() {
-                first_problem = request.member(&mut ahead, key, &mut seen).err();
-            }
-            Ok::<(), ChatError>(())
-        })?;
-        reader.end()?;
-        if let Some(problem) = first_problem {
-            return Err(problem);
-        }
-        for (name, there) in [("model", seen.model), ("messages", seen.messages)] {
-            if !there {
-                return Err(ChatError::at(name, Problem::Missing));
-            }
-        }
+        Reader::new(outline.body()).object(|reader, key| request.member(reader, key, &mut seen))?;
         request.options.check()?;
         request.tools.check()?;
         Ok(request)
@@ -125,45 +111,20 @@ impl<'b> Request<'b> {
         let name = key.unescape();
         seen.once(key, &name)?;
         match name.as_ref() {
-            "model" => {
-                self.model = model_name(reader)?;
-                seen.model = true;
-            }
-            "messages" => {
-                self.messages(reader)?;
-                seen.messages = true;
-            }
+            // The outline has them.
+            "model" | "stream" | "stream_options" => reader.skip()?,
+            "messages" => self.messages(reader)?,
             _ if reader.null()? => {}
-            "stream" => {
-                self.stream = reader
-                    .boolean()
-                    .map_err(|error| ChatError::json("stream", "a boolean", error))?;
-            }
-            "stream_options" => self.stream_options(reader)?,
             known => {
                 let read = self.options.member(known, reader)?
                     || self.tools.member(known, reader, &mut self.others)?;
-                if !read && self.others.len() < OTHERS_MAX {
-                    self.others.push(name);
+                if !read {
+                    reader.skip()?;
+                    self.others.extend((self.others.len() < OTHERS_MAX).then_some(name));
                 }
             }
         }
         Ok(())
-    }
-
-    fn stream_options(&mut self, reader: &mut Reader<'b>) -> Result<(), ChatError> {
-        typed(reader, Kind::Object, "stream_options", "an object")?;
-        reader.object(|reader, key| {
-            if key.unescape() != "include_usage" {
-                return Ok(reader.skip()?);
-            }
-            if !reader.null()? {
-                let name = "stream_options.include_usage";
-                self.include_usage =
-                    reader.boolean().map_err(|error| ChatError::json(name, "a boolean", error))?;
-            }
-            Ok(())
-        })
     }
 
     fn messages(&mut self, reader: &mut Reader<'b>) -> Result<(), ChatError> {
@@ -198,18 +159,6 @@ impl<'b> Seen<'b> {
         self.names.push(key.raw());
         Ok(())
     }
-}
-
-/// Names go into URLs, headers and logs, so they are kept to harmless characters.
-fn model_name<'b>(reader: &mut Reader<'b>) -> Result<Cow<'b, str>, ChatError> {
-    const NAME: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : / @ - without two dots in a row";
-    let text = reader.string().map_err(|error| ChatError::json("model", "a string", error))?;
-    let name = text.unescape();
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
-    if (1..=128).contains(&name.len()) && name.bytes().all(legal) && !name.contains("..") {
-        return Ok(name);
-    }
-    Err(ChatError::at("model", Problem::Expected(NAME)))
 }
 
 /// A client's own field name, short enough to be quoted.

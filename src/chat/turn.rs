@@ -322,11 +322,13 @@ pub fn is_object(text: &str) -> bool {
     reader.kind() == Ok(Kind::Object) && reader.skip().is_ok() && reader.end().is_ok()
 }
 
+/// What stands between an id and the mark that other gateways hide behind it.
+pub(super) const MARK_SEPARATOR: &str = "__thought__";
+
 /// Other gateways hide Google's mark in the id of a call. No other vendor may see it there.
 pub(super) fn bare_id(id: JsonText<'_>) -> (JsonText<'_>, Option<JsonText<'_>>) {
-    const SEPARATOR: &str = "__thought__";
-    match id.raw().find(SEPARATOR) {
-        Some(at) => (id.head(at), Some(id.tail(at + SEPARATOR.len()))),
+    match id.raw().find(MARK_SEPARATOR) {
+        Some(at) => (id.head(at), Some(id.tail(at + MARK_SEPARATOR.len()))),
         None => (id, None),
     }
 }

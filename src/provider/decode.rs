@@ -18,6 +18,13 @@ pub struct AnswerLimits {
     pub event_bytes: usize,
 }
 
+impl AnswerLimits {
+    /// What the operator allows.
+    pub fn of(limits: &crate::config::Limits) -> Self {
+        Self { body_bytes: limits.upstream_body_bytes, event_bytes: limits.event_bytes }
+    }
+}
+
 /// A vendor's half.
 #[derive(Debug)]
 enum Answer {

@@ -4,6 +4,7 @@ use crate::chat::door::Beside;
 use crate::chat::{ApiError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
 use crate::config::{Config, Kind, SchemaMode, SystemMessages, Target};
 use crate::policy::KeyId;
+use crate::provider::decode::AnswerLimits;
 use crate::provider::{Dropped, Expected, Order, Rules, UpstreamError, UpstreamErrorKind, Vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::Shard;
@@ -14,6 +15,7 @@ use super::body::Answer;
 use super::client::Client;
 use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
+use super::translate::Translation;
 use super::{marks, stream, unary};
 
 /// Who asks through which door, known from the head.
@@ -110,8 +112,10 @@ where
     push_dropped(dropped, shard.config.server.own_headers, &mut fields);
     let expected = Expected::of(&plan.order, request, shard.random());
     if request.stream {
+        let limits = AnswerLimits::of(&shard.config.limits);
         let writer = StreamWriter::new(door, meta, request);
-        stream::relay(client, exchange, plan, upstream_answer, writer, (expected, fields)).await
+        let pipe = Translation::new(expected, limits, writer);
+        stream::relay(client, exchange, plan, upstream_answer, pipe, fields).await
     } else {
         let writer = WholeWriter::new(door, meta, request);
         unary::relay(client, exchange, plan, upstream_answer, writer, (expected, &fields)).await

@@ -17,6 +17,7 @@ mod reply;
 mod route;
 mod serve;
 mod stream;
+mod translate;
 mod unary;
 
 pub use accept::run;

@@ -1,13 +1,13 @@
-//! Streamed answers: vendor events in, the client's events out, one write per wake-up.
+//! Streamed answers: the vendor's bytes in, the client's out, one write per wake-up.
 //!
 //! The next upstream read starts only after the client's write has returned: that is the
 //! back-pressure, and the bound on memory. The head is held until the vendor's first event is
-//! valid, so that an early failure still has its own status.
+//! valid, so that an early failure still has its own status. What becomes of the bytes in between
+//! is decided by a [`Pipe`].
 
-use crate::chat::{ApiError, StreamWriter};
-use crate::provider::decode::AnswerLimits;
-use crate::provider::{Decoder, Expected, UpstreamError, UpstreamErrorKind};
-use crate::rt::{Lent, Mutant, Runtime};
+use crate::chat::ApiError;
+use crate::provider::UpstreamError;
+use crate::rt::{Lent, Runtime};
 use crate::wire::write;
 
 use super::answer::{self, after};
@@ -18,12 +18,45 @@ use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
 use super::reply::{Ends, end_head};
 
+/// What makes a client's stream of a vendor's.
+pub(super) trait Pipe<R: Runtime> {
+    /// Takes body bytes and appends what the client gets.
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        exchange: &mut Exchange<'_, R>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), UpstreamError>;
+
+    /// The body has ended: appends the rest when the answer is whole.
+    fn finish(
+        &mut self,
+        exchange: &mut Exchange<'_, R>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), UpstreamError>;
+
+    /// Appends an error as the last event. `id` is the request's.
+    fn error(&mut self, error: &ApiError, id: &str, out: &mut Vec<u8>);
+
+    /// Has the vendor said anything that settles the status?
+    fn has_started(&self) -> bool;
+
+    /// Has the client got the end of its answer? What breaks after that harms nobody.
+    fn has_ended(&self) -> bool;
+
+    /// What keeps a silent stream alive without saying anything; empty where the bytes are not
+    /// ours.
+    fn ping(&self) -> &'static [u8];
+
+    /// The content type of the client's stream.
+    fn content_type(&self) -> &'static str;
+}
+
 /// The state of one stream.
-struct Relay<'s, R: Runtime> {
+struct Relay<'s, R: Runtime, P> {
     exchange: Exchange<'s, R>,
     answer: Answer<R>,
-    decoder: Decoder,
-    writer: StreamWriter,
+    pipe: P,
     /// What goes out with the next write: the open chunk, and before it the head the first time.
     out: Vec<u8>,
     head_sent: bool,
@@ -39,34 +72,24 @@ enum Stop {
     ClientLeft,
 }
 
-/// Relays a successful answer event by event.
-pub(super) async fn relay<R, F, M>(
+/// Relays a successful answer event by event. `fields` are ready lines of the head.
+pub(super) async fn relay<R, F, M, P>(
     client: &mut Client<'_, R, F, M>,
     exchange: Exchange<'_, R>,
     plan: Plan<'_>,
     answer: Answer<R>,
-    writer: StreamWriter,
-    (expected, fields): (Expected, Vec<u8>),
+    pipe: P,
+    fields: Vec<u8>,
 ) -> After
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
+    P: Pipe<R>,
 {
-    let limits = &exchange.shard.config.limits;
-    let limits =
-        AnswerLimits { body_bytes: limits.upstream_body_bytes, event_bytes: limits.event_bytes };
     let out = exchange.shard.buffers.take();
-    let mut relay = Relay {
-        decoder: Decoder::new(expected, limits),
-        ping: framed(writer.ping(), exchange.envelope.http10),
-        writer,
-        exchange,
-        answer,
-        out,
-        head_sent: false,
-        fields,
-    };
+    let ping = framed(pipe.ping(), exchange.envelope.http10);
+    let mut relay = Relay { exchange, answer, pipe, out, head_sent: false, fields, ping };
     match relay.run(client).await {
         Ok(()) => relay.finish(client, plan.index).await,
         Err(Stop::ClientLeft) => {
@@ -80,7 +103,7 @@ where
     }
 }
 
-impl<R: Runtime> Relay<'_, R> {
+impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
     /// Runs until the vendor's last event has been rendered; the last write is left to `finish`.
     async fn run<F, M>(&mut self, client: &mut Client<'_, R, F, M>) -> Result<(), Stop>
     where
@@ -98,26 +121,32 @@ impl<R: Runtime> Relay<'_, R> {
             };
             self.close_chunk(mark);
             if let Some(ended) = ended {
-                return ended;
+                return self.judge(ended);
             }
-            if self.writer.has_started() && !self.out.is_empty() {
+            if self.pipe.has_started() && !self.out.is_empty() {
                 self.flush(client).await.map_err(|Gone| Stop::ClientLeft)?;
             }
             // Only once the head is out: before it an early failure still has its status.
-            let ping = self.head_sent.then_some(self.ping.as_slice());
+            let ping = Some(self.ping.as_slice());
+            let ping = ping.filter(|ping| self.head_sent && !ping.is_empty());
             let wait = (self.until(), ping);
             match self.answer.more(client, &mut self.exchange, wait).await {
                 More::Some if self.answer.ended_by_close() => {
                     let mark = self.open_chunk();
                     let ended = self.end_of_answer();
                     self.close_chunk(mark);
-                    return ended;
+                    return self.judge(ended);
                 }
                 More::Some => {}
                 More::ClientLeft => return Err(Stop::ClientLeft),
-                More::Failed(failure) => return Err(Stop::Failed(failure)),
+                More::Failed(failure) => return self.judge(Err(Stop::Failed(failure))),
             }
         }
+    }
+
+    /// A failure behind the end of the answer is none of the client's.
+    fn judge(&self, ended: Result<(), Stop>) -> Result<(), Stop> {
+        if self.pipe.has_ended() { Ok(()) } else { ended }
     }
 
     /// Until the first event the limit is the one for the first token, then the one between two.
@@ -125,40 +154,21 @@ impl<R: Runtime> Relay<'_, R> {
         let timeouts = &self.exchange.shard.config.timeouts;
         let idle = self.exchange.until(timeouts.idle);
         match timeouts.first_token {
-            Some(limit) if !self.writer.has_started() => {
-                idle.min(self.exchange.started.after(limit))
-            }
+            Some(limit) if !self.pipe.has_started() => idle.min(self.exchange.started.after(limit)),
             _ => idle,
         }
     }
 
-    /// Translates all that has arrived; true at the end of the body.
+    /// Takes all that has arrived; true at the end of the body.
     fn translate(&mut self) -> Result<bool, UpstreamError> {
-        let Self { answer, decoder, writer, exchange, out, .. } = self;
-        answer.drain(|data| {
-            decoder.feed(data, &mut |event| {
-                exchange.on_event(&event);
-                writer.on_event(&event, out);
-            })
-        })
+        let Self { answer, pipe, exchange, out, .. } = self;
+        answer.drain(|data| pipe.feed(data, exchange, out))
     }
 
     /// The body has ended: was the answer whole?
     fn end_of_answer(&mut self) -> Result<(), Stop> {
-        let Self { decoder, writer, exchange, out, .. } = self;
-        let finished = decoder.finish(&mut |event| {
-            exchange.on_event(&event);
-            writer.on_event(&event, out);
-        });
-        match finished {
-            Err(error)
-                if error.kind == UpstreamErrorKind::Truncated
-                    && Mutant::TruncationHidden.active() => {}
-            Err(error) => return Err(Stop::Failed(Failure::Vendor(error))),
-            Ok(()) => {}
-        }
-        writer.end(out);
-        Ok(())
+        let finished = self.pipe.finish(&mut self.exchange, &mut self.out);
+        finished.map_err(|error| Stop::Failed(Failure::Vendor(error)))
     }
 
     /// The last write of a whole stream.
@@ -192,12 +202,12 @@ impl<R: Runtime> Relay<'_, R> {
         F: Future<Output = Lent<usize>>,
         M: Fn(Vec<u8>) -> F,
     {
-        if !self.head_sent && !self.writer.has_started() {
+        if !self.head_sent && !self.pipe.has_started() {
             self.answer.discard(&self.exchange, upstream);
             return answer::fail(client, self.exchange, error).await;
         }
         let mark = self.open_chunk();
-        self.writer.error(error, self.exchange.envelope.id.as_str(), &mut self.out);
+        self.pipe.error(error, self.exchange.envelope.id.as_str(), &mut self.out);
         self.close_chunk(mark);
         self.end_body();
         self.exchange.envelope.keep_alive = false;
@@ -253,7 +263,7 @@ impl<R: Runtime> Relay<'_, R> {
         exchange.envelope.keep_alive &= !exchange.envelope.http10;
         exchange.envelope.begin(exchange.shard, 200, out);
         out.extend_from_slice(b"content-type: ");
-        out.extend_from_slice(self.writer.content_type().as_bytes());
+        out.extend_from_slice(self.pipe.content_type().as_bytes());
         out.extend_from_slice(b"\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n");
         out.extend_from_slice(&self.fields);
         exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);

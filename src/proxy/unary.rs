@@ -64,9 +64,7 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let limits = &exchange.shard.config.limits;
-    let limits =
-        AnswerLimits { body_bytes: limits.upstream_body_bytes, event_bytes: limits.event_bytes };
+    let limits = AnswerLimits::of(&exchange.shard.config.limits);
     let mut decoder = Decoder::new(expected, limits);
     let mut nothing = |_: Event<'_>| {};
     let read =

@@ -213,6 +213,11 @@ impl<'b> Reader<'b> {
         Self { text, at: 0, depth: 0 }
     }
 
+    /// How far it has read, in bytes. Right behind [`Reader::kind`] the next value begins there.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
     /// The type of the next value, by its first character.
     ///
     /// # Errors
