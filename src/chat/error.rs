@@ -103,6 +103,25 @@ impl ApiError {
         self
     }
 
+    /// Takes a secret out of all texts, also where it does not look like one.
+    pub fn conceal(&mut self, secret: &str) {
+        if secret.is_empty() {
+            return;
+        }
+        let hide = |text: &mut String| {
+            if text.contains(secret) {
+                *text = text.replace(secret, "***");
+            }
+        };
+        hide(&mut self.message);
+        if let Some(param) = &mut self.param {
+            hide(param);
+        }
+        if let Some(code) = self.vendor_code.as_mut().filter(|code| code.contains(secret)) {
+            *code = Cow::Owned(code.replace(secret, "***"));
+        }
+    }
+
     /// The `code` that goes out.
     pub fn code(&self) -> Option<&str> {
         self.vendor_code.as_deref().or(self.row.code)
@@ -282,6 +301,10 @@ mod tests {
             assert!(!masked.contains(secret), "{masked}");
         }
         assert!(masked.contains("&x,") && masked.ends_with('!'), "{masked}");
+        let mut plain = ApiError::new(Row::UPSTREAM_ERROR, "plain-secret twice: plain-secret");
+        plain.conceal("plain-secret");
+        plain.conceal("");
+        assert_eq!(plain.message, "*** twice: ***");
         let long = ApiError::new(Row::UPSTREAM_ERROR, "é".repeat(5000)).message;
         assert_eq!(long.len(), MESSAGE_BYTES_MAX);
     }

@@ -2,6 +2,7 @@
 //! and become a row of the error table, a metric, and an answer to "may it be tried again?".
 
 use crate::chat::{ApiError, Row};
+use crate::config::Upstream;
 use crate::net::{NetError, NetErrorKind, NetOp};
 use crate::obs::UpstreamFailure;
 use crate::provider::{UpstreamError, UpstreamErrorKind};
@@ -39,8 +40,16 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// As the client sees it.
-    pub(super) fn to_api(&self) -> ApiError {
+    /// As the client sees it. A vendor may quote what it was sent: our keys are taken out.
+    pub(super) fn told(&self, upstream: &Upstream) -> ApiError {
+        let mut error = self.to_api();
+        for key in &upstream.keys {
+            error.conceal(key.expose());
+        }
+        error
+    }
+
+    fn to_api(&self) -> ApiError {
         match self {
             Self::NoToken => ApiError::new(
                 Row::UPSTREAM_AUTH,

@@ -98,7 +98,7 @@ where
         }
         Err(Stop::Failed(failure)) => {
             relay.exchange.shard.cells.on_failure(failure.reason());
-            relay.fail(client, &failure.to_api(), plan.index).await
+            relay.fail(client, &failure.told(plan.upstream), plan.index).await
         }
     }
 }

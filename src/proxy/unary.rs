@@ -85,7 +85,7 @@ where
         Err(Unread::Failed(failure)) => {
             exchange.shard.cells.on_failure(failure.reason());
             answer.discard(&exchange, plan.index);
-            return answer::fail(client, exchange, &failure.to_api()).await;
+            return answer::fail(client, exchange, &failure.told(plan.upstream)).await;
         }
     }
     answer.release(&exchange, plan.index);
