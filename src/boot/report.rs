@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::config::limits::worst_case;
 use crate::config::{
-    Config, ConfigError, Kind, LogFormat, Place, ServiceAccount, Target, Timeouts, Upstream,
+    Config, ConfigError, Gemini, Kind, LogFormat, Place, ServiceAccount, Target, Timeouts, Upstream,
 };
 
 use super::machine::Machine;
@@ -46,6 +46,9 @@ pub fn text(config: &Config, machine: &Machine) -> String {
     let has = size(machine.memory_bytes);
     let most = format!("{} if every exchange filled every limit; {has} to use", size(most));
     page.row("memory worst case", &most);
+    for (name, value) in options(config) {
+        page.row(name, &word(&value));
+    }
     service(config, &mut page);
     page.0
 }
@@ -119,6 +122,34 @@ fn upstream_json(config: &Config, upstream: &Upstream) -> Value {
     object
 }
 
+/// What all upstreams of a vendor, or all answers, have in common.
+fn options(config: &Config) -> [(&'static str, Value); 9] {
+    let Gemini { safety_settings, system_messages, schema_mode, signatures, enforce_parallel } =
+        &config.gemini;
+    let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    [
+        ("own_headers", json!(config.server.own_headers)),
+        ("early_head_ms", json!(config.stream.early_head.map(millis))),
+        ("gemini safety_settings", json!(safety_settings)),
+        ("gemini system_messages", json!(system_messages.as_str())),
+        ("gemini schema_mode", json!(schema_mode.as_str())),
+        ("gemini signature_cache", json!(signatures.cache)),
+        ("gemini signature_in_id", json!(signatures.in_id)),
+        ("gemini enforce_parallel", json!(enforce_parallel)),
+        ("anthropic max_tokens", json!(config.anthropic.default_max_tokens)),
+    ]
+}
+
+/// An option in a word.
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "off".to_owned(),
+        Value::Bool(on) => if *on { "on" } else { "off" }.to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
 /// The report as one JSON object and a line end.
 pub fn json(config: &Config, machine: &Machine) -> String {
     let capacity = config.limits.capacity(machine.room());
@@ -142,6 +173,8 @@ pub fn json(config: &Config, machine: &Machine) -> String {
             "fallbacks": names(config, &route.fallbacks),
         })
     });
+    let options: serde_json::Map<String, Value> =
+        options(config).into_iter().map(|(name, value)| (name.replace(' ', "."), value)).collect();
     let report = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "listen": listen(config),
@@ -159,6 +192,7 @@ pub fn json(config: &Config, machine: &Machine) -> String {
         },
         "timeouts_ms": timeouts,
         "limits": limits,
+        "options": options,
         "memory": {
             "worst_case_bytes": worst_case(&config.limits, body_bytes, capacity),
             "usable_bytes": machine.memory_bytes,
@@ -284,7 +318,12 @@ mod tests {
     use crate::config::Sources;
 
     fn load(file: &str) -> Result<Config, Vec<ConfigError>> {
-        let read_file = |_: &str| Err("no files here".to_owned());
+        let read_file = |path: &str| match path {
+            "/sa.json" => Ok(r#"{"type":"service_account","client_email":"a@b","project_id":"p",
+                "private_key":"-----BEGIN canary"}"#
+                .to_owned()),
+            _ => Err("no such file".to_owned()),
+        };
         let file = Some(("vb.toml", file));
         Config::load(&Sources { file, flags: &[], variables: &[], read_file: &read_file })
     }
@@ -324,6 +363,9 @@ mod tests {
             "timeout idle              60s\n",
             "limit connections         32768 (auto)\n",
             "limit head_bytes          32 KiB\n",
+            "gemini system_messages    hoist\n",
+            "gemini signature_cache    on\n",
+            "early_head_ms             off\n",
             "memory worst case         337 GiB if every exchange filled every limit; 4 GiB to",
             "google (gemini) https://generativelanguage.googleapis.com keys: *** ***\n",
             "anthropic (anthropic) https://api.anthropic.com keys: ***\n",
@@ -346,9 +388,29 @@ mod tests {
         assert_eq!(value["timeouts_ms"]["idle"], 60_000);
         assert_eq!(value["timeouts_ms"]["total"], Value::Null);
         assert_eq!(value["limits"]["in_flight"], 4096);
+        assert_eq!(value["options"]["gemini.schema_mode"], "json_schema");
+        assert_eq!(value["options"]["early_head_ms"], Value::Null);
         assert_eq!(value["upstreams"][0]["keys"], 2);
         assert_eq!(value["upstreams"][1]["base_url"], "https://api.anthropic.com");
         assert_eq!(value["routes"][0]["targets"][0], "google/gemini-2.5-flash");
+    }
+
+    #[test]
+    fn accounts_and_what_a_kind_has_are_shown() {
+        let file = "[vertex]\ncredentials_file = \"/sa.json\"\nregion = \"eu\"\n\
+                    [openai]\napi_key = \"canary\"\n";
+        let config = load(file).expect("a configuration");
+        let text = text(&config, &machine());
+        for part in [
+            "account: a@b, key ***, project: p, location: eu, API v1\n",
+            "/v1 keys: ***, compat: exact, usage: auto, responses: native\n",
+        ] {
+            assert!(text.contains(part) && !text.contains("canary"), "{text}\nlacks {part:?}");
+        }
+        let value: Value = serde_json::from_str(&json(&config, &machine())).expect("JSON");
+        assert_eq!(value["upstreams"][0]["account"], "a@b");
+        assert_eq!(value["upstreams"][0]["vertex"]["location"], "eu");
+        assert_eq!(value["upstreams"][1]["responses"], "native");
     }
 
     #[test]

@@ -417,6 +417,26 @@ impl ApiVersion {
     }
 }
 
+impl SystemMessages {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hoist => "hoist",
+            Self::Inline => "inline",
+        }
+    }
+}
+
+impl SchemaMode {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JsonSchema => "json_schema",
+            Self::OpenApi => "openapi",
+        }
+    }
+}
+
 impl Compat {
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
