@@ -199,6 +199,7 @@ pub(super) const NOT_YET: &[&str] = &[
     "cache.*",
     "retry.*",
     "fallback.*",
+    "stream.early_head",
     "limits.upstream_concurrency",
     "limits.queue",
     "limits.queue_age",
