@@ -23,6 +23,8 @@ pub enum Door {
 pub struct Beside {
     /// The model, where it stands in the path.
     pub model: String,
+    /// Unfinished features of Anthropic's that it wants, as its header field names them.
+    pub betas: Option<String>,
 }
 
 impl Door {
@@ -37,10 +39,12 @@ impl Door {
     ///
     /// # Errors
     /// What is wrong and which field it concerns.
-    pub fn parse<'b>(self, body: &'b [u8], _beside: &'b Beside) -> Result<Request<'b>, ChatError> {
-        match self {
-            Self::Chat => Request::parse(body),
-        }
+    pub fn parse<'b>(self, body: &'b [u8], beside: &'b Beside) -> Result<Request<'b>, ChatError> {
+        let mut request = match self {
+            Self::Chat => Request::parse(body)?,
+        };
+        request.betas = beside.betas.as_deref();
+        Ok(request)
     }
 }
 

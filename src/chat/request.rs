@@ -34,6 +34,8 @@ pub struct Request<'b> {
     pub options: Options<'b>,
     /// Fields that have no meaning here, by name.
     pub others: Vec<Cow<'b, str>>,
+    /// Unfinished features of Anthropic's that the client wants: a header field, not in the body.
+    pub betas: Option<&'b str>,
 }
 
 /// Which fields have been seen.
@@ -53,6 +55,7 @@ impl<'b> Request<'b> {
             tools: Tools::default(),
             options: Options::default(),
             others: Vec::new(),
+            betas: None,
         }
     }
 

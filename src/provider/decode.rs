@@ -6,8 +6,8 @@ use crate::wire::sse::SseDecoder;
 
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::expected::Expected;
-use super::gemini_answer;
 use super::order::Vendor;
+use super::{anthropic_answer, gemini_answer};
 
 /// Sizes that an answer may have.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,7 @@ impl AnswerLimits {
 #[derive(Debug)]
 enum Answer {
     Gemini(gemini_answer::Answer),
+    Anthropic(anthropic_answer::Answer),
 }
 
 impl Answer {
@@ -39,12 +40,14 @@ impl Answer {
     ) -> Result<(), UpstreamError> {
         match self {
             Self::Gemini(answer) => answer.payload(reader, sink),
+            Self::Anthropic(answer) => answer.payload(reader, sink),
         }
     }
 
     fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
         match self {
             Self::Gemini(answer) => answer.finish(sink),
+            Self::Anthropic(answer) => answer.finish(sink),
         }
     }
 }
@@ -75,6 +78,9 @@ impl Decoder {
         };
         let answer = match expected.vendor {
             Vendor::Gemini | Vendor::Vertex => Answer::Gemini(gemini_answer::Answer::new(expected)),
+            Vendor::Anthropic | Vendor::Claude => {
+                Answer::Anthropic(anthropic_answer::Answer::new(expected.seed))
+            }
         };
         Self { form, answer, limits }
     }

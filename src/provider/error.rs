@@ -230,7 +230,7 @@ fn read_detail(reader: &mut Reader<'_>, said: &mut Google) -> Result<(), JsonErr
 }
 
 /// `Retry-After` in seconds. A date needs a clock, which the caller has: see `date_to_unix`.
-fn retry_after_ms(value: &[u8]) -> Option<u64> {
+pub(super) fn retry_after_ms(value: &[u8]) -> Option<u64> {
     let digits = ascii::parse_u64(value).filter(|seconds| *seconds <= 86_400 * 365);
     digits.map(|seconds| seconds * 1000)
 }
@@ -249,7 +249,7 @@ fn seconds_to_ms(text: &str) -> Option<u64> {
 }
 
 /// Vendors have no code for a prompt that is too long, only these words.
-fn is_context_overflow(message: &str) -> bool {
+pub(super) fn is_context_overflow(message: &str) -> bool {
     const WORDS: [&str; 4] = [
         "prompt is too long",
         "exceeds the maximum number of tokens",

@@ -9,6 +9,10 @@ pub enum Vendor {
     Gemini,
     /// `generateContent` of Vertex AI.
     Vertex,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Anthropic's Messages on Vertex AI.
+    Claude,
 }
 
 /// Whom a request goes to, and for which model.

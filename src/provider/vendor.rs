@@ -10,30 +10,44 @@ use crate::wire::json::JsonText;
 use super::dropped::Dropped;
 use super::error::UpstreamError;
 use super::order::{Order, Vendor};
-use super::{error, gemini};
+use super::{anthropic, error, error_anthropic, gemini};
 
 /// Appends the request target.
 ///
 /// # Errors
 /// When the model's name cannot stand in a URL.
 pub fn target(order: &Order<'_>, stream: bool, out: &mut Vec<u8>) -> Result<(), ChatError> {
-    let model = order.model;
+    let (model, place) = (order.model, order.rules.place);
     match order.vendor {
         Vendor::Gemini | Vendor::Vertex => {
-            // A slash or a colon would name another resource or another method.
-            if model.contains(['/', ':', '?', '#', '@']) {
-                let what = Problem::Expected("a model name that this vendor can have");
-                return Err(ChatError::at("model", what));
-            }
-            match order.rules.place {
+            must_be_clean(model, &['/', ':', '?', '#', '@'])?;
+            match place {
                 Some(place) => vertex_models(place, "google", out),
                 None => out.extend_from_slice(b"/v1beta/models/"),
             }
             out.extend_from_slice(model.as_bytes());
             gemini::method(stream, out);
-            Ok(())
+        }
+        Vendor::Anthropic => out.extend_from_slice(b"/v1/messages"),
+        Vendor::Claude => {
+            // Versions of these models stand behind an `@`.
+            must_be_clean(model, &['/', ':', '?', '#'])?;
+            if let Some(place) = place {
+                vertex_models(place, "anthropic", out);
+            }
+            out.extend_from_slice(model.as_bytes());
+            anthropic::method(stream, out);
         }
     }
+    Ok(())
+}
+
+/// A slash or a colon would name another resource or another method.
+fn must_be_clean(model: &str, foul: &[char]) -> Result<(), ChatError> {
+    if !model.contains(foul) {
+        return Ok(());
+    }
+    Err(ChatError::at("model", Problem::Expected("a model name that this vendor can have")))
 }
 
 /// Appends the path of a publisher's models on Vertex AI, up to the model's name.
@@ -62,6 +76,9 @@ pub fn fields(order: &Order<'_>, request: &Request<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(tier.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
+    if matches!(order.vendor, Vendor::Anthropic | Vendor::Claude) {
+        anthropic::betas(request, out);
+    }
 }
 
 /// Appends the request body, and notes what it leaves out.
@@ -79,6 +96,7 @@ pub fn encode<'r>(
     }
     match order.vendor {
         Vendor::Gemini | Vendor::Vertex => gemini::encode(order, request, out, dropped),
+        Vendor::Anthropic | Vendor::Claude => anthropic::encode(order, request, out, dropped),
     }
 }
 
@@ -91,6 +109,8 @@ pub fn read_error(
 ) -> UpstreamError {
     match vendor {
         Vendor::Gemini | Vendor::Vertex => error::read_google(status, retry_after, body),
+        Vendor::Anthropic => error_anthropic::read(status, retry_after, body),
+        Vendor::Claude => error_anthropic::read_on_vertex(status, retry_after, body),
     }
 }
 

@@ -140,10 +140,13 @@ fn choose<'s, R: Runtime>(
     let target = route.targets.first().ok_or_else(missing)?;
     exchange.target = shard.series(index);
     let upstream = shard.config.upstreams.get(target.upstream).ok_or_else(missing)?;
+    let model = shard.config.upstream_model(target, &request.model);
     let vendor = match upstream.kind {
         Kind::Gemini => Vendor::Gemini,
+        Kind::Vertex if model.starts_with("claude") => Vendor::Claude,
         Kind::Vertex => Vendor::Vertex,
-        Kind::Anthropic | Kind::OpenAi => return Err(missing()),
+        Kind::Anthropic => Vendor::Anthropic,
+        Kind::OpenAi => return Err(missing()),
     };
     Ok((target, vendor))
 }

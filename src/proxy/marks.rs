@@ -56,5 +56,22 @@ pub(super) fn recall(request: &mut Request<'_>, vendor: Vendor, kept: &Signature
                 call.signature = kept.recall(Marker::Google, call.id.raw(), now).map(Cow::Owned);
             }
         }
+        Vendor::Anthropic | Vendor::Claude => {
+            for turn in request.turns.iter_mut().filter(|turn| turn.thinking.is_none()) {
+                let blocks = turn.calls.iter();
+                let blocks =
+                    blocks.filter_map(|call| kept.recall(Marker::Anthropic, call.id.raw(), now));
+                turn.thinking =
+                    blocks.reduce(|first, second| joined(first, &second)).map(Cow::Owned);
+            }
+        }
     }
+}
+
+/// Two arrays as one.
+fn joined(mut first: String, second: &str) -> String {
+    first.pop();
+    first.push(',');
+    first.push_str(second.get(1..).unwrap_or_default());
+    first
 }

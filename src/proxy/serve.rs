@@ -1,5 +1,6 @@
 //! One client connection: requests in order, one at a time.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::pin::pin;
 
@@ -260,7 +261,8 @@ fn decide<R: Runtime>(shard: &Shard<R>, head: &RequestHead<'_, '_>, framing: Fra
         Endpoint::Models => What::Models,
         Endpoint::Model(id) => What::Model(id.to_owned()),
         Endpoint::Door(door, model) => {
-            let beside = Beside { model: model.to_owned() };
+            let betas = head.field("anthropic-beta").map(String::from_utf8_lossy);
+            let beside = Beside { model: model.to_owned(), betas: betas.map(Cow::into_owned) };
             admit(shard, head, framing, Asker { key, door, beside })
         }
     }

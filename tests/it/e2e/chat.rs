@@ -175,5 +175,5 @@ fn what_is_left_out_is_named() {
     let gateway = Gateway::before(Flavour::Uring, upstream.address, &[]);
     let body = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"x"}],"user":"u","store":true}"#;
     let answer = gateway.ask(&post(body));
-    assert_eq!(answer.field("x-vertex-bridge-dropped"), Some("user, store"));
+    assert_eq!(answer.field("x-vertex-bridge-dropped"), Some("store, user"));
 }
