@@ -15,9 +15,9 @@
 //! | `chat` | the hub: OpenAI bytes and vendor-neutral chat events | base wire | serde serde_json memchr |
 //! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr base64 |
 //! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |
-//! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config | shared base64 ring rustls serde serde_json ureq webpki_roots |
+//! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config | shared base64 ring rustls serde serde_json ureq |
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |
-//! | `net` | connections, dialing, name look-up, idle pool | base config obs rt | async shared net |
+//! | `net` | connections, dialing, name look-up, TLS, idle pool | base config obs rt | async shared net rustls rustls_native_certs webpki_roots |
 //! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net | async shared |
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net shard | async flate2 |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |

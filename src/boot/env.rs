@@ -85,13 +85,13 @@ fn unreadable(place: Place, error: &io::Error) -> ConfigError {
 }
 
 /// What the operating system says, without its error number.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// A file's text; more than the limit is refused instead of cut.
-fn read_text(path: &str) -> io::Result<String> {
+pub(super) fn read_text(path: &str) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     let fits = u64::try_from(text.len()).is_ok_and(|length| length <= FILE_BYTES_MAX);

@@ -6,6 +6,7 @@ pub mod env;
 pub mod machine;
 mod out;
 pub mod report;
+pub mod security;
 mod serve;
 mod simulate;
 mod spawn;
@@ -18,6 +19,7 @@ use clap::Parser;
 use args::{Command, CommandLine};
 use machine::Machine;
 use out::{EXIT_USAGE, complain, print};
+use security::Material;
 
 /// Runs the program.
 pub fn run() -> ExitCode {
@@ -45,7 +47,8 @@ pub fn run() -> ExitCode {
 
 /// Prints what would run, or every mistake.
 fn check(line: &CommandLine, json: bool) -> ExitCode {
-    match env::load(line.options.config.as_deref(), &line.flags()) {
+    let loaded = env::load(line.options.config.as_deref(), &line.flags());
+    match loaded.and_then(|config| Material::load(&config).map(|_usable| config)) {
         Ok(config) => {
             let machine = Machine::look();
             let text = if json {

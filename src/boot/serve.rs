@@ -16,8 +16,7 @@ use signal_hook::iterator::Signals;
 use crate::config::limits::SIGNATURE_BYTES;
 use crate::config::{Config, LogFormat, LogLevel, Upstream};
 use crate::control::{Pages, Readiness, UpstreamState};
-use crate::credential::Trust;
-use crate::net::dns;
+use crate::net::{Security, dns};
 use crate::obs::log::{self, Level};
 use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
 use crate::policy::Keyring;
@@ -29,6 +28,7 @@ use super::args::CommandLine;
 use super::control::{Control, say};
 use super::machine::Machine;
 use super::out::complain;
+use super::security::Material;
 use super::spawn::{self, Seed};
 use super::{env, report, simulate, tokens};
 
@@ -41,9 +41,10 @@ pub(super) fn run(line: &CommandLine) -> ExitCode {
         Ok(config) => config,
         Err(errors) => return complain(&report::errors_text(&errors)),
     };
-    if let Some(problem) = unserved(&config) {
-        return complain(&problem);
-    }
+    let material = match Material::load(&config) {
+        Ok(material) => material,
+        Err(errors) => return complain(&report::errors_text(&errors)),
+    };
     let level = match config.log.level {
         LogLevel::Error => Level::Error,
         LogLevel::Warn => Level::Warn,
@@ -54,7 +55,7 @@ pub(super) fn run(line: &CommandLine) -> ExitCode {
     for warning in &config.warnings {
         say(Level::Warn, warning);
     }
-    match start(config) {
+    match start(config, &material) {
         Ok(control) => {
             let well = control_to_the_end(control);
             if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -73,20 +74,8 @@ fn control_to_the_end(control: Control) -> bool {
     running.is_ok_and(|thread| thread.join().unwrap_or(false))
 }
 
-/// What this release cannot do must not start as if it could.
-fn unserved(config: &Config) -> Option<String> {
-    let needs_tls = |upstream: &&Upstream| upstream.origin.tls && !config.simulated;
-    let upstream = config.upstreams.iter().find(needs_tls)?;
-    Some(format!(
-        "upstream `{}`: {} needs TLS, which this release does not have; use an http:// base URL \
-         on a trusted network or a local TLS proxy\n",
-        upstream.name,
-        upstream.origin.url()
-    ))
-}
-
 /// Binds, starts every thread, and gives the control loop.
-fn start(mut config: Config) -> io::Result<Control> {
+fn start(mut config: Config, material: &Material) -> io::Result<Control> {
     let machine = Machine::look();
     let cores = config.runtime.cores.clone().unwrap_or_else(|| machine.cores.clone());
     let at = listen_address(&config.server.host, config.server.port)?;
@@ -100,7 +89,7 @@ fn start(mut config: Config) -> io::Result<Control> {
     let (sender, reports) = channel();
     let (mailboxes, letters): (Vec<_>, Vec<_>) = cores.iter().map(|_| rt::mailbox()).unzip();
     let shape = shape_of(&config);
-    let refusals = tokens::keep(&mut config, &Trust::bundled()?, &mailboxes, &sender)?;
+    let refusals = tokens::keep(&mut config, &material.trust()?, &mailboxes, &sender)?;
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
     let common = Common {
@@ -127,7 +116,7 @@ fn start(mut config: Config) -> io::Result<Control> {
             driver: config.runtime.driver,
             socket,
             letters,
-            parts: common.parts(index, Arc::clone(&cells[index])),
+            parts: common.parts(index, Arc::clone(&cells[index]), material.security()?),
             drain: config.timeouts.drain,
         };
         // The thread reports its own end; nobody joins it.
@@ -185,7 +174,7 @@ struct Common<'c> {
 }
 
 impl Common<'_> {
-    fn parts(&self, index: usize, cells: Arc<Cells>) -> Parts<Accepted> {
+    fn parts(&self, index: usize, cells: Arc<Cells>, security: Security) -> Parts<Accepted> {
         let capacity = self.config.limits.capacity(self.machine.room());
         let shards = self.mailboxes.len();
         let share = |all: u64| usize::try_from(all).unwrap_or(usize::MAX).div_ceil(shards);
@@ -201,6 +190,7 @@ impl Common<'_> {
             shape: self.shape.clone(),
             fixed: Arc::clone(&self.fixed),
             addresses: self.addresses.to_vec(),
+            security,
             connections_max: share(capacity.connections),
             in_flight_max: share(capacity.in_flight),
             // The library's own randomness: different in every process and shard.

@@ -58,6 +58,7 @@ impl Row {
     pub const UPSTREAM_OVERLOADED: Self = row(503, SERVER, "upstream_overloaded");
     pub const UPSTREAM_TIMEOUT: Self = row(504, SERVER, "upstream_timeout");
     pub const UPSTREAM_CONNECTION: Self = row(502, SERVER, "upstream_connection_error");
+    pub const UPSTREAM_TLS: Self = last(row(502, SERVER, "upstream_tls_error"));
     pub const UPSTREAM_INVALID: Self = row(502, SERVER, "upstream_invalid_response");
     pub const UPSTREAM_TRUNCATED: Self = row(502, SERVER, "upstream_truncated");
     pub const OVERLOADED: Self = row(503, SERVER, "overloaded");

@@ -11,6 +11,7 @@ use super::schema::{
     Anthropic, Auth, Backend, Config, Driver, Gemini, Limits, Log, LogFormat, LogLevel, Retry,
     Runtime, SchemaMode, Server, Signatures, Stream, SystemMessages, Timeouts,
 };
+use super::tls_keys;
 use super::upstreams;
 use super::value::Value;
 
@@ -27,6 +28,7 @@ impl Config {
         let auth = Auth { required: false, keys };
         let auth = check_auth(auth, &server, &settings, &mut notes);
         let service = upstreams::service(&settings, &mut notes);
+        let tls = tls_keys::towards_upstreams(&settings, &mut notes);
         if !notes.errors.is_empty() {
             return Err(notes.errors);
         }
@@ -39,6 +41,7 @@ impl Config {
             limits: sizes(&settings),
             retry: retry(&settings),
             stream: Stream { early_head: settings.wait("stream.early_head", limits::EARLY_HEAD) },
+            tls,
             gemini: gemini(&settings),
             anthropic: Anthropic { default_max_tokens: default_max_tokens(&settings) },
             accounts: service.accounts,

@@ -10,6 +10,8 @@ mod origin;
 mod parse;
 mod schema;
 mod secret;
+mod tls;
+mod tls_keys;
 mod upstreams;
 mod value;
 mod vendors;
@@ -26,4 +28,5 @@ pub use schema::{
     VertexProject,
 };
 pub use secret::Secret;
+pub use tls::{Roots, Tls, TlsFile, TlsPair};
 pub use value::duration;

@@ -8,6 +8,7 @@ use super::account::ServiceAccount;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;
 use super::secret::Secret;
+use super::tls::Tls;
 
 /// What a client may send when no key is configured. It is no secret.
 pub const DEVELOPMENT_KEY: &str = "sk-vertex-bridge-dev";
@@ -31,6 +32,8 @@ pub struct Config {
     pub retry: Retry,
     /// What is sent before it must be.
     pub stream: Stream,
+    /// TLS towards upstreams.
+    pub tls: Tls,
     /// What all Gemini upstreams have in common.
     pub gemini: Gemini,
     /// What all Anthropic upstreams have in common.

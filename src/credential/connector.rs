@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
@@ -33,16 +33,9 @@ impl std::fmt::Debug for TlsTransport {
 }
 
 impl Trust {
-    /// The authorities that browsers trust.
-    ///
-    /// # Errors
-    /// The cryptography cannot do what TLS asks for.
-    pub fn bundled() -> io::Result<Self> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider);
-        let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
-        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+    /// As upstreams are trusted.
+    pub fn new(config: Arc<ClientConfig>) -> Self {
+        Self(config)
     }
 }
 

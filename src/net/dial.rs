@@ -9,7 +9,6 @@ use std::time::Duration;
 use crate::rt::Runtime;
 
 use super::error::{NetError, NetErrorKind, NetOp};
-use super::link::Link;
 
 /// The addresses of one upstream as this shard knows them. The control thread resolves the name
 /// and sends new lists; the shard only reads.
@@ -40,6 +39,7 @@ impl Addresses {
 }
 
 /// Connects to the first address that answers, each within `timeout`. May be dropped at any time.
+/// TLS comes after: its handshake is not to be dropped.
 ///
 /// # Errors
 /// The last address's failure, or [`NetErrorKind::NoAddress`].
@@ -47,7 +47,7 @@ pub async fn dial<R: Runtime>(
     rt: &R,
     addresses: &Addresses,
     timeout: Duration,
-) -> Result<Link<R::Conn>, NetError> {
+) -> Result<R::Conn, NetError> {
     let count = addresses.known.borrow().len();
     let mut failure = NetError { op: NetOp::Resolve, kind: NetErrorKind::NoAddress };
     for offset in 0..count {
@@ -55,7 +55,7 @@ pub async fn dial<R: Runtime>(
         match within(rt, timeout, rt.connect(address)).await {
             Some(Ok(conn)) => {
                 addresses.next.set(addresses.next.get().wrapping_add(offset + 1));
-                return Ok(Link::new(conn));
+                return Ok(conn);
             }
             Some(Err(error)) => failure = NetError::from_io(NetOp::Connect, &error),
             None => failure = NetError { op: NetOp::Connect, kind: NetErrorKind::Timeout },

@@ -50,6 +50,14 @@ pub enum UpstreamFailure {
     ConnectRefused,
     ConnectTimeout,
     ConnectError,
+    TlsExpired,
+    TlsName,
+    TlsUnknownCa,
+    TlsCertificate,
+    TlsRefused,
+    TlsProtocol,
+    TlsReset,
+    TlsTimeout,
     FirstByteTimeout,
     IdleTimeout,
     WriteTimeout,
@@ -65,12 +73,20 @@ pub enum UpstreamFailure {
 
 impl UpstreamFailure {
     /// Every reason with its label value, in the order of the cells.
-    pub const ALL: [(Self, &'static str); 16] = [
+    pub const ALL: [(Self, &'static str); 24] = [
         (Self::NoToken, "no_token"),
         (Self::Resolve, "resolve"),
         (Self::ConnectRefused, "connect_refused"),
         (Self::ConnectTimeout, "connect_timeout"),
         (Self::ConnectError, "connect_error"),
+        (Self::TlsExpired, "tls_expired"),
+        (Self::TlsName, "tls_name"),
+        (Self::TlsUnknownCa, "tls_unknown_ca"),
+        (Self::TlsCertificate, "tls_certificate"),
+        (Self::TlsRefused, "tls_refused"),
+        (Self::TlsProtocol, "tls_protocol"),
+        (Self::TlsReset, "tls_reset"),
+        (Self::TlsTimeout, "tls_timeout"),
         (Self::FirstByteTimeout, "timeout_first_byte"),
         (Self::IdleTimeout, "timeout_idle"),
         (Self::WriteTimeout, "timeout_write"),
@@ -83,6 +99,23 @@ impl UpstreamFailure {
         (Self::Http429, "http_429"),
         (Self::Http5xx, "http_5xx"),
     ];
+}
+
+/// How a TLS handshake ended, in the order of the cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeEnd {
+    /// With certificates.
+    Full,
+    /// With what an earlier connection left behind.
+    Resumed,
+    /// Without a connection.
+    Failed,
+}
+
+impl HandshakeEnd {
+    /// Every end with its label value, in the order of the cells.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::Full, "full"), (Self::Resumed, "resumed"), (Self::Failed, "failed")];
 }
 
 /// Everything that is counted when an exchange ends.
@@ -134,6 +167,10 @@ pub struct Cells {
     pub attempts: Cell,
     /// Failed attempts, in the order of [`UpstreamFailure::ALL`].
     pub failures: [Cell; UpstreamFailure::ALL.len()],
+    /// TLS handshakes with upstreams, in the order of [`HandshakeEnd::ALL`].
+    pub upstream_handshakes: [Cell; HandshakeEnd::ALL.len()],
+    /// TLS handshakes with clients, likewise.
+    pub client_handshakes: [Cell; HandshakeEnd::ALL.len()],
     /// Links opened to upstreams.
     pub links_opened: Cell,
     /// Exchanges that used an idle link.
@@ -171,6 +208,8 @@ impl Cells {
             bytes: Default::default(),
             attempts: Cell::default(),
             failures: Default::default(),
+            upstream_handshakes: Default::default(),
+            client_handshakes: Default::default(),
             links_opened: Cell::default(),
             links_reused: Cell::default(),
             links_stale: Cell::default(),
@@ -215,9 +254,26 @@ impl Cells {
         }
     }
 
+    /// Counts one handshake with an upstream. Only the owning shard may call this.
+    pub fn on_upstream_handshake(&self, end: HandshakeEnd) {
+        count(&self.upstream_handshakes, end);
+    }
+
+    /// Counts one handshake with a client. Only the owning shard may call this.
+    pub fn on_client_handshake(&self, end: HandshakeEnd) {
+        count(&self.client_handshakes, end);
+    }
+
     /// Exchanges by target (none last) and status (`other` last).
     pub fn by_code(&self, target: usize, place: usize) -> u64 {
         self.by_code.get(target * (CODES.len() + 1) + place).map_or(0, Cell::read)
+    }
+}
+
+fn count(cells: &[Cell; HandshakeEnd::ALL.len()], end: HandshakeEnd) {
+    let place = HandshakeEnd::ALL.iter().position(|(listed, _)| *listed == end);
+    if let Some(cell) = place.and_then(|place| cells.get(place)) {
+        cell.add(1);
     }
 }
 

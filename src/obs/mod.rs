@@ -9,5 +9,5 @@ pub mod names;
 pub mod prometheus;
 pub mod registry;
 
-pub use cells::{Cells, Settled, Shape, TargetLabels, Tokens, UpstreamFailure};
+pub use cells::{Cells, HandshakeEnd, Settled, Shape, TargetLabels, Tokens, UpstreamFailure};
 pub use registry::{Registry, TokenFigures};

@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 35] = [
+pub const FAMILIES: [Family; 38] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -89,6 +89,12 @@ pub const FAMILIES: [Family; 35] = [
         "Tries that failed, by reason",
     ),
     family(
+        "vertex_bridge_upstream_tls_handshakes_total",
+        Counter,
+        "kind",
+        "TLS handshakes with upstreams: full, resumed or failed",
+    ),
+    family(
         "vertex_bridge_upstream_connections_opened_total",
         Counter,
         "",
@@ -99,6 +105,12 @@ pub const FAMILIES: [Family; 35] = [
         Counter,
         "",
         "Requests sent on an idle connection",
+    ),
+    family(
+        "vertex_bridge_upstream_connection_reuse_rate",
+        Gauge,
+        "",
+        "Share of requests to upstreams that needed no new connection, in percent",
     ),
     family(
         "vertex_bridge_upstream_connections_stale_total",
@@ -123,6 +135,12 @@ pub const FAMILIES: [Family; 35] = [
         Gauge,
         "provider",
         "Seconds until the access token ends; 0 without one",
+    ),
+    family(
+        "vertex_bridge_tls_handshakes_total",
+        Counter,
+        "kind",
+        "TLS handshakes with clients: full, resumed or failed",
     ),
     family("vertex_bridge_connections_open", Gauge, "shard", "Client connections"),
     family(

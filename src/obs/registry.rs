@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cell::Cell;
-use super::cells::{CODES, Cells, Shape, UpstreamFailure};
+use super::cells::{CODES, Cells, HandshakeEnd, Shape, UpstreamFailure};
 use super::figures::Figures;
 use super::histogram::{Histogram, Merged};
 use super::prometheus::Scrape;
@@ -170,24 +170,38 @@ impl Registry {
         for (name, cell) in counters {
             figures.number(name, real(self.sum(cell)));
         }
-        for (place, kind) in ["prompt", "completion", "cached", "reasoning"].into_iter().enumerate()
-        {
-            let sum = self.shards.iter().filter_map(|cells| cells.tokens.get(place));
-            let sum = sum.map(Cell::read).sum();
-            let labels = vec![("kind", kind.to_owned())];
-            figures.labelled("vertex_bridge_tokens_total", labels, real(sum));
-        }
-        for (place, direction) in ["in", "out"].into_iter().enumerate() {
-            let sum = self.shards.iter().filter_map(|cells| cells.bytes.get(place));
-            let sum = sum.map(Cell::read).sum();
-            let labels = vec![("direction", direction.to_owned())];
-            figures.labelled("vertex_bridge_bytes_total", labels, real(sum));
-        }
-        for (place, (_, reason)) in UpstreamFailure::ALL.iter().enumerate() {
-            let sum = self.shards.iter().filter_map(|cells| cells.failures.get(place));
-            let sum = sum.map(Cell::read).sum();
-            let labels = vec![("reason", (*reason).to_owned())];
-            figures.labelled("vertex_bridge_upstream_failures_total", labels, real(sum));
+        let (opened, reused) = (self.sum(|c| &c.links_opened), self.sum(|c| &c.links_reused));
+        let links = opened + reused;
+        let rate = if links == 0 { 0.0 } else { real(reused) / real(links) * 100.0 };
+        figures.number("vertex_bridge_upstream_connection_reuse_rate", rate);
+        self.by_kind(figures);
+    }
+
+    /// Families with one series for each word of a fixed list, in the order of their cells.
+    fn by_kind(&self, figures: &mut Figures) {
+        type CellsOf = fn(&Cells) -> &[Cell];
+        let reasons = UpstreamFailure::ALL.map(|(_, reason)| reason);
+        let ends = HandshakeEnd::ALL.map(|(_, end)| end);
+        let families: [(&'static str, &'static str, &[&str], CellsOf); 5] = [
+            (
+                "vertex_bridge_tokens_total",
+                "kind",
+                &["prompt", "completion", "cached", "reasoning"],
+                |cells| &cells.tokens,
+            ),
+            ("vertex_bridge_bytes_total", "direction", &["in", "out"], |cells| &cells.bytes),
+            ("vertex_bridge_upstream_failures_total", "reason", &reasons, |cells| &cells.failures),
+            ("vertex_bridge_upstream_tls_handshakes_total", "kind", &ends, |cells| {
+                &cells.upstream_handshakes
+            }),
+            ("vertex_bridge_tls_handshakes_total", "kind", &ends, |cells| &cells.client_handshakes),
+        ];
+        for (name, label, words, cells_of) in families {
+            for (place, word) in words.iter().enumerate() {
+                let cells = self.shards.iter().filter_map(|cells| cells_of(cells).get(place));
+                let sum = cells.map(Cell::read).sum();
+                figures.labelled(name, vec![(label, (*word).to_owned())], real(sum));
+            }
         }
     }
 
@@ -290,6 +304,11 @@ mod tests {
         (0..3).for_each(|_| shards[0].on_settle(&settled));
         shards[1].on_settle(&Settled { status: 502, failed: true, ..settled });
         shards[1].on_failure(UpstreamFailure::Reset);
+        shards[0].on_upstream_handshake(HandshakeEnd::Full);
+        shards[1].on_upstream_handshake(HandshakeEnd::Resumed);
+        shards[1].on_client_handshake(HandshakeEnd::Failed);
+        shards[0].links_opened.add(1);
+        shards[1].links_reused.add(3);
         Registry::new(shards, shape)
     }
 
@@ -306,6 +325,10 @@ mod tests {
             r#"http_requests_total{status="200"} 3"#,
             r#"vertex_bridge_requests_total{route="gemini-*",provider="google",model="gemini-*",code="502"} 1"#,
             r#"vertex_bridge_upstream_failures_total{reason="reset"} 1"#,
+            r#"vertex_bridge_upstream_tls_handshakes_total{kind="full"} 1"#,
+            r#"vertex_bridge_upstream_tls_handshakes_total{kind="resumed"} 1"#,
+            r#"vertex_bridge_tls_handshakes_total{kind="failed"} 1"#,
+            "vertex_bridge_upstream_connection_reuse_rate 75.0",
             r#"vertex_bridge_shard_requests_total{shard="1"} 1"#,
             "vertex_bridge_request_duration_seconds_count 4",
             r#"vertex_bridge_request_duration_seconds_bucket{le="0.01"} 4"#,

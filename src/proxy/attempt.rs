@@ -4,7 +4,7 @@ use crate::chat::Request;
 use crate::chat::problem::ChatError;
 use crate::config::Upstream;
 use crate::net::dial::dial;
-use crate::net::{Link, NetError, NetErrorKind, NetOp};
+use crate::net::{Link, NetError, NetErrorKind, NetOp, StreamOf};
 use crate::provider::{Dropped, Order, vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::{Deadline, Late, Shard};
@@ -17,6 +17,7 @@ use super::client::{Client, Gone};
 use super::credential::{self, Shown};
 use super::exchange::Exchange;
 use super::failure::{Failure, Phase, read_failure, status_reason};
+use super::secure;
 
 /// Interim answers (1xx) before the answer; more is not an answer.
 const INTERIM_MAX: usize = 16;
@@ -121,7 +122,7 @@ async fn open<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
     plan: Plan<'_>,
-) -> Result<Link<R::Conn>, NoAnswer>
+) -> Result<Link<StreamOf<R>>, NoAnswer>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -129,23 +130,20 @@ where
 {
     let shard = exchange.shard;
     let began = shard.rt.now();
-    let dialing = async {
-        let Some(upstream) = shard.upstreams.get(plan.index) else {
-            return Err(NetError { op: NetOp::Resolve, kind: NetErrorKind::NoAddress });
-        };
-        dial(&shard.rt, &upstream.addresses, shard.config.timeouts.connect).await
+    let failed = |error| NoAnswer::Failed(Failure::Net(error, Phase::Connect));
+    let Some(upstream) = shard.upstreams.get(plan.index) else {
+        return Err(failed(NetError { op: NetOp::Resolve, kind: NetErrorKind::NoAddress }));
     };
+    let dialing = dial(&shard.rt, &upstream.addresses, shard.config.timeouts.connect);
     let dialed = client.unless_gone(dialing).await?;
     let spent = shard.rt.now().since(began);
     exchange.phases.connect += spent;
     exchange.waited += spent;
-    match dialed {
-        Ok(link) => {
-            shard.cells.links_opened.add(1);
-            Ok(link)
-        }
-        Err(error) => Err(NoAnswer::Failed(Failure::Net(error, Phase::Connect))),
-    }
+    let conn = dialed.map_err(failed)?;
+    shard.cells.links_opened.add(1);
+    let to = (upstream, &plan.upstream.origin);
+    let stream = secure::to_upstream(client, exchange, to, conn).await?;
+    stream.map(Link::new).map_err(NoAnswer::Failed)
 }
 
 /// Appends head and body with one length, which is patched in behind the fixed part: the field's
@@ -186,7 +184,7 @@ fn write_request<'r, R: Runtime>(
 async fn converse<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
-    link: Link<R::Conn>,
+    link: Link<StreamOf<R>>,
     out: Vec<u8>,
 ) -> Result<(Head, Answer<R>), NoAnswer>
 where
@@ -244,19 +242,19 @@ struct ReadHead {
 impl ReadHead {
     fn into_answer<R: Runtime>(
         self,
-        link: Link<R::Conn>,
-        deadline: Deadline<R::Conn>,
+        link: Link<StreamOf<R>>,
+        deadline: Deadline<StreamOf<R>>,
     ) -> (Head, Answer<R>) {
         let Self { head, buffer, at, reader, keep_alive, crossing } = self;
-        (head, Answer { link, deadline, reader, buffer, at, keep_alive, crossing })
+        (head, Answer { link, deadline, reader, buffer, at, keep_alive, cut: false, crossing })
     }
 }
 
 async fn read_head<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &Exchange<'_, R>,
-    link: &Link<R::Conn>,
-    deadline: &Deadline<R::Conn>,
+    link: &Link<StreamOf<R>>,
+    deadline: &Deadline<StreamOf<R>>,
 ) -> Result<ReadHead, NoAnswer>
 where
     R: Runtime,

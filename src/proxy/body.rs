@@ -1,9 +1,11 @@
 //! The body of an upstream's answer, read piece by piece.
 
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::net::Link;
+use crate::net::{Link, StreamOf};
+use crate::provider::{UpstreamError, UpstreamErrorKind};
 use crate::rt::{Lent, Mutant, Runtime};
 use crate::shard::{Deadline, Late};
 use crate::wire::{BodyReader, WireError};
@@ -20,14 +22,16 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// An answer whose head has been read.
 pub(super) struct Answer<R: Runtime> {
-    pub(super) link: Link<R::Conn>,
-    pub(super) deadline: Deadline<R::Conn>,
+    pub(super) link: Link<StreamOf<R>>,
+    pub(super) deadline: Deadline<StreamOf<R>>,
     pub(super) reader: BodyReader,
     /// Bytes that were read; those before `at` are used.
     pub(super) buffer: Vec<u8>,
     pub(super) at: usize,
     /// May the link carry another exchange?
     pub(super) keep_alive: bool,
+    /// TLS ended without a goodbye.
+    pub(super) cut: bool,
     /// Fields of the vendor's head that cross to the client, ready to be written.
     pub(super) crossing: Vec<u8>,
 }
@@ -96,15 +100,25 @@ impl<R: Runtime> Answer<R> {
         };
         exchange.waited += exchange.shard.rt.now().since(began);
         self.buffer = buffer;
+        self.cut = result.as_ref().is_err_and(|e| e.kind() == ErrorKind::UnexpectedEof);
         self.deadline.clear();
         if gone {
             return More::ClientLeft;
         }
+        // A connection that ends may be cut, with TLS and without: whether a body that ends with
+        // it is whole must show in the body.
+        let ended = !self.deadline.fired() && (self.cut || matches!(result, Ok(0)));
         match read_failure(&result, self.deadline.fired(), Phase::Body) {
             None => More::Some,
-            Some(_) if matches!(result, Ok(0)) && self.reader.on_eof().is_ok() => More::Some,
+            Some(_) if ended && self.reader.on_eof().is_ok() => More::Some,
             Some(failure) => More::Failed(failure),
         }
+    }
+
+    /// What an answer that makes no sense means: one that TLS did not end was cut.
+    pub(super) fn blame(&self, error: UpstreamError) -> Failure {
+        let cut = self.cut && error.kind == UpstreamErrorKind::Invalid;
+        Failure::Vendor(if cut { UpstreamError::truncated() } else { error })
     }
 
     /// Has the upstream closed where the framing takes that for the end?
@@ -114,7 +128,7 @@ impl<R: Runtime> Answer<R> {
 
     /// Puts the link back if its answer was read to the very end and nothing else came.
     pub(super) fn release(self, exchange: &Exchange<'_, R>, upstream: usize) {
-        let Self { link, deadline, reader, buffer, at, keep_alive, crossing: _ } = self;
+        let Self { link, deadline, reader, buffer, at, keep_alive, cut: _, crossing: _ } = self;
         // The slot holds the connection too: without this it would stay open after the link.
         drop(deadline);
         let clean = reader.is_done() && keep_alive && at == buffer.len();

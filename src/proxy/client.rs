@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::net::StreamOf;
 use crate::rt::{Conn, Lent, Mutant, Runtime};
 use crate::shard::{Deadline, Late, Shard};
 
@@ -13,8 +14,8 @@ use super::posted::Posted;
 /// The client's side of one connection.
 pub(super) struct Client<'s, R: Runtime, F, M> {
     pub(super) shard: &'s Shard<R>,
-    pub(super) conn: &'s R::Conn,
-    pub(super) deadline: &'s Deadline<R::Conn>,
+    pub(super) conn: &'s StreamOf<R>,
+    pub(super) deadline: &'s Deadline<StreamOf<R>>,
     pub(super) posted: Posted<'s, F, M>,
 }
 

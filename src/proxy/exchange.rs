@@ -204,6 +204,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         line.number("reused", u64::from(self.reused));
         for (name, spent) in [
             ("ms_connect", self.phases.connect),
+            ("ms_tls", self.phases.tls),
             ("ms_first", self.phases.upstream),
             ("ms_total", settled.duration),
         ] {

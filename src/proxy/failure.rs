@@ -3,7 +3,7 @@
 
 use crate::chat::{ApiError, Row};
 use crate::config::Upstream;
-use crate::net::{NetError, NetErrorKind, NetOp};
+use crate::net::{NetError, NetErrorKind, NetOp, TlsFault};
 use crate::obs::UpstreamFailure;
 use crate::provider::{UpstreamError, UpstreamErrorKind};
 use crate::wire::WireError;
@@ -13,6 +13,8 @@ use crate::wire::WireError;
 pub(super) enum Phase {
     /// Opening the connection.
     Connect,
+    /// The TLS handshake.
+    Handshake,
     /// Sending the request.
     Write,
     /// Waiting for the head of the answer; bytes of it may have come.
@@ -105,6 +107,10 @@ fn net_to_api(error: NetError, phase: Phase) -> ApiError {
         (NetErrorKind::Timeout, Phase::Connect) => {
             ApiError::new(Row::UPSTREAM_TIMEOUT, "the upstream did not accept a connection in time")
         }
+        (NetErrorKind::Timeout, Phase::Handshake) => ApiError::new(
+            Row::UPSTREAM_TIMEOUT,
+            "the upstream did not complete the TLS handshake in time",
+        ),
         (NetErrorKind::Timeout, Phase::Body) => {
             ApiError::new(Row::UPSTREAM_TIMEOUT, "the upstream stopped in the middle of its answer")
         }
@@ -112,6 +118,11 @@ fn net_to_api(error: NetError, phase: Phase) -> ApiError {
             ApiError::new(Row::UPSTREAM_TIMEOUT, "the upstream did not answer in time")
         }
         (_, Phase::Body) => UpstreamError::truncated().to_api(),
+        (NetErrorKind::Tls(fault), _) => ApiError::new(Row::UPSTREAM_TLS, tls_message(fault)),
+        (_, Phase::Handshake) => ApiError::new(
+            Row::UPSTREAM_CONNECTION,
+            "the upstream closed the connection in the TLS handshake",
+        ),
         (NetErrorKind::NoAddress, _) => {
             ApiError::new(Row::UPSTREAM_CONNECTION, "the upstream's name has no address")
         }
@@ -125,15 +136,38 @@ fn net_to_api(error: NetError, phase: Phase) -> ApiError {
     }
 }
 
+fn tls_message(fault: TlsFault) -> &'static str {
+    match fault {
+        TlsFault::Expired => "the upstream's certificate has expired or is not valid yet",
+        TlsFault::Name => "the upstream's certificate is for another name",
+        TlsFault::UnknownCa => "the upstream's certificate comes from no trusted authority",
+        TlsFault::Certificate => "the upstream's certificate cannot be used",
+        TlsFault::Refused => "the upstream refused the TLS connection",
+        TlsFault::NotTls => "the upstream does not speak TLS at this address",
+        TlsFault::Protocol => "the upstream broke the rules of TLS",
+    }
+}
+
 fn net_reason(error: NetError, phase: Phase) -> UpstreamFailure {
     match (error.kind, phase) {
         (NetErrorKind::NoAddress, _) => UpstreamFailure::Resolve,
         (NetErrorKind::Timeout, Phase::Connect) => UpstreamFailure::ConnectTimeout,
+        (NetErrorKind::Timeout, Phase::Handshake) => UpstreamFailure::TlsTimeout,
         (NetErrorKind::Timeout, Phase::Write) => UpstreamFailure::WriteTimeout,
         (NetErrorKind::Timeout, Phase::Head { .. }) => UpstreamFailure::FirstByteTimeout,
         (NetErrorKind::Timeout, Phase::Body) => UpstreamFailure::IdleTimeout,
         (NetErrorKind::Refused, _) => UpstreamFailure::ConnectRefused,
         (_, Phase::Connect) => UpstreamFailure::ConnectError,
+        (NetErrorKind::Tls(_), Phase::Body) => UpstreamFailure::Truncated,
+        (NetErrorKind::Tls(fault), _) => match fault {
+            TlsFault::Expired => UpstreamFailure::TlsExpired,
+            TlsFault::Name => UpstreamFailure::TlsName,
+            TlsFault::UnknownCa => UpstreamFailure::TlsUnknownCa,
+            TlsFault::Certificate => UpstreamFailure::TlsCertificate,
+            TlsFault::Refused => UpstreamFailure::TlsRefused,
+            TlsFault::NotTls | TlsFault::Protocol => UpstreamFailure::TlsProtocol,
+        },
+        (_, Phase::Handshake) => UpstreamFailure::TlsReset,
         (NetErrorKind::Reset, _) => UpstreamFailure::Reset,
         (_, Phase::Body) => UpstreamFailure::Truncated,
         _ => UpstreamFailure::Eof,
@@ -166,7 +200,9 @@ mod tests {
     #[test]
     fn every_network_failure_has_its_row_and_reason() {
         use NetErrorKind as K;
+        use TlsFault as T;
         use UpstreamFailure as U;
+        let tls = NetErrorKind::Tls;
         let early = Phase::Head { begun: false };
         let cases = [
             (K::Refused, Phase::Connect, 502, "upstream_connection_error", U::ConnectRefused),
@@ -179,11 +215,24 @@ mod tests {
             (K::Reset, early, 502, "upstream_connection_error", U::Reset),
             (K::Reset, Phase::Body, 502, "upstream_truncated", U::Reset),
             (K::Closed, Phase::Body, 502, "upstream_truncated", U::Truncated),
+            (K::Timeout, Phase::Handshake, 504, "upstream_timeout", U::TlsTimeout),
+            (K::Closed, Phase::Handshake, 502, "upstream_connection_error", U::TlsReset),
+            (K::Reset, Phase::Handshake, 502, "upstream_connection_error", U::TlsReset),
+            (tls(T::Expired), Phase::Handshake, 502, "upstream_tls_error", U::TlsExpired),
+            (tls(T::Name), Phase::Handshake, 502, "upstream_tls_error", U::TlsName),
+            (tls(T::UnknownCa), Phase::Handshake, 502, "upstream_tls_error", U::TlsUnknownCa),
+            (tls(T::Certificate), Phase::Handshake, 502, "upstream_tls_error", U::TlsCertificate),
+            (tls(T::NotTls), Phase::Handshake, 502, "upstream_tls_error", U::TlsProtocol),
+            (tls(T::Protocol), Phase::Handshake, 502, "upstream_tls_error", U::TlsProtocol),
+            // TLS 1.3 lets a server refuse our certificate after the handshake.
+            (tls(T::Refused), early, 502, "upstream_tls_error", U::TlsRefused),
+            (tls(T::Protocol), Phase::Body, 502, "upstream_truncated", U::Truncated),
         ];
         for (kind, phase, status, code, reason) in cases {
             let failure = net(kind, phase);
             let api = failure.to_api();
             assert_eq!((api.row.status, api.code()), (status, Some(code)), "{failure:?}");
+            assert_eq!(api.row.final_answer, code == "upstream_tls_error", "{failure:?}");
             assert_eq!(failure.reason(), reason);
         }
     }

@@ -15,6 +15,7 @@ mod marks;
 mod posted;
 mod reply;
 mod route;
+mod secure;
 mod serve;
 mod stream;
 mod translate;

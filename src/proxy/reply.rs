@@ -46,6 +46,8 @@ pub(super) struct Phases {
     pub(super) queue: Duration,
     /// Opening a connection; zero when one was reused.
     pub(super) connect: Duration,
+    /// The TLS handshake on it.
+    pub(super) tls: Duration,
     /// From the sent request to the first byte of the answer.
     pub(super) upstream: Duration,
     /// All that was our own work up to here.
@@ -92,10 +94,11 @@ pub(super) fn end_head(ends: Ends, out: &mut Vec<u8>) {
 impl Phases {
     /// Writes the `server-timing` field; durations are milliseconds.
     pub(super) fn push_field(&self, out: &mut Vec<u8>) {
-        let phases: [(&[u8], Duration); 5] = [
+        let phases: [(&[u8], Duration); 6] = [
             (b"server-timing: parse;dur=", self.parse),
             (b", queue;dur=", self.queue),
             (b", connect;dur=", self.connect),
+            (b", tls;dur=", self.tls),
             (b", upstream;dur=", self.upstream),
             (b", gateway;dur=", self.gateway),
         ];
@@ -128,13 +131,14 @@ mod tests {
             parse: Duration::from_micros(42),
             queue: Duration::ZERO,
             connect: Duration::from_micros(1_005),
+            tls: Duration::from_micros(3_100),
             upstream: Duration::from_millis(1_234),
             gateway: Duration::from_nanos(1_999),
         };
         let mut out = Vec::new();
         phases.push_field(&mut out);
         let expected = "server-timing: parse;dur=0.042, queue;dur=0.000, connect;dur=1.005, \
-                        upstream;dur=1234.000, gateway;dur=0.001\r\n";
+                        tls;dur=3.100, upstream;dur=1234.000, gateway;dur=0.001\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -8,6 +8,7 @@ use crate::base::{RequestId, Tick};
 use crate::chat::door::Beside;
 use crate::chat::models::{self, Model};
 use crate::chat::{ApiError, Dialect, Row};
+use crate::net::Stream;
 use crate::policy::{KeyId, Reject, screen};
 use crate::rt::{Conn, Lent, Runtime, mailbox};
 use crate::shard::{Ask, Late, Page, Permit, Report, Shard};
@@ -33,6 +34,7 @@ const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves `conn` until it closes.
 pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn, _peer: SocketAddr) {
+    let conn = Stream::Plain(conn);
     let deadline = shard.deadlines.register(conn.clone());
     let mut slot = pin!(None);
     let posted = Posted::new(slot.as_mut(), |buffer| conn.read(buffer));

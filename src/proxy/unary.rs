@@ -74,7 +74,7 @@ where
             exchange.on_event(&event);
             writer.on_event(&event);
         });
-        finished.map_err(|error| Unread::Failed(Failure::Vendor(error)))
+        finished.map_err(|error| Unread::Failed(answer.blame(error)))
     });
     match read {
         Ok(()) => {}

@@ -17,7 +17,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use super::listen::{Accepted, ListenSocket};
 use super::socket;
-use super::{Conn, Lent, Listener, Peek, Runtime};
+use super::{Conn, Lent, Listener, Peek, RawConn, Runtime};
 use crate::base::Tick;
 
 /// Registered IO memory of one executor. Sockets do not use it; glommio's default pins 30 MiB.
@@ -233,5 +233,15 @@ impl Conn for GlommioConn {
 
     fn abort(&self) {
         socket::shut(self.0.borrow().as_raw_fd(), libc::SHUT_RDWR);
+    }
+}
+
+impl RawConn for GlommioConn {
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        socket::try_read(self.0.borrow().as_raw_fd(), into)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> usize {
+        socket::try_write(self.0.borrow().as_raw_fd(), bytes)
     }
 }

@@ -51,7 +51,7 @@ pub type Lent<T> = (io::Result<T>, Vec<u8>);
 /// One core's executor.
 pub trait Runtime: Clone + 'static {
     /// A connected byte stream.
-    type Conn: Conn;
+    type Conn: RawConn;
     /// A listening socket that accepts on this core.
     type Listener: Listener<Accepted = Self::Accepted>;
     /// A bound socket, before a core takes it.
@@ -139,4 +139,18 @@ pub trait Conn: Clone + 'static {
 
     /// Shuts both directions down. Pending reads and writes return at once with their buffers.
     fn abort(&self);
+}
+
+/// A connection of the executor itself: what needs no wait can be done at once. The TLS pump sends
+/// its last words so, and looks for them.
+pub trait RawConn: Conn {
+    /// Takes what has arrived, without waiting. Only while no read is pending.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing has arrived, else the operating system's reason.
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Hands over what the connection takes at once, without waiting; returns how many bytes
+    /// that was. Only while no write is pending.
+    fn try_write(&self, bytes: &[u8]) -> usize;
 }

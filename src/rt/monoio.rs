@@ -20,7 +20,7 @@ use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use super::ladder::{self, Chosen, Driver, Rung};
 use super::listen::{Accepted, ListenSocket};
 use super::socket;
-use super::{Conn, Lent, Listener, Peek, Runtime};
+use super::{Conn, Lent, Listener, Peek, RawConn, Runtime};
 use crate::base::Tick;
 
 /// Entries of the submission ring. 1024 cost 256 KiB of locked memory and hold more operations
@@ -210,5 +210,15 @@ impl Conn for MonoioConn {
 
     fn abort(&self) {
         socket::shut(self.descriptor(), libc::SHUT_RDWR);
+    }
+}
+
+impl RawConn for MonoioConn {
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        socket::try_read(self.descriptor(), into)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> usize {
+        socket::try_write(self.descriptor(), bytes)
     }
 }

@@ -41,6 +41,28 @@ pub(super) fn peek(descriptor: RawFd) -> Peek {
     }
 }
 
+/// Takes what has arrived.
+///
+/// # Errors
+/// `WouldBlock` when nothing has, else the operating system's reason.
+#[expect(unsafe_code, reason = "the executors' streams offer no read that never waits")]
+pub(super) fn try_read(descriptor: RawFd, into: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the buffer is ours and valid for the call; the descriptor is open.
+    let got =
+        unsafe { libc::recv(descriptor, into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(got).map_err(|_negative| io::Error::last_os_error())
+}
+
+/// Hands over what the kernel takes at once. An error counts as nothing: the next call that waits
+/// will meet it too.
+#[expect(unsafe_code, reason = "the executors' streams offer no write that never waits")]
+pub(super) fn try_write(descriptor: RawFd, bytes: &[u8]) -> usize {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the buffer is ours and valid for the call; the descriptor is open.
+    let taken = unsafe { libc::send(descriptor, bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(taken).unwrap_or(0)
+}
+
 /// Shuts a direction down. An error means that the connection is already gone, which is what the
 /// caller wants.
 #[expect(unsafe_code, reason = "the executors' streams offer no shutdown of both directions")]

@@ -8,9 +8,9 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use crate::base::{RequestId, Rng};
-use crate::config::Config;
+use crate::config::{Config, Origin};
 use crate::net::dial::Addresses;
-use crate::net::{Link, Pool};
+use crate::net::{Link, PeerName, Pool, Security, StreamOf};
 use crate::obs::{Cells, Settled, Shape};
 use crate::policy::Keyring;
 use crate::rt::{Mailbox, Runtime};
@@ -55,6 +55,8 @@ pub struct Parts<A> {
     pub fixed: Arc<[FixedBody]>,
     /// The addresses of each upstream, by index.
     pub addresses: Vec<Vec<SocketAddr>>,
+    /// TLS on both sides.
+    pub security: Security,
     /// At most so many client connections on this shard.
     pub connections_max: usize,
     /// At most so many exchanges at a time on this shard.
@@ -81,7 +83,9 @@ pub struct Upstream<R: Runtime> {
     pub addresses: Addresses,
     /// Place of the key whose turn it is.
     turn: Cell<usize>,
-    pool: RefCell<Pool<R::Conn>>,
+    /// Whom its certificate must be for; none when it is reached without TLS.
+    pub peer: Option<PeerName>,
+    pool: RefCell<Pool<StreamOf<R>>>,
 }
 
 /// All state of one core.
@@ -113,8 +117,10 @@ pub struct Shard<R: Runtime> {
     pub upstreams: Vec<Upstream<R>>,
     /// Access tokens, by the index of the configuration's accounts.
     pub tokens: Vec<TokenSlot>,
+    /// TLS on both sides; replaced when a certificate is.
+    security: RefCell<Security>,
     /// The slots of all connections of this shard.
-    pub deadlines: Rc<Deadlines<R::Conn>>,
+    pub deadlines: Rc<Deadlines<StreamOf<R>>>,
     /// The right to run exchanges.
     pub permits: Permits,
     /// Spare IO buffers.
@@ -133,7 +139,8 @@ pub struct Shard<R: Runtime> {
 impl<R: Runtime> Shard<R> {
     /// Puts a shard together on its own core.
     pub fn new(rt: R, parts: Parts<R::Accepted>) -> Rc<Self> {
-        let upstreams = parts.addresses.into_iter().map(Upstream::new).collect();
+        let origins = parts.config.upstreams.iter().map(|upstream| &upstream.origin);
+        let upstreams = parts.addresses.into_iter().zip(origins).map(Upstream::new).collect();
         let tokens = parts.config.accounts.iter().map(|_| TokenSlot::default()).collect();
         Rc::new(Self {
             rt,
@@ -149,6 +156,7 @@ impl<R: Runtime> Shard<R> {
             fixed: parts.fixed,
             upstreams,
             tokens,
+            security: RefCell::new(parts.security),
             deadlines: Rc::default(),
             permits: Permits::new(parts.in_flight_max),
             buffers: Buffers::default(),
@@ -260,6 +268,11 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// TLS as it is now.
+    pub fn security(&self) -> Security {
+        self.security.borrow().clone()
+    }
+
     /// A client connection begins; dropping the guard ends it.
     pub fn connection(self: &Rc<Self>) -> ConnectionGuard<R> {
         self.connections.set(self.connections.get() + 1);
@@ -282,7 +295,7 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// An idle link to `upstream`, if there is one that may still be used.
-    pub fn take_link(&self, upstream: usize) -> Option<Link<R::Conn>> {
+    pub fn take_link(&self, upstream: usize) -> Option<Link<StreamOf<R>>> {
         let pool = &self.upstreams.get(upstream)?.pool;
         let (link, taken) = pool.borrow_mut().take(self.rt.now());
         self.cells.links_stale.add(taken.stale);
@@ -291,7 +304,7 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// Gives back a link whose answer was read to its very end.
-    pub fn put_link(&self, upstream: usize, link: Link<R::Conn>) {
+    pub fn put_link(&self, upstream: usize, link: Link<StreamOf<R>>) {
         if let Some(upstream) = self.upstreams.get(upstream) {
             upstream.pool.borrow_mut().put(link, self.rt.now());
         }
@@ -326,10 +339,12 @@ impl<R: Runtime> Drop for ConnectionGuard<R> {
 }
 
 impl<R: Runtime> Upstream<R> {
-    fn new(known: Vec<SocketAddr>) -> Self {
+    fn new((known, origin): (Vec<SocketAddr>, &Origin)) -> Self {
         let addresses = Addresses::default();
         addresses.replace(known);
+        // The start has checked that the name can be in a certificate.
+        let peer = if origin.tls { PeerName::new(&origin.host) } else { None };
         let pool = RefCell::new(Pool::new(IDLE_MAX, IDLE_TIMEOUT));
-        Self { addresses, turn: Cell::new(0), pool }
+        Self { addresses, turn: Cell::new(0), peer, pool }
     }
 }

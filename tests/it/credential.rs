@@ -17,6 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use vertex_bridge::config::{Secret, ServiceAccount};
 use vertex_bridge::credential::{Endpoint, Granted, Signer, TokenError, Trust};
+use vertex_bridge::net::{self, Connector};
 
 fn account(private_key: &str, token_uri: &str) -> ServiceAccount {
     ServiceAccount {
@@ -93,7 +94,8 @@ fn endpoint(answer: &'static [u8]) -> SocketAddr {
 
 fn exchange(scheme: &str, at: SocketAddr) -> Result<Granted, TokenError> {
     let account = account("", &format!("{scheme}://{at}/token"));
-    let trust = Trust::bundled().expect("TLS");
+    let upstreams = Connector::new(&net::Trust::bundled(), None).expect("TLS");
+    let trust = Trust::new(upstreams.config());
     Endpoint::new(&account, &trust).exchange(&Secret::new("a.b.c".to_owned()))
 }
 

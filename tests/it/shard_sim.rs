@@ -22,6 +22,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use vertex_bridge::config::{Config, Sources};
+use vertex_bridge::net::Security;
 use vertex_bridge::obs::log::{self, Level};
 use vertex_bridge::obs::{Cells, Shape, TargetLabels};
 use vertex_bridge::policy::Keyring;
@@ -155,6 +156,7 @@ fn shard(rt: &Virt, seed: u64, idle: &str) -> Rc<Shard<Virt>> {
         shape,
         fixed: proxy::fixed::all().into(),
         addresses: vec![vec![upstream_address()]],
+        security: Security::default(),
         connections_max: 100,
         in_flight_max: 100,
         seed,

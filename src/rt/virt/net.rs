@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::super::{Conn, Lent, Listener, Peek, Runtime};
+use super::super::{Conn, Lent, Listener, Peek, RawConn, Runtime};
 use super::pipe::{End, Pipe};
 use super::world::{Backlog, FaultKind, Sleep, Virt, World};
 use crate::base::Tick;
@@ -237,6 +237,39 @@ impl Conn for VirtConn {
         if let Some(writer) = self.0.outgoing.borrow_mut().writer.take() {
             writer.wake();
         }
+    }
+}
+
+impl RawConn for VirtConn {
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut world = self.0.world.borrow_mut();
+        let mut pipe = self.0.incoming.borrow_mut();
+        if pipe.reading {
+            world.violation("a try beside a pending read");
+        }
+        let now = world.now;
+        pipe.land(now);
+        match pipe.ended(now) {
+            _ if pipe.closed_here => Ok(0),
+            Some(End::Reset) => Err(io::ErrorKind::ConnectionReset.into()),
+            _ if pipe.has_bytes() => Ok(pipe.take_into(into)),
+            Some(End::Close) => Ok(0),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> usize {
+        let mut world = self.0.world.borrow_mut();
+        let mut pipe = self.0.outgoing.borrow_mut();
+        if pipe.writing {
+            world.violation("a try beside a pending write");
+        }
+        if pipe.closed_here || pipe.is_broken() || !pipe.is_open() {
+            return 0;
+        }
+        let taken = bytes.get(..pipe.room().min(bytes.len())).unwrap_or_default();
+        pipe.push(&mut world, taken.to_vec());
+        taken.len()
     }
 }
 

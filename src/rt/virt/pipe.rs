@@ -73,6 +73,14 @@ impl Pipe {
         count
     }
 
+    /// Moves what fits into `into`.
+    pub(super) fn take_into(&mut self, into: &mut [u8]) -> usize {
+        let mut taken = Vec::with_capacity(into.len());
+        let count = self.take(&mut taken, into.len());
+        into.iter_mut().zip(taken).for_each(|(place, byte)| *place = byte);
+        count
+    }
+
     pub(super) fn room(&self) -> usize {
         let flying: usize = self.flying.iter().map(|(_, bytes)| bytes.len()).sum();
         CAPACITY.saturating_sub(flying + self.landed.len())

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod certificates;
 mod chat;
 mod client;
 mod drivers;
@@ -15,5 +16,6 @@ mod gateway;
 mod google;
 mod life;
 mod sdk;
+mod tls_upstream;
 mod upstream;
 mod vertex;

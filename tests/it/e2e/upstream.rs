@@ -52,7 +52,19 @@ pub(super) fn stream_body() -> Vec<u8> {
 /// The answer that is not streamed.
 pub(super) const WHOLE: &str = "{\n  \"candidates\": [{\"content\": {\"parts\": [{\"text\": \"H\u{e9}llo \u{1f600}!\"}],\"role\": \"model\"},\"finishReason\": \"STOP\",\"index\": 0}],\n  \"usageMetadata\": {\"promptTokenCount\": 4,\"candidatesTokenCount\": 3,\"thoughtsTokenCount\": 5,\"cachedContentTokenCount\": 2,\"totalTokenCount\": 12},\n  \"modelVersion\": \"gemini-2.5-flash-001\",\n  \"responseId\": \"resp\"\n}\n";
 
-fn serve(mut stream: TcpStream, seen: &Sender<Seen>) {
+/// A connection to the gateway, with TLS or without.
+pub(super) trait Peer: Read + Write {
+    /// Reads give up after so long.
+    fn limit_reads(&self, limit: Duration) -> bool;
+}
+
+impl Peer for TcpStream {
+    fn limit_reads(&self, limit: Duration) -> bool {
+        self.set_read_timeout(Some(limit)).is_ok()
+    }
+}
+
+pub(super) fn serve(mut stream: impl Peer, seen: &Sender<Seen>) {
     let mut inbox = Vec::new();
     while let Some((head, body)) = read_request(&mut stream, &mut inbox) {
         let question = question(&body);
@@ -72,7 +84,7 @@ fn question(body: &str) -> String {
 
 /// Head and body of the next request.
 pub(super) fn read_request(
-    stream: &mut TcpStream,
+    stream: &mut impl Peer,
     inbox: &mut Vec<u8>,
 ) -> Option<(String, String)> {
     loop {
@@ -93,7 +105,7 @@ pub(super) fn read_request(
 }
 
 /// Answers one question; false when the connection is to end.
-fn answer(stream: &mut TcpStream, question: &str, streamed: bool, seen: &Sender<Seen>) -> bool {
+fn answer(stream: &mut impl Peer, question: &str, streamed: bool, seen: &Sender<Seen>) -> bool {
     let (what, number) = question.split_once(':').unwrap_or((question, "0"));
     let number: usize = number.parse().unwrap_or(0);
     if what == "status" {
@@ -147,15 +159,15 @@ fn answer(stream: &mut TcpStream, question: &str, streamed: bool, seen: &Sender<
 }
 
 /// Notes when the gateway hangs up.
-fn wait_for_end(stream: &mut TcpStream, seen: &Sender<Seen>) {
-    let limit = stream.set_read_timeout(Some(Duration::from_secs(30)));
+fn wait_for_end(stream: &mut impl Peer, seen: &Sender<Seen>) {
+    let limited = stream.limit_reads(Duration::from_secs(30));
     let ended = stream.read(&mut [0; 16]);
-    if limit.is_ok() && !matches!(ended, Ok(1..)) {
+    if limited && !matches!(ended, Ok(1..)) {
         // The test may have ended before.
         let _nobody = seen.send(Seen::Left(Instant::now()));
     }
 }
 
-fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+fn write(stream: &mut impl Peer, bytes: &[u8]) -> bool {
     stream.write_all(bytes).is_ok()
 }
