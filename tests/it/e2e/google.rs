@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -14,9 +13,10 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
-use super::upstream::{WHOLE, read_request, stream_body};
+use super::upstream::{Peer, WHOLE, read_request, stream_body};
 
 /// What the endpoints do, and what they have seen. A test may change the first half at any time.
 #[derive(Debug)]
@@ -58,9 +58,16 @@ impl Google {
             wrong: Vec::new(),
             requests: Vec::new(),
         }));
-        let tokens = listen(&script, exchange);
-        let origin = format!("http://{}", listen(&script, answer));
+        let tokens = listen(&script, None, exchange);
+        let origin = format!("http://{}", listen(&script, None, answer));
         Self { script, token_uri: format!("http://{tokens}/token"), origin }
+    }
+
+    /// With a token endpoint that shows `server`'s certificate and is called by the name `host`.
+    pub(super) fn secured(server: ServerConfig, host: &str) -> Self {
+        let google = Self::start();
+        let tokens = listen(&google.script, Some(Arc::new(server)), exchange);
+        Self { token_uri: format!("https://{host}:{}/token", tokens.port()), ..google }
     }
 
     pub(super) fn script(&self) -> MutexGuard<'_, Script> {
@@ -101,23 +108,30 @@ pub(super) fn openssl(arguments: &[&str]) -> String {
 
 type Serve = fn(&Mutex<Script>, &str, &str) -> Vec<u8>;
 
-fn listen(script: &Arc<Mutex<Script>>, serve: Serve) -> SocketAddr {
+fn listen(script: &Arc<Mutex<Script>>, tls: Option<Arc<ServerConfig>>, serve: Serve) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has an address");
     let script = Arc::clone(script);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let script = Arc::clone(&script);
-            thread::spawn(move || converse(stream, &script, serve));
+            let (script, tls) = (Arc::clone(&script), tls.clone());
+            thread::spawn(move || match tls {
+                None => converse(stream, &script, serve),
+                Some(tls) => {
+                    let session = ServerConnection::new(tls).expect("a session");
+                    converse(StreamOwned::new(session, stream), &script, serve);
+                }
+            });
         }
     });
     address
 }
 
-fn converse(mut stream: TcpStream, script: &Mutex<Script>, serve: Serve) {
+fn converse(mut stream: impl Peer, script: &Mutex<Script>, serve: Serve) {
     let mut inbox = Vec::new();
     while let Some((head, body)) = read_request(&mut stream, &mut inbox) {
-        if stream.write_all(&serve(script, &head, &body)).is_err() {
+        let written = stream.write_all(&serve(script, &head, &body));
+        if written.and_then(|()| stream.flush()).is_err() {
             return;
         }
     }

@@ -3,6 +3,9 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustls::version::{TLS12, TLS13};
+
+use super::certificates::Authority;
 use super::client::{Answer, chat, get, post};
 use super::gateway::{BINARY, FLAVOURS, Flavour, Folder, Gateway};
 use super::google::{EMAIL, Google, TOKEN, openssl, private_key, unix_seconds};
@@ -261,6 +264,37 @@ fn upstreams_with_one_key_file_share_its_token() {
             (line("/v1beta1/"), key),
         ]
     );
+}
+
+#[test]
+fn a_token_endpoint_is_trusted_as_upstreams_are() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    for (certificate, trusted) in [
+        (ours.sign("localhost"), true),
+        (other.sign("localhost"), false),
+        (ours.sign("elsewhere"), false),
+        (ours.sign_expired("localhost"), false),
+    ] {
+        let google = Google::secured(certificate.server(&[&TLS13, &TLS12], None), "localhost");
+        let folder = Folder::new();
+        let authority = folder.0.join("ca.pem");
+        std::fs::write(&authority, &ours.pem).expect("a file can be written");
+        let file = google.key_file(&folder.0);
+        let gateway = Gateway::start(
+            Flavour::Epoll,
+            &[
+                ("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().expect("a path is text")),
+                ("APP_VERTEX__OAUTH_BASE_URL", &google.origin),
+                ("APP_TLS__EXTRA_CA", authority.to_str().expect("a path is text")),
+            ],
+        );
+        let answer = gateway.ask(&chat("hello", false));
+        assert_eq!(answer.status, if trusted { 200 } else { 502 }, "{}", answer.body);
+        assert_eq!(google.script().assertions.len(), usize::from(trusted));
+        let doubt =
+            gateway.log().contains("the token endpoint's certificate or TLS is not trusted");
+        assert_eq!(doubt, !trusted, "{}", gateway.log());
+    }
 }
 
 /// The keys that the vendor has seen since the last look.
