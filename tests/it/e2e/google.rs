@@ -37,6 +37,8 @@ pub(super) struct Script {
     pub(super) wrong: Vec<String>,
     /// First line and credential of every request to Vertex AI.
     pub(super) requests: Vec<(String, String)>,
+    /// The whole head of the last one.
+    pub(super) head: String,
 }
 
 /// Both endpoints, running until the test's process ends.
@@ -57,6 +59,7 @@ impl Google {
             assertions: Vec::new(),
             wrong: Vec::new(),
             requests: Vec::new(),
+            head: String::new(),
         }));
         let tokens = listen(&script, None, exchange);
         let origin = format!("http://{}", listen(&script, None, answer));
@@ -203,6 +206,7 @@ fn der(pem: &str) -> Vec<u8> {
 /// Vertex AI.
 fn answer(script: &Mutex<Script>, head: &str, _body: &str) -> Vec<u8> {
     let mut script = script.lock().expect("not poisoned");
+    script.head = head.to_owned();
     let line = head.lines().next().unwrap_or_default().to_owned();
     let names = ["authorization: ", "x-goog-api-key: "];
     let shown = head.lines().find(|line| names.iter().any(|name| line.starts_with(name)));

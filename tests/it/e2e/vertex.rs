@@ -340,6 +340,35 @@ fn keys_are_tried_in_turn() {
 }
 
 #[test]
+fn each_vendor_gets_its_key_in_its_own_field() {
+    let google = Google::start();
+    let gateway = Gateway::start(
+        Flavour::Epoll,
+        &[
+            ("GOOGLE_API_KEY", "key-of-google"),
+            ("APP_VERTEX__API_KEY_BASE_URL", &google.origin),
+            ("ANTHROPIC_API_KEY", "key-of-anthropic"),
+            ("ANTHROPIC_BASE_URL", &google.origin),
+        ],
+    );
+    let google_fields = ["x-goog-api-key: key-of-google"].as_slice();
+    let anthropic_fields = ["x-api-key: key-of-anthropic", "anthropic-version: 2023-06-01"];
+    for (model, fields) in [("gemini-3", google_fields), ("claude-4", &anthropic_fields)] {
+        let body = format!(
+            "{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}"
+        );
+        gateway.ask(&post(&body));
+        let head = google.script().head.clone();
+        for field in fields {
+            assert_eq!(head.lines().filter(|line| line == field).count(), 1, "{field} in {head}");
+        }
+        // Neither another vendor's key nor the client's own.
+        assert_eq!(head.matches("key-of-").count(), 1, "{head}");
+        assert!(!head.contains("sk-vertex-bridge-dev"), "{head}");
+    }
+}
+
+#[test]
 fn our_own_fields_can_be_switched_off() {
     let (google, folder) = (Google::start(), Folder::new());
     let file = google.key_file(&folder.0);
