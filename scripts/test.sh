@@ -4,13 +4,16 @@
 #
 #   scripts/test.sh [ARGUMENT...]
 #
-# What is missing is installed with apt-get when this runs as root, else named. The official OpenAI
-# SDKs, which chat with the gateway in a test, go into target/test-venv and target/test-node.
+# What is missing is installed with apt-get when this runs as root, else named. The vendors' official
+# SDKs, which chat with the gateway and its simulator in tests, go into target/test-venv and
+# target/test-node.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 openai_python=3.57.0
+anthropic_python=2.14.0
+genai_python=3.6.1
 openai_node=7.57.0
 
 missing=()
@@ -38,13 +41,16 @@ fi
 
 # What is there in the right version is not asked for again, so a second run needs no network.
 venv=target/test-venv
-if ! "$venv/bin/python" -c "import openai; assert openai.__version__ == '$openai_python'" \
-    2>/dev/null; then
-    echo "test: installing the OpenAI SDK for Python"
+wanted=("openai==$openai_python" "anthropic==$anthropic_python" "google-genai==$genai_python")
+have=$("$venv/bin/pip" freeze --disable-pip-version-check 2>/dev/null || true)
+for package in "${wanted[@]}"; do
+    grep -qxF "$package" <<<"$have" && continue
+    echo "test: installing the vendors' SDKs for Python"
     rm -rf "$venv"
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "openai==$openai_python"
-fi
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "${wanted[@]}"
+    break
+done
 modules=target/test-node/node_modules
 if ! grep -q "\"version\": \"$openai_node\"" "$modules/openai/package.json" 2>/dev/null; then
     echo "test: installing the OpenAI SDK for Node"

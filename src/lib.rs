@@ -21,7 +21,7 @@
 //! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net | async shared |
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net shard | async flate2 |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
-//! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async serde serde_json |
+//! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async base64 ring serde serde_json serde_path_to_error |
 //! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy credential rt net shard proxy control simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
 //! | `main` | the process: allocator, then `boot` | boot | host mimalloc |
 

@@ -6,11 +6,18 @@
 mod anthropic;
 mod fault;
 mod gemini;
+mod give;
+mod json;
 mod openai;
+mod problem;
 mod reply;
+mod route;
+mod sample;
 mod script;
+mod seal;
 mod serve;
+mod tools;
 
-pub use fault::Fault;
+pub use fault::{Cut, Fault};
 pub use script::Options;
 pub use serve::serve;

@@ -16,6 +16,7 @@ mod gateway;
 mod google;
 mod life;
 mod sdk;
+mod simulator;
 mod tls_upstream;
 mod upstream;
 mod vertex;
