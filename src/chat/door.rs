@@ -4,9 +4,11 @@
 //! A door is an enum and so are its writers: each event is one jump, nothing is boxed.
 
 use super::collect::Collector;
+use super::completions::{self, CompletionStream, WholeCompletion};
 use super::dialect::Dialect;
 use super::error::ApiError;
 use super::event::Event;
+use super::outline::{Form, Outline};
 use super::problem::ChatError;
 use super::render::{ReplyMeta, StreamRenderer};
 use super::request::Request;
@@ -16,6 +18,8 @@ use super::request::Request;
 pub enum Door {
     /// OpenAI's chat completions.
     Chat,
+    /// OpenAI's old completions.
+    Completions,
 }
 
 /// What a request says outside of its body.
@@ -31,7 +35,7 @@ impl Door {
     /// Whose API it belongs to.
     pub const fn dialect(self) -> Dialect {
         match self {
-            Self::Chat => Dialect::OpenAi,
+            Self::Chat | Self::Completions => Dialect::OpenAi,
         }
     }
 
@@ -42,6 +46,7 @@ impl Door {
     pub fn parse<'b>(self, body: &'b [u8], beside: &'b Beside) -> Result<Request<'b>, ChatError> {
         let mut request = match self {
             Self::Chat => Request::parse(body)?,
+            Self::Completions => completions::read(&Outline::parse(body, &Form::COMPLETIONS)?)?,
         };
         request.betas = beside.betas.as_deref();
         Ok(request)
@@ -53,6 +58,8 @@ impl Door {
 pub enum StreamWriter {
     /// Chunks of a chat completion.
     Chat(StreamRenderer),
+    /// Chunks of an old completion.
+    Completions(CompletionStream),
 }
 
 impl StreamWriter {
@@ -60,6 +67,9 @@ impl StreamWriter {
     pub fn new(door: Door, meta: ReplyMeta, request: &Request<'_>) -> Self {
         match door {
             Door::Chat => Self::Chat(StreamRenderer::new(meta, request.include_usage)),
+            Door::Completions => {
+                Self::Completions(CompletionStream::new(meta, request.include_usage))
+            }
         }
     }
 
@@ -67,6 +77,7 @@ impl StreamWriter {
     pub fn has_started(&self) -> bool {
         match self {
             Self::Chat(writer) => writer.has_started(),
+            Self::Completions(writer) => writer.has_started(),
         }
     }
 
@@ -74,6 +85,7 @@ impl StreamWriter {
     pub fn on_event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match self {
             Self::Chat(writer) => writer.on_event(event, out),
+            Self::Completions(writer) => writer.on_event(event, out),
         }
     }
 
@@ -81,27 +93,28 @@ impl StreamWriter {
     pub fn end(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::Chat(writer) => writer.end(out),
+            Self::Completions(writer) => writer.end(out),
         }
     }
 
     /// Appends what tells a client that the answer broke off; `id` is the request's.
     pub fn error(&mut self, error: &ApiError, id: &str, out: &mut Vec<u8>) {
         match self {
-            Self::Chat(_) => error.render_event(Dialect::OpenAi, id, out),
+            Self::Chat(_) | Self::Completions(_) => error.render_event(Dialect::OpenAi, id, out),
         }
     }
 
     /// What keeps a silent stream alive without saying anything.
     pub const fn ping(&self) -> &'static [u8] {
         match self {
-            Self::Chat(_) => b": ping\n\n",
+            Self::Chat(_) | Self::Completions(_) => b": ping\n\n",
         }
     }
 
     /// The content type of the stream.
     pub const fn content_type(&self) -> &'static str {
         match self {
-            Self::Chat(_) => Dialect::OpenAi.head().events,
+            Self::Chat(_) | Self::Completions(_) => Dialect::OpenAi.head().events,
         }
     }
 }
@@ -111,6 +124,8 @@ impl StreamWriter {
 pub enum WholeWriter {
     /// A chat completion.
     Chat(Collector),
+    /// An old completion.
+    Completions(WholeCompletion),
 }
 
 impl WholeWriter {
@@ -118,6 +133,7 @@ impl WholeWriter {
     pub fn new(door: Door, meta: ReplyMeta, _request: &Request<'_>) -> Self {
         match door {
             Door::Chat => Self::Chat(Collector::new(meta)),
+            Door::Completions => Self::Completions(WholeCompletion::new(meta)),
         }
     }
 
@@ -125,6 +141,7 @@ impl WholeWriter {
     pub fn on_event(&mut self, event: &Event<'_>) {
         match self {
             Self::Chat(writer) => writer.on_event(event),
+            Self::Completions(writer) => writer.on_event(event),
         }
     }
 
@@ -132,6 +149,7 @@ impl WholeWriter {
     pub fn render(&self, out: &mut Vec<u8>) {
         match self {
             Self::Chat(writer) => writer.render(out),
+            Self::Completions(writer) => writer.render(out),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The hub: OpenAI bytes on one side, vendor-neutral chat events on the other.
 
 pub mod collect;
+pub mod completions;
 pub mod dialect;
 pub mod door;
 pub mod error;
 pub mod event;
 pub mod history;
+pub mod ids;
 pub mod models;
 pub mod options;
 mod others;

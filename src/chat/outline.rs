@@ -13,6 +13,9 @@ use crate::wire::splice::Splices;
 use super::problem::{ChatError, Problem};
 use super::turn::MARK_SEPARATOR;
 
+/// How many fields a body has at most.
+const FIELDS_MAX: usize = 256;
+
 /// What a body must have besides its model.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
@@ -146,6 +149,30 @@ impl<'b> Outline<'b> {
     /// The body as it came.
     pub fn body(&self) -> &'b str {
         self.body
+    }
+
+    /// Calls `member` with each field, which it must read. None stands twice: two readers could
+    /// take different ones.
+    pub(super) fn members(
+        &self,
+        mut member: impl FnMut(&mut Reader<'b>, Cow<'b, str>) -> Result<(), ChatError>,
+    ) -> Result<(), ChatError> {
+        let mut names: Vec<&'b str> = Vec::new();
+        Reader::new(self.body).object(|reader, key| {
+            let name = key.unescape();
+            // The usual request has a handful of fields; one with thousands is not worth serving.
+            if names.len() > FIELDS_MAX {
+                let what = Problem::Expected("an object with at most 256 fields");
+                return Err(ChatError::at("", what));
+            }
+            let double = names.contains(&key.raw());
+            let escaped = key.raw() != name;
+            if double || escaped && names.contains(&name.as_ref()) {
+                return Err(ChatError::at(printable(&name), Problem::Duplicate));
+            }
+            names.push(key.raw());
+            member(reader, name)
+        })
     }
 
     /// What must be changed before the body goes to a vendor: the model's name where it has
@@ -304,6 +331,11 @@ fn once(seen: &mut bool, name: &str) -> Result<(), ChatError> {
         return Err(ChatError::at(name, Problem::Duplicate));
     }
     Ok(())
+}
+
+/// A client's own field name, short enough to be quoted.
+fn printable(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 /// Names go into URLs, headers and logs, so they are kept to harmless characters.

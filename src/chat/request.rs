@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::wire::json::{JsonText, Kind, Reader};
+use crate::wire::json::{Kind, Reader};
 
 use super::options::Options;
 use super::others::OTHERS_MAX;
@@ -36,12 +36,6 @@ pub struct Request<'b> {
     pub others: Vec<Cow<'b, str>>,
     /// Unfinished features of Anthropic's that the client wants: a header field, not in the body.
     pub betas: Option<&'b str>,
-}
-
-/// Which fields have been seen.
-#[derive(Debug, Default)]
-struct Seen<'b> {
-    names: Vec<&'b str>,
 }
 
 impl<'b> Request<'b> {
@@ -78,8 +72,7 @@ impl<'b> Request<'b> {
             include_usage: outline.include_usage,
             ..Self::empty()
         };
-        let mut seen = Seen::default();
-        Reader::new(outline.body()).object(|reader, key| request.member(reader, key, &mut seen))?;
+        outline.members(|reader, name| request.member(reader, name))?;
         request.options.check()?;
         request.tools.check()?;
         Ok(request)
@@ -105,14 +98,7 @@ impl<'b> Request<'b> {
         }
     }
 
-    fn member(
-        &mut self,
-        reader: &mut Reader<'b>,
-        key: JsonText<'b>,
-        seen: &mut Seen<'b>,
-    ) -> Result<(), ChatError> {
-        let name = key.unescape();
-        seen.once(key, &name)?;
+    fn member(&mut self, reader: &mut Reader<'b>, name: Cow<'b, str>) -> Result<(), ChatError> {
         match name.as_ref() {
             // The outline has them.
             "model" | "stream" | "stream_options" => reader.skip()?,
@@ -147,30 +133,10 @@ impl<'b> Request<'b> {
     }
 }
 
-impl<'b> Seen<'b> {
-    /// Two readers could take different ones of two fields with one name.
-    fn once(&mut self, key: JsonText<'b>, name: &str) -> Result<(), ChatError> {
-        // The usual request has a handful of fields; one with thousands is not worth serving.
-        if self.names.len() > 256 {
-            return Err(ChatError::at("", Problem::Expected("an object with at most 256 fields")));
-        }
-        let double = self.names.iter().any(|seen| *seen == key.raw());
-        let escaped = key.raw() != name;
-        if double || escaped && self.names.contains(&name) {
-            return Err(ChatError::at(printable(name), Problem::Duplicate));
-        }
-        self.names.push(key.raw());
-        Ok(())
-    }
-}
-
-/// A client's own field name, short enough to be quoted.
-fn printable(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(64).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::wire::json::JsonText;
+
     use super::super::part::Content;
     use super::*;
 

@@ -40,6 +40,7 @@ pub(super) fn dialect(_path: &str) -> Dialect {
 pub(super) fn find(method: Method, path: &str) -> Result<Endpoint<'_>, NoRoute> {
     let (endpoint, wants) = match path {
         "/v1/chat/completions" => (Endpoint::Door(Door::Chat, ""), Method::Post),
+        "/v1/completions" => (Endpoint::Door(Door::Completions, ""), Method::Post),
         "/v1/models" => (Endpoint::Models, Method::Get),
         "/health" => (Endpoint::Health, Method::Get),
         "/health/ready" => (Endpoint::Ready, Method::Get),

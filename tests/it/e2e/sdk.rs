@@ -29,13 +29,31 @@ fn run(program: &Path, script: &str, installed: &Path) {
     }
 }
 
+fn python(script: &str) {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin/python");
+    run(&python, script, Path::new("target/test-venv/bin/python"));
+}
+
+fn node(script: &str) {
+    run(Path::new("node"), script, Path::new("target/test-node/node_modules/openai"));
+}
+
 #[test]
 fn python_chats() {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin/python");
-    run(&python, "chat.py", Path::new("target/test-venv/bin/python"));
+    python("chat.py");
 }
 
 #[test]
 fn node_chats() {
-    run(Path::new("node"), "chat.cjs", Path::new("target/test-node/node_modules/openai"));
+    node("chat.cjs");
+}
+
+#[test]
+fn python_completes() {
+    python("completions.py");
+}
+
+#[test]
+fn node_completes() {
+    node("completions.cjs");
 }
