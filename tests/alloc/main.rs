@@ -4,6 +4,8 @@
 
 #![expect(clippy::expect_used, reason = "a test stops where it cannot go on")]
 
+mod tls;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
@@ -16,6 +18,7 @@ use vertex_bridge::wire::{BodyReader, Framing, write};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -28,17 +31,20 @@ static COUNTING: Counting = Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        HELD.with(|held| held.set(held.get().wrapping_add(layout.size())));
         // SAFETY: the caller upholds `alloc`'s contract, which is the same as ours.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.with(|held| held.set(held.get().wrapping_sub(layout.size())));
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        HELD.with(|held| held.set(held.get().wrapping_add(size).wrapping_sub(layout.size())));
         // SAFETY: as above.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -49,6 +55,11 @@ fn allocations(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.with(Cell::get);
     work();
     ALLOCATIONS.with(Cell::get) - before
+}
+
+/// How many bytes this thread holds. What it got and another one gave back counts on.
+fn held() -> usize {
+    HELD.with(Cell::get)
 }
 
 fn meta() -> ReplyMeta {
