@@ -1,9 +1,10 @@
 //! The control thread: answers the shards' questions, hears signals, ends the process.
 
 use std::sync::mpsc::{Receiver, Sender};
+use std::thread::Thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::control::Pages;
 use crate::obs::log::{self, Level};
@@ -21,6 +22,8 @@ pub(super) struct Control {
     pub(super) started_ms: u64,
     /// Said once every shard listens.
     pub(super) greeting: String,
+    /// The thread that watches certificates, where there are any.
+    pub(super) certificates: Option<Thread>,
     /// A driver that is not the best was named already.
     pub(super) driver_told: bool,
 }
@@ -59,10 +62,11 @@ impl Control {
                 }
                 Report::Token { account, what } => self.token(account, what),
                 Report::Signal(SIGINT | SIGTERM) => self.signal(),
+                Report::Signal(SIGHUP) => self.reload(),
                 // Left alone they would end the process.
                 Report::Signal(other) => {
-                    let what = "neither reloads nor hands over: it is ignored";
-                    say(Level::Warn, &format!("signal {other}: this release {what}"));
+                    let what = "this release does not hand over: it is ignored";
+                    say(Level::Warn, &format!("signal {other}: {what}"));
                 }
             }
         }
@@ -94,6 +98,18 @@ impl Control {
             TokenReport::Failed => token.failed += 1,
             TokenReport::Ended => token.end = None,
         }
+    }
+
+    /// Of all that is configured, certificates can change while we run.
+    fn reload(&self) {
+        let what = match &self.certificates {
+            Some(watching) => {
+                watching.unpark();
+                "certificates are looked at, the configuration is not"
+            }
+            None => "this release does not reload: it is ignored",
+        };
+        say(Level::Warn, &format!("signal {SIGHUP}: {what}"));
     }
 
     /// The first signal drains, the second stops.

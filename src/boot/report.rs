@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::config::limits::worst_case;
 use crate::config::{
-    Config, ConfigError, Gemini, Kind, LogFormat, Place, ServiceAccount, Target, Timeouts, Upstream,
+    Config, ConfigError, Gemini, Kind, LogFormat, Place, Roots, ServiceAccount, Target, Timeouts,
+    TlsPair, Upstream,
 };
 
 use super::machine::Machine;
@@ -49,8 +50,52 @@ pub fn text(config: &Config, machine: &Machine) -> String {
     for (name, value) in options(config) {
         page.row(name, &word(&value));
     }
+    security(config, &mut page);
     service(config, &mut page);
     page.0
+}
+
+fn security(config: &Config, page: &mut Page) {
+    if let Some(tls) = &config.server.tls {
+        let asked = tls.client_ca.as_ref().map_or_else(
+            || "clients are asked for none".to_owned(),
+            |ca| format!("clients must show one of {}", ca.path),
+        );
+        let (cert, key) = (&tls.pair.cert.path, &tls.pair.key.path);
+        page.row("tls clients", &format!("certificate {cert}, key {key}, {asked}"));
+    }
+    let mut trust = roots(config).to_owned();
+    if let Some(extra) = &config.tls.extra_ca {
+        trust.extend([" authorities and those of ", &extra.path]);
+    } else {
+        trust.push_str(" authorities");
+    }
+    if let Some(pair) = &config.tls.client {
+        trust.extend([", our certificate ", &pair.cert.path, ", key ", &pair.key.path]);
+    }
+    page.row("tls upstreams", &trust);
+}
+
+fn roots(config: &Config) -> &'static str {
+    match config.tls.roots {
+        Roots::Bundled => "bundled",
+        Roots::System(_) => "system",
+    }
+}
+
+fn security_json(config: &Config) -> Value {
+    let pair = |pair: &TlsPair| json!({"cert": pair.cert.path, "key": pair.key.path});
+    json!({
+        "clients": config.server.tls.as_ref().map(|tls| json!({
+            "cert": tls.pair.cert.path, "key": tls.pair.key.path,
+            "client_ca": tls.client_ca.as_ref().map(|file| &file.path),
+        })),
+        "upstreams": {
+            "roots": roots(config),
+            "extra_ca": config.tls.extra_ca.as_ref().map(|file| &file.path),
+            "client": config.tls.client.as_ref().map(pair),
+        },
+    })
 }
 
 fn service(config: &Config, page: &mut Page) {
@@ -197,6 +242,7 @@ pub fn json(config: &Config, machine: &Machine) -> String {
             "worst_case_bytes": worst_case(&config.limits, body_bytes, capacity),
             "usable_bytes": machine.memory_bytes,
         },
+        "tls": security_json(config),
         "upstreams": upstreams.collect::<Vec<_>>(),
         "routes": routes.collect::<Vec<_>>(),
         "warnings": config.warnings,
@@ -335,6 +381,12 @@ mod tests {
     const FILE: &str = r#"
         [server]
         host = "::"
+        tls_cert = "/c.pem"
+        tls_key = "/c.key"
+        tls_client_ca = "/m.pem"
+        [tls]
+        roots = "system"
+        extra_ca = "/ca.pem"
         [auth]
         master_key = "canary-master-0123"
         [vertex]
@@ -366,6 +418,8 @@ mod tests {
             "gemini system_messages    hoist\n",
             "gemini signature_cache    on\n",
             "early_head_ms             off\n",
+            "tls upstreams             system authorities and those of /ca.pem\n",
+            "tls clients               certificate /c.pem, key /c.key, clients must show one of /m.pem\n",
             "memory worst case         337 GiB if every exchange filled every limit; 4 GiB to",
             "google (gemini) https://generativelanguage.googleapis.com keys: *** ***\n",
             "anthropic (anthropic) https://api.anthropic.com keys: ***\n",
@@ -384,6 +438,8 @@ mod tests {
         let value: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(value["listen"], "[::]:4000");
         assert_eq!(value["auth"]["required"], true);
+        assert_eq!(value["tls"]["clients"]["client_ca"], "/m.pem");
+        assert_eq!(value["tls"]["upstreams"]["roots"], "system");
         assert_eq!(value["auth"]["keys"][1]["name"], "team-a");
         assert_eq!(value["timeouts_ms"]["idle"], 60_000);
         assert_eq!(value["timeouts_ms"]["total"], Value::Null);

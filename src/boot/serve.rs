@@ -28,7 +28,7 @@ use super::args::CommandLine;
 use super::control::{Control, say};
 use super::machine::Machine;
 use super::out::complain;
-use super::security::Material;
+use super::security::{self, Material};
 use super::spawn::{self, Seed};
 use super::{env, report, simulate, tokens};
 
@@ -55,7 +55,7 @@ pub(super) fn run(line: &CommandLine) -> ExitCode {
     for warning in &config.warnings {
         say(Level::Warn, warning);
     }
-    match start(config, &material) {
+    match start(config, material) {
         Ok(control) => {
             let well = control_to_the_end(control);
             if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -75,7 +75,7 @@ fn control_to_the_end(control: Control) -> bool {
 }
 
 /// Binds, starts every thread, and gives the control loop.
-fn start(mut config: Config, material: &Material) -> io::Result<Control> {
+fn start(mut config: Config, material: Material) -> io::Result<Control> {
     let machine = Machine::look();
     let cores = config.runtime.cores.clone().unwrap_or_else(|| machine.cores.clone());
     let at = listen_address(&config.server.host, config.server.port)?;
@@ -124,6 +124,7 @@ fn start(mut config: Config, material: &Material) -> io::Result<Control> {
     }
     hear_signals(sender)?;
     keep_resolving(&config, addresses.clone(), mailboxes.clone())?;
+    let certificates = security::keep(&config, material, mailboxes.clone())?;
     Ok(Control {
         reports,
         shards: mailboxes,
@@ -131,6 +132,7 @@ fn start(mut config: Config, material: &Material) -> io::Result<Control> {
         refusals,
         started_ms: rt::unix_millis(),
         greeting: greeting(&config, at, cores.len(), simulator),
+        certificates,
         driver_told: false,
     })
 }
@@ -215,7 +217,8 @@ fn greeting(
         )
     });
     let backend = config.runtime.backend.as_str();
-    format!("vertex-bridge {version} listens on http://{at}{simulated}; {shards} on {backend}")
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    format!("vertex-bridge {version} listens on {scheme}://{at}{simulated}; {shards} on {backend}")
 }
 
 /// The address of `host`; the first one when a name has several.

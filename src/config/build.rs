@@ -23,7 +23,7 @@ impl Config {
     pub fn load(sources: &Sources<'_>) -> Result<Self, Vec<ConfigError>> {
         let mut notes = Notes::default();
         let settings = parse::read(sources, &mut notes);
-        let server = server(&settings);
+        let server = server(&settings, &mut notes);
         let keys = upstreams::client_keys(&settings, &mut notes);
         let auth = Auth { required: false, keys };
         let auth = check_auth(auth, &server, &settings, &mut notes);
@@ -53,13 +53,14 @@ impl Config {
     }
 }
 
-fn server(settings: &Settings) -> Server {
+fn server(settings: &Settings, notes: &mut Notes) -> Server {
     let port = settings.whole("server.port", 4000);
     Server {
         host: settings.text("server.host").unwrap_or("127.0.0.1").to_owned(),
         port: u16::try_from(port).unwrap_or(u16::MAX),
         request_body_bytes_max: settings.count("server.max_request_size", limits::REQUEST_BODY),
         own_headers: settings.flag("server.own_headers", true),
+        tls: tls_keys::towards_clients(settings, notes),
     }
 }
 
@@ -368,11 +369,6 @@ mod tests {
                 "2: cache.enabled: found \"yes\", expected true or false",
             ),
             ("[retry]\nbudget = 1.5", "2: retry.budget: found 1.5, expected a number from 0 to 1"),
-            (
-                "[server]\ntls_cert = \"/c\"",
-                "2: server.tls_cert: found a file, though this release does not serve \
-                 TLS to clients, expected no value; until then put a TLS proxy in front",
-            ),
         ];
         for (file, want) in cases {
             assert_eq!(errors(file, &[]), [format!("vb.toml:{want}")]);

@@ -220,9 +220,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "key.budget",
 ];
 
-/// Keys whose missing behaviour would do harm, so that setting them stops the start.
-pub(super) const REFUSED: &[&str] = &["server.tls_cert", "server.tls_key", "server.tls_client_ca"];
-
 /// Variables of `FkLLMProxy` for things that are not built (a trailing `*` covers all that begin
 /// so), and what takes their place.
 pub(super) const OLD_VARIABLES: &[(&str, &str)] = &[
@@ -271,7 +268,7 @@ mod tests {
                 || pattern.starts_with("key.");
             nested || KEYS.iter().any(|key| matches(pattern, key.name))
         };
-        for pattern in NOT_YET.iter().chain(REFUSED) {
+        for pattern in NOT_YET {
             assert!(known(pattern), "{pattern}");
         }
         for (alias, key) in ALIASES {

@@ -28,5 +28,5 @@ pub use schema::{
     VertexProject,
 };
 pub use secret::Secret;
-pub use tls::{Roots, Tls, TlsFile, TlsPair};
+pub use tls::{Roots, ServerTls, Tls, TlsFile, TlsPair};
 pub use value::duration;

@@ -315,17 +315,13 @@ impl Settings {
         }
     }
 
-    /// Warns of keys without effect and refuses those that would do harm.
+    /// Warns of keys without effect.
     fn mark(&self, section: &str, notes: &mut Notes) {
         for (name, setting) in &self.entries {
             let full = format!("{section}{name}");
             let is_off = matches!(&setting.content, Content::One(value) if value.is_off());
             let not_yet = keys::NOT_YET.iter().any(|pattern| keys::matches(pattern, &full));
-            if keys::REFUSED.contains(&full.as_str()) {
-                let found = "a file, though this release does not serve TLS to clients";
-                let expected = "no value; until then put a TLS proxy in front";
-                notes.error(&full, &setting.place, found, expected);
-            } else if not_yet && !is_off {
+            if not_yet && !is_off {
                 let written = match &setting.place {
                     Place::File { path, line } => format!("{path}:{line}: {full}"),
                     Place::Variable(name) | Place::Flag(name) => name.clone(),

@@ -8,7 +8,7 @@ use super::account::ServiceAccount;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;
 use super::secret::Secret;
-use super::tls::Tls;
+use super::tls::{ServerTls, Tls};
 
 /// What a client may send when no key is configured. It is no secret.
 pub const DEVELOPMENT_KEY: &str = "sk-vertex-bridge-dev";
@@ -62,6 +62,8 @@ pub struct Server {
     pub request_body_bytes_max: usize,
     /// Answers carry `server-timing` and our own `x-vertex-bridge-*` fields.
     pub own_headers: bool,
+    /// `None`: clients speak plain HTTP.
+    pub tls: Option<ServerTls>,
 }
 
 /// Client authentication.

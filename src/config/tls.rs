@@ -42,3 +42,33 @@ pub struct Tls {
     /// Who we are to upstreams that ask.
     pub client: Option<TlsPair>,
 }
+
+/// TLS towards clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// What clients are shown.
+    pub pair: TlsPair,
+    /// Authorities that must stand behind the certificate that each client shows; without it
+    /// clients are not asked for one.
+    pub client_ca: Option<TlsFile>,
+}
+
+impl TlsPair {
+    fn files(&self) -> [&TlsFile; 2] {
+        [&self.cert, &self.key]
+    }
+}
+
+impl Tls {
+    /// Every file that is named.
+    pub fn files(&self) -> impl Iterator<Item = &TlsFile> {
+        self.extra_ca.iter().chain(self.client.iter().flat_map(TlsPair::files))
+    }
+}
+
+impl ServerTls {
+    /// Every file that is named.
+    pub fn files(&self) -> impl Iterator<Item = &TlsFile> {
+        self.pair.files().into_iter().chain(&self.client_ca)
+    }
+}

@@ -1,7 +1,7 @@
 //! Reads the keys that name files for TLS.
 
 use super::parse::{Notes, Settings};
-use super::tls::{Roots, Tls, TlsFile, TlsPair};
+use super::tls::{Roots, ServerTls, Tls, TlsFile, TlsPair};
 
 /// Reads `tls.*`.
 pub(super) fn towards_upstreams(settings: &Settings, notes: &mut Notes) -> Tls {
@@ -13,6 +13,17 @@ pub(super) fn towards_upstreams(settings: &Settings, notes: &mut Notes) -> Tls {
         extra_ca: file(settings, "tls.extra_ca"),
         client: pair(settings, ["tls.client_cert", "tls.client_key"], notes),
     }
+}
+
+/// Reads `server.tls_*`.
+pub(super) fn towards_clients(settings: &Settings, notes: &mut Notes) -> Option<ServerTls> {
+    const CLIENT_CA: &str = "server.tls_client_ca";
+    let pair = pair(settings, ["server.tls_cert", "server.tls_key"], notes);
+    if settings.is_set(CLIENT_CA) && !settings.is_set("server.tls_cert") {
+        let expected = format!("a file, because {CLIENT_CA} names one");
+        notes.error("server.tls_cert", settings.place_of(CLIENT_CA), "nothing", expected);
+    }
+    Some(ServerTls { pair: pair?, client_ca: file(settings, CLIENT_CA) })
 }
 
 fn file(settings: &Settings, key: &'static str) -> Option<TlsFile> {
@@ -66,6 +77,15 @@ mod tests {
     }
 
     #[test]
+    fn clients_get_tls_when_there_is_a_certificate() {
+        let text = "[server]\ntls_cert = \"/c\"\ntls_key = \"/k\"\ntls_client_ca = \"/ca\"\n";
+        let tls = load(text).expect("a configuration").server.tls.expect("TLS");
+        let paths: Vec<&str> = tls.files().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["/c", "/k", "/ca"]);
+        assert_eq!(load("").expect("defaults").server.tls, None);
+    }
+
+    #[test]
     fn half_a_pair_is_refused() {
         for (text, want) in [
             (
@@ -77,6 +97,11 @@ mod tests {
                 "tls.client_key = \"/k\"",
                 "vb.toml:1: tls.client_cert: found nothing, expected a file, because \
                  tls.client_key names one",
+            ),
+            (
+                "server.tls_client_ca = \"/ca\"",
+                "vb.toml:1: server.tls_cert: found nothing, expected a file, because \
+                 server.tls_client_ca names one",
             ),
             (
                 "tls.roots = \"mine\"",

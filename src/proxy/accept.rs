@@ -37,6 +37,7 @@ pub async fn run<R: Runtime>(
             Letter::Connection(accepted, peer) => serve_here(&shard, accepted, peer),
             Letter::Addresses { upstream, addresses } => shard.new_addresses(upstream, addresses),
             Letter::Token { account, news } => shard.on_token_news(account, news),
+            Letter::Security(security) => shard.secure(security),
             Letter::Drain => {
                 shard.drain(DRAIN_GRACE);
                 break;
@@ -69,7 +70,7 @@ async fn drained<R: Runtime>(
             Some(Letter::Stop) => return,
             Some(Letter::Connection(accepted, peer)) => serve_here(shard, accepted, peer),
             Some(Letter::Token { account, news }) => shard.on_token_news(account, news),
-            Some(Letter::Addresses { .. } | Letter::Drain) | None => {}
+            Some(Letter::Addresses { .. } | Letter::Security(_) | Letter::Drain) | None => {}
         }
     }
 }

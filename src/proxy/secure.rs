@@ -4,7 +4,7 @@ use crate::config::Origin;
 use crate::net::{NetError, NetErrorKind, NetOp, Shake, Stream, StreamOf, TlsFault};
 use crate::obs::HandshakeEnd;
 use crate::rt::{Conn, Lent, Runtime};
-use crate::shard::{Late, Upstream};
+use crate::shard::{Late, Shard, Upstream};
 
 use super::client::{Client, Gone};
 use super::exchange::Exchange;
@@ -28,7 +28,7 @@ where
     let shard = exchange.shard;
     let failed = |error| Ok(Err(Failure::Net(error, Phase::Handshake)));
     // Without a name to check, whoever answers would be believed.
-    let (Some(connector), Some(peer)) = (shard.security().connector, &upstream.peer) else {
+    let (Some(connector), Some(peer)) = (shard.connector(), &upstream.peer) else {
         let kind = NetErrorKind::Tls(TlsFault::Name);
         return failed(NetError { op: NetOp::Handshake, kind });
     };
@@ -54,6 +54,36 @@ where
                 error.kind = NetErrorKind::Timeout;
             }
             failed(error)
+        }
+    }
+}
+
+/// Who a client turns out to be.
+pub(super) enum Welcome<R: Runtime> {
+    /// One that speaks as it should.
+    Stream(StreamOf<R>),
+    /// One that speaks plain HTTP where TLS is spoken: it can at least be told so.
+    PlainHttp(StreamOf<R>),
+    /// Nobody any more.
+    Gone,
+}
+
+/// Makes a stream of a client's fresh connection: with TLS when we have a certificate to show.
+pub(super) async fn with_client<R: Runtime>(shard: &Shard<R>, conn: R::Conn) -> Welcome<R> {
+    let Some(acceptor) = shard.acceptor() else { return Welcome::Stream(Stream::Plain(conn)) };
+    let deadline = shard.deadlines.register(Stream::Plain(conn.clone()));
+    deadline.set(shard.rt.now().after(shard.config.timeouts.client_head), Late::Abort);
+    match acceptor.accept(conn.clone()).await {
+        Ok((tls, shake)) => {
+            shard.cells.on_client_handshake(end_of(shake));
+            Welcome::Stream(Stream::Tls(tls))
+        }
+        Err(error) => {
+            shard.cells.on_client_handshake(HandshakeEnd::Failed);
+            match error.kind {
+                NetErrorKind::Tls(TlsFault::NotTls) => Welcome::PlainHttp(Stream::Plain(conn)),
+                _ => Welcome::Gone,
+            }
         }
     }
 }

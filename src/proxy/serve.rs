@@ -8,7 +8,6 @@ use crate::base::{RequestId, Tick};
 use crate::chat::door::Beside;
 use crate::chat::models::{self, Model};
 use crate::chat::{ApiError, Dialect, Row};
-use crate::net::Stream;
 use crate::policy::{KeyId, Reject, screen};
 use crate::rt::{Conn, Lent, Runtime, mailbox};
 use crate::shard::{Ask, Late, Page, Permit, Report, Shard};
@@ -22,6 +21,7 @@ use super::exchange::{After, Ending, Exchange};
 use super::posted::{Ended, Posted};
 use super::reply::Envelope;
 use super::route::{self, Endpoint, NoRoute};
+use super::secure::{self, Welcome};
 
 /// A client may send a body this slowly after the first ten seconds, in bytes per second.
 const BODY_RATE_MIN: u64 = 1024;
@@ -34,7 +34,14 @@ const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves `conn` until it closes.
 pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn, _peer: SocketAddr) {
-    let conn = Stream::Plain(conn);
+    let (conn, mut refusal) = match secure::with_client(shard, conn).await {
+        Welcome::Stream(conn) => (conn, None),
+        Welcome::PlainHttp(conn) => {
+            let message = "this port speaks TLS: use an https:// address";
+            (conn, Some(ApiError::new(Row::BAD_REQUEST, message)))
+        }
+        Welcome::Gone => return,
+    };
     let deadline = shard.deadlines.register(conn.clone());
     let mut slot = pin!(None);
     let posted = Posted::new(slot.as_mut(), |buffer| conn.read(buffer));
@@ -42,7 +49,11 @@ pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn, _pee
     let mut inbox = Vec::new();
     let mut first = true;
     loop {
-        match one(&mut client, &mut inbox, first).await {
+        let after = match refusal.take() {
+            Some(error) => refuse_head(&client, error).await,
+            None => one(&mut client, &mut inbox, first).await,
+        };
+        match after {
             After::KeepAlive => {}
             After::Close => {
                 linger(&mut client).await;
@@ -112,7 +123,11 @@ where
     let shard = client.shard;
     let head_bytes = match read_head(client, inbox, first).await {
         Ok(head_bytes) => head_bytes,
-        Err(NoHead::Gone) => return After::Gone,
+        Err(NoHead::Gone) => {
+            // Nothing is being answered, so nothing is cut off.
+            client.conn.finish();
+            return After::Gone;
+        }
         Err(NoHead::Slow) => {
             let message = "the request head did not arrive in time";
             return refuse_head(client, ApiError::new(Row::REQUEST_TIMEOUT, message)).await;

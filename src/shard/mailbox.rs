@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::net::Security;
 use crate::rt::Mailbox;
 
 use super::token::News;
@@ -25,6 +26,8 @@ pub enum Letter<A> {
         /// What is new.
         news: News,
     },
+    /// Certificates have changed.
+    Security(Security),
     /// Finish what runs, take no more.
     Drain,
     /// End now.

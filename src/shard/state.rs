@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::base::{RequestId, Rng};
 use crate::config::{Config, Origin};
 use crate::net::dial::Addresses;
-use crate::net::{Link, PeerName, Pool, Security, StreamOf};
+use crate::net::{Acceptor, Connector, Link, PeerName, Pool, Security, StreamOf};
 use crate::obs::{Cells, Settled, Shape};
 use crate::policy::Keyring;
 use crate::rt::{Mailbox, Runtime};
@@ -268,9 +268,19 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
-    /// TLS as it is now.
-    pub fn security(&self) -> Security {
-        self.security.borrow().clone()
+    /// TLS towards upstreams, as it is now.
+    pub fn connector(&self) -> Option<Connector> {
+        self.security.borrow().connector.clone()
+    }
+
+    /// TLS towards clients, as it is now.
+    pub fn acceptor(&self) -> Option<Acceptor> {
+        self.security.borrow().acceptor.clone()
+    }
+
+    /// New certificates. Connections that have shaken hands go on as they are.
+    pub fn secure(&self, security: Security) {
+        *self.security.borrow_mut() = security;
     }
 
     /// A client connection begins; dropping the guard ends it.

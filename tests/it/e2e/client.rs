@@ -25,8 +25,8 @@ impl Answer {
 }
 
 /// A connection with what was read and not used.
-pub(super) struct Client {
-    pub(super) stream: TcpStream,
+pub(super) struct Client<S = TcpStream> {
+    pub(super) stream: S,
     inbox: Vec<u8>,
 }
 
@@ -35,6 +35,13 @@ impl Client {
         let stream = TcpStream::connect(to).expect("the gateway accepts");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
         stream.set_nodelay(true).expect("nodelay can be set");
+        Self::over(stream)
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// Speaks over a connection that is open.
+    pub(super) fn over(stream: S) -> Self {
         Self { stream, inbox: Vec::new() }
     }
 

@@ -17,6 +17,7 @@ mod google;
 mod life;
 mod sdk;
 mod simulator;
+mod tls_clients;
 mod tls_upstream;
 mod upstream;
 mod vertex;
