@@ -57,6 +57,15 @@ impl Dialect {
         }
     }
 
+    /// The field that a key may stand in besides `authorization`.
+    pub const fn key_field(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi => None,
+            Self::Anthropic => Some("x-api-key"),
+            Self::Google => Some("x-goog-api-key"),
+        }
+    }
+
     /// The status that this API has for one of our table: Anthropic says 529 when it is
     /// overloaded, and its clients look for that.
     pub const fn status(self, status: u16) -> u16 {

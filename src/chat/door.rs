@@ -8,6 +8,9 @@ use super::completions::{self, CompletionStream, WholeCompletion};
 use super::dialect::Dialect;
 use super::error::ApiError;
 use super::event::Event;
+use super::messages_in::{self, Wants};
+use super::messages_out::{self, MessageStream};
+use super::messages_whole::WholeMessage;
 use super::outline::{Form, Outline};
 use super::problem::ChatError;
 use super::render::{ReplyMeta, StreamRenderer};
@@ -20,6 +23,8 @@ pub enum Door {
     Chat,
     /// OpenAI's old completions.
     Completions,
+    /// Anthropic's messages.
+    Messages,
 }
 
 /// What a request says outside of its body.
@@ -36,6 +41,7 @@ impl Door {
     pub const fn dialect(self) -> Dialect {
         match self {
             Self::Chat | Self::Completions => Dialect::OpenAi,
+            Self::Messages => Dialect::Anthropic,
         }
     }
 
@@ -47,6 +53,9 @@ impl Door {
         let mut request = match self {
             Self::Chat => Request::parse(body)?,
             Self::Completions => completions::read(&Outline::parse(body, &Form::COMPLETIONS)?)?,
+            Self::Messages => {
+                messages_in::read(&Outline::parse(body, &Form::MESSAGES)?, Wants::Answer)?
+            }
         };
         request.betas = beside.betas.as_deref();
         Ok(request)
@@ -60,6 +69,8 @@ pub enum StreamWriter {
     Chat(StreamRenderer),
     /// Chunks of an old completion.
     Completions(CompletionStream),
+    /// Events of a message.
+    Messages(MessageStream),
 }
 
 impl StreamWriter {
@@ -70,6 +81,7 @@ impl StreamWriter {
             Door::Completions => {
                 Self::Completions(CompletionStream::new(meta, request.include_usage))
             }
+            Door::Messages => Self::Messages(MessageStream::new(meta)),
         }
     }
 
@@ -78,6 +90,7 @@ impl StreamWriter {
         match self {
             Self::Chat(writer) => writer.has_started(),
             Self::Completions(writer) => writer.has_started(),
+            Self::Messages(writer) => writer.has_started(),
         }
     }
 
@@ -86,6 +99,7 @@ impl StreamWriter {
         match self {
             Self::Chat(writer) => writer.on_event(event, out),
             Self::Completions(writer) => writer.on_event(event, out),
+            Self::Messages(writer) => writer.on_event(event, out),
         }
     }
 
@@ -94,6 +108,7 @@ impl StreamWriter {
         match self {
             Self::Chat(writer) => writer.end(out),
             Self::Completions(writer) => writer.end(out),
+            Self::Messages(writer) => writer.end(out),
         }
     }
 
@@ -101,6 +116,7 @@ impl StreamWriter {
     pub fn error(&mut self, error: &ApiError, id: &str, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) | Self::Completions(_) => error.render_event(Dialect::OpenAi, id, out),
+            Self::Messages(_) => error.render_event(Dialect::Anthropic, id, out),
         }
     }
 
@@ -108,6 +124,7 @@ impl StreamWriter {
     pub const fn ping(&self) -> &'static [u8] {
         match self {
             Self::Chat(_) | Self::Completions(_) => b": ping\n\n",
+            Self::Messages(_) => messages_out::PING,
         }
     }
 
@@ -115,6 +132,7 @@ impl StreamWriter {
     pub const fn content_type(&self) -> &'static str {
         match self {
             Self::Chat(_) | Self::Completions(_) => Dialect::OpenAi.head().events,
+            Self::Messages(_) => Dialect::Anthropic.head().events,
         }
     }
 }
@@ -126,6 +144,8 @@ pub enum WholeWriter {
     Chat(Collector),
     /// An old completion.
     Completions(WholeCompletion),
+    /// A message.
+    Messages(WholeMessage),
 }
 
 impl WholeWriter {
@@ -134,6 +154,7 @@ impl WholeWriter {
         match door {
             Door::Chat => Self::Chat(Collector::new(meta)),
             Door::Completions => Self::Completions(WholeCompletion::new(meta)),
+            Door::Messages => Self::Messages(WholeMessage::new(meta)),
         }
     }
 
@@ -142,14 +163,16 @@ impl WholeWriter {
         match self {
             Self::Chat(writer) => writer.on_event(event),
             Self::Completions(writer) => writer.on_event(event),
+            Self::Messages(writer) => writer.on_event(event),
         }
     }
 
     /// Appends the answer.
-    pub fn render(&self, out: &mut Vec<u8>) {
+    pub fn render(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::Chat(writer) => writer.render(out),
             Self::Completions(writer) => writer.render(out),
+            Self::Messages(writer) => writer.render(out),
         }
     }
 }

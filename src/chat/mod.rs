@@ -1,5 +1,6 @@
 //! The hub: OpenAI bytes on one side, vendor-neutral chat events on the other.
 
+mod carry;
 pub mod collect;
 pub mod completions;
 pub mod dialect;
@@ -8,6 +9,10 @@ pub mod error;
 pub mod event;
 pub mod history;
 pub mod ids;
+mod messages_blocks;
+mod messages_in;
+pub mod messages_out;
+pub mod messages_whole;
 pub mod models;
 pub mod options;
 mod others;

@@ -91,6 +91,20 @@ pub enum Effort {
 }
 
 impl Effort {
+    /// The effort of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        const ALL: [Effort; 7] = [
+            Effort::None,
+            Effort::Minimal,
+            Effort::Low,
+            Effort::Medium,
+            Effort::High,
+            Effort::Xhigh,
+            Effort::Max,
+        ];
+        ALL.into_iter().find(|effort| effort.as_str() == name)
+    }
+
     /// OpenAI's spelling.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -410,16 +424,8 @@ fn effort(reader: &mut Reader<'_>) -> Result<Effort, ChatError> {
     const EFFORTS: &str = "one of none, minimal, low, medium, high, xhigh, max";
     let name = "reasoning_effort";
     let text = reader.string().map_err(|error| ChatError::json(name, EFFORTS, error))?;
-    match text.unescape().as_ref() {
-        "none" => Ok(Effort::None),
-        "minimal" => Ok(Effort::Minimal),
-        "low" => Ok(Effort::Low),
-        "medium" => Ok(Effort::Medium),
-        "high" => Ok(Effort::High),
-        "xhigh" => Ok(Effort::Xhigh),
-        "max" => Ok(Effort::Max),
-        _ => Err(ChatError::at(name, Problem::Expected(EFFORTS))),
-    }
+    let effort = Effort::named(&text.unescape());
+    effort.ok_or_else(|| ChatError::at(name, Problem::Expected(EFFORTS)))
 }
 
 fn read_schema<'b>(reader: &mut Reader<'b>) -> Result<Option<&'b str>, ChatError> {

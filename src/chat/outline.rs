@@ -44,6 +44,8 @@ impl Form {
         expected: "a string or an array",
         streams: true,
     };
+    /// `POST /v1/messages`.
+    pub const MESSAGES: Self = Self::CHAT;
     /// `POST /v1/embeddings`.
     pub const EMBEDDINGS: Self = Self {
         payload: "input",

@@ -360,7 +360,7 @@ fn locate<'b>(
 }
 
 /// The media type that the extension of an address' path stands for; its query says nothing.
-fn mime_of_path(url: &str) -> Option<&'static str> {
+pub(super) fn mime_of_path(url: &str) -> Option<&'static str> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let name = path.rsplit('/').next().unwrap_or_default();
     let (_, extension) = name.rsplit_once('.')?;

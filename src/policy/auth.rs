@@ -56,7 +56,15 @@ impl Keyring {
         let Some(value) = authorization else {
             return if self.required { Err(Reject::NoKey) } else { Ok(KeyId::Nobody) };
         };
-        let sent = sha256(bearer(value).ok_or(Reject::WrongKey)?);
+        self.check_token(bearer(value).ok_or(Reject::WrongKey)?)
+    }
+
+    /// Decides on a key that stands alone, as in `x-api-key`.
+    ///
+    /// # Errors
+    /// [`Reject::WrongKey`].
+    pub fn check_token(&self, token: &[u8]) -> Result<KeyId, Reject> {
+        let sent = sha256(token);
         let mut place = 0;
         for (index, known) in self.digests.iter().enumerate() {
             // All ones or all zeros: choosing must not branch on a secret either.
