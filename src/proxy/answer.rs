@@ -17,9 +17,6 @@ pub(super) struct Whole<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// The content type of every JSON answer.
-pub(super) const JSON: &str = "application/json";
-
 /// Writes a whole answer with one call.
 pub(super) async fn send<R, F, M>(
     client: &Client<'_, R, F, M>,
@@ -58,7 +55,22 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let (mut fields, mut body) = (Vec::new(), Vec::with_capacity(256));
+    send_error_with(client, envelope, error, Vec::new()).await
+}
+
+/// Writes an error with fields of its own.
+pub(super) async fn send_error_with<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    envelope: &Envelope,
+    error: &ApiError,
+    mut fields: Vec<u8>,
+) -> Result<u64, Gone>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let mut body = Vec::with_capacity(256);
     error_fields(error, client.shard, &mut fields);
     let dialect = envelope.dialect;
     error.render(dialect, envelope.id.as_str(), &mut body);

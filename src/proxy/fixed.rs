@@ -10,15 +10,26 @@ use crate::shard::FixedBody;
 
 /// Renders and compresses every fixed body.
 pub fn all() -> Vec<FixedBody> {
-    let errors = [
-        ApiError::new(
+    [401, 404, 405].map(|status| fixed(&refusal(status, Dialect::OpenAi))).into()
+}
+
+/// What a request is told that needs no reading: no key, no such path, not this method.
+pub(super) fn refusal(status: u16, dialect: Dialect) -> ApiError {
+    match (status, dialect.key_field()) {
+        (401, None) => ApiError::new(
             Row::INVALID_API_KEY,
             "a valid key is required: send it as `Authorization: Bearer KEY`",
         ),
-        ApiError::new(Row::UNKNOWN_URL, "no endpoint has this path"),
-        ApiError::new(Row::METHOD_NOT_ALLOWED, "this endpoint takes another method; see `Allow`"),
-    ];
-    errors.iter().map(fixed).collect()
+        (401, Some(name)) => ApiError::new(
+            Row::INVALID_API_KEY,
+            format!("a valid key is required: send it as `{name}` or `Authorization: Bearer KEY`"),
+        ),
+        (405, _) => ApiError::new(
+            Row::METHOD_NOT_ALLOWED,
+            "this endpoint takes another method; see `Allow`",
+        ),
+        _ => ApiError::new(Row::UNKNOWN_URL, "no endpoint has this path"),
+    }
 }
 
 fn fixed(error: &ApiError) -> FixedBody {

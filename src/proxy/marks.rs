@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::base::Tick;
-use crate::chat::{Event, Request, render};
+use crate::chat::{Event, Request, ids, render};
 use crate::provider::Vendor;
 use crate::shard::{Marker, Signatures};
 
@@ -27,13 +27,15 @@ impl Marks {
                 render::redacted_block(*data, &mut self.thoughts);
             }
             Event::Call { id, signature, .. } => {
+                // Each API has its own prefix for ids, and the next turn may come by another.
+                let id = ids::bare(id.raw());
                 if let Some(signature) = signature {
-                    kept.keep(Marker::Google, id.raw(), signature.raw(), now);
+                    kept.keep(Marker::Google, id, signature.raw(), now);
                 }
                 if !self.thoughts.is_empty() {
                     self.thoughts.push(b']');
                     let blocks = std::str::from_utf8(&self.thoughts).unwrap_or_default();
-                    kept.keep(Marker::Anthropic, id.raw(), blocks, now);
+                    kept.keep(Marker::Anthropic, id, blocks, now);
                     self.thoughts.clear();
                 }
             }
@@ -53,7 +55,8 @@ pub(super) fn recall(request: &mut Request<'_>, vendor: Vendor, kept: &Signature
         Vendor::Gemini | Vendor::Vertex => {
             let calls = request.turns.iter_mut().flat_map(|turn| &mut turn.calls);
             for call in calls.filter(|call| call.signature.is_none()) {
-                call.signature = kept.recall(Marker::Google, call.id.raw(), now).map(Cow::Owned);
+                call.signature =
+                    kept.recall(Marker::Google, ids::bare(call.id.raw()), now).map(Cow::Owned);
             }
         }
         Vendor::Anthropic | Vendor::Claude => {

@@ -2,6 +2,7 @@
 
 pub mod accept;
 mod answer;
+mod asked;
 mod attempt;
 mod body;
 mod chat;
@@ -11,7 +12,9 @@ mod exchange;
 mod failure;
 pub mod fixed;
 mod health;
+mod incoming;
 mod marks;
+mod plain;
 mod posted;
 mod reply;
 mod route;

@@ -1,7 +1,7 @@
 //! Which endpoint a request is for.
 
 use crate::chat::{Dialect, Door};
-use crate::wire::Method;
+use crate::wire::{Method, RequestHead};
 
 /// What the gateway answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +31,14 @@ pub(super) enum NoRoute {
     Method(&'static str),
 }
 
-/// Whose API a path belongs to, also where it has no endpoint.
-pub(super) fn dialect(_path: &str) -> Dialect {
-    Dialect::OpenAi
+/// Whose API a request belongs to, also where its path has no endpoint.
+pub(super) fn dialect(head: &RequestHead<'_, '_>) -> Dialect {
+    let path = head.path();
+    if path == "/v1/messages" || path.starts_with("/v1/messages/") {
+        return Dialect::Anthropic;
+    }
+    // Anthropic's clients send it with every request, and nobody else's do.
+    if head.field("anthropic-version").is_some() { Dialect::Anthropic } else { Dialect::OpenAi }
 }
 
 /// Finds the endpoint of `path`. A trailing slash is another path, as in the vendors' APIs.
@@ -41,6 +46,7 @@ pub(super) fn find(method: Method, path: &str) -> Result<Endpoint<'_>, NoRoute> 
     let (endpoint, wants) = match path {
         "/v1/chat/completions" => (Endpoint::Door(Door::Chat, ""), Method::Post),
         "/v1/completions" => (Endpoint::Door(Door::Completions, ""), Method::Post),
+        "/v1/messages" => (Endpoint::Door(Door::Messages, ""), Method::Post),
         "/v1/models" => (Endpoint::Models, Method::Get),
         "/health" => (Endpoint::Health, Method::Get),
         "/health/ready" => (Endpoint::Ready, Method::Get),
@@ -66,6 +72,7 @@ mod tests {
     #[test]
     fn paths_and_methods_decide() {
         assert_eq!(find(Method::Post, "/v1/chat/completions"), Ok(Endpoint::Door(Door::Chat, "")));
+        assert_eq!(find(Method::Post, "/v1/messages"), Ok(Endpoint::Door(Door::Messages, "")));
         assert_eq!(find(Method::Head, "/health"), Ok(Endpoint::Health));
         assert_eq!(find(Method::Get, "/v1/models/a/b"), Ok(Endpoint::Model("a/b")));
         assert_eq!(find(Method::Get, "/v1/models/"), Err(NoRoute::Unknown));

@@ -1,0 +1,223 @@
+//! What the head of a request asks for, decided before any byte of its body is awaited.
+
+use std::borrow::Cow;
+
+use crate::base::RequestId;
+use crate::chat::door::Beside;
+use crate::chat::{ApiError, Dialect, Row};
+use crate::policy::{KeyId, Reject, screen};
+use crate::rt::Runtime;
+use crate::shard::{Page, Permit, Shard};
+use crate::wire::head::field_store;
+use crate::wire::{Framing, HeadLimits, Method, RequestHead, WireError};
+
+use super::chat::Asker;
+use super::reply::Envelope;
+use super::route::{self, Endpoint, NoRoute};
+
+/// What the head of a request asks for, without the head.
+pub(super) struct Asked {
+    pub(super) envelope: Envelope,
+    pub(super) what: What,
+    pub(super) framing: Framing,
+    pub(super) expects_continue: bool,
+    pub(super) head_bytes: usize,
+}
+
+/// What is to be done.
+pub(super) enum What {
+    /// A conversation.
+    Talk(Permit, Asker),
+    Health,
+    Page(Page),
+    Models,
+    Model(String),
+    /// A refusal of an API request, which is counted.
+    Refuse(ApiError),
+    /// Any other refusal.
+    Error(ApiError),
+    /// A refusal with a fixed body, a field, and whether it is counted.
+    Fixed(u16, &'static str, bool),
+}
+/// Reads a head and decides what is to be done, before any byte of the body is awaited.
+pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<Asked, WireError> {
+    let config = &shard.config.limits;
+    let limits = HeadLimits {
+        head_bytes: config.head_bytes,
+        fields: config.fields,
+        target_bytes: config.target_bytes,
+    };
+    let mut store = field_store();
+    let head = RequestHead::parse(bytes, &limits, &mut store)?;
+    let framing = head.framing()?;
+    let sent_id = head.field("x-request-id").and_then(RequestId::from_client);
+    let envelope = Envelope {
+        id: sent_id.unwrap_or_else(|| shard.request_id()),
+        keep_alive: head.keep_alive() && !shard.is_draining(),
+        http10: head.minor_version == 0,
+        head_only: head.method == Method::Head,
+        gzip: head.field("accept-encoding").is_some_and(accepts_gzip),
+        dialect: route::dialect(&head),
+    };
+    let expects_continue = head.expects_continue()?;
+    let what = decide(shard, &head, framing, envelope.dialect);
+    Ok(Asked { envelope, what, framing, expects_continue, head_bytes: bytes.len() })
+}
+
+/// Route, key, size and room, in this order.
+fn decide<R: Runtime>(
+    shard: &Shard<R>,
+    head: &RequestHead<'_, '_>,
+    framing: Framing,
+    dialect: Dialect,
+) -> What {
+    let endpoint = match route::find(head.method, head.path()) {
+        Ok(endpoint) => endpoint,
+        Err(NoRoute::Unknown) => return What::Fixed(404, "", false),
+        Err(NoRoute::Method(allow)) => return What::Fixed(405, allow, false),
+    };
+    let counted = matches!(endpoint, Endpoint::Door(..));
+    let mut key = KeyId::Nobody;
+    if !matches!(endpoint, Endpoint::Health | Endpoint::Ready) {
+        match who(shard, head, dialect) {
+            Ok(known) => key = known,
+            Err(reject) => return refused(reject, counted),
+        }
+    }
+    match endpoint {
+        Endpoint::Health => What::Health,
+        Endpoint::Ready => What::Page(Page::Ready),
+        Endpoint::Metrics => What::Page(Page::Metrics),
+        Endpoint::Prometheus => What::Page(Page::Prometheus),
+        Endpoint::Models => What::Models,
+        Endpoint::Model(id) => What::Model(id.to_owned()),
+        Endpoint::Door(door, model) => {
+            let betas = head.field("anthropic-beta").map(String::from_utf8_lossy);
+            let beside = Beside { model: model.to_owned(), betas: betas.map(Cow::into_owned) };
+            admit(shard, head, framing, Asker { key, door, beside })
+        }
+    }
+}
+
+/// Whose key the request has, in whichever field the client's API has for it.
+fn who<R: Runtime>(
+    shard: &Shard<R>,
+    head: &RequestHead<'_, '_>,
+    dialect: Dialect,
+) -> Result<KeyId, Reject> {
+    let own = dialect.key_field();
+    let count = head.count("authorization") + own.map_or(0, |name| head.count(name));
+    screen(count, head.target)?;
+    match own.and_then(|name| head.field(name)) {
+        Some(token) => shard.keys.check_token(token),
+        None => shard.keys.check(head.field("authorization")),
+    }
+}
+
+/// What a key's refusal looks like.
+fn refused(reject: Reject, counted: bool) -> What {
+    match reject {
+        Reject::DuplicateKey => What::Error(ApiError::new(Row::BAD_REQUEST, reject.message())),
+        _ => What::Fixed(401, "", counted),
+    }
+}
+
+/// The checks of a chat request that need no body.
+fn admit<R: Runtime>(
+    shard: &Shard<R>,
+    head: &RequestHead<'_, '_>,
+    framing: Framing,
+    asker: Asker,
+) -> What {
+    if shard.is_draining() {
+        let message = "the gateway is shutting down";
+        return What::Refuse(ApiError::new(Row::SHUTTING_DOWN, message));
+    }
+    if let Some(kind) = head.field("content-type").filter(|kind| !is_json(kind)) {
+        let shown = String::from_utf8_lossy(kind).chars().take(100).collect::<String>();
+        let message = format!("the content type must be application/json, not `{shown}`");
+        return What::Refuse(ApiError::new(Row::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    let most = shard.config.server.request_body_bytes_max;
+    if matches!(framing, Framing::Length(length) if length > u64::try_from(most).unwrap_or(0)) {
+        return What::Refuse(wire_error(WireError::BodyTooLarge, shard));
+    }
+    match shard.permits.take() {
+        Some(permit) => What::Talk(permit, asker),
+        None => {
+            let message = "the gateway runs as many requests as it may";
+            What::Refuse(ApiError::new(Row::OVERLOADED, message))
+        }
+    }
+}
+
+/// The row of a broken rule of HTTP, with the limit that was passed.
+pub(super) fn wire_error<R: Runtime>(error: WireError, shard: &Shard<R>) -> ApiError {
+    let limits = &shard.config.limits;
+    let (row, message) = match error {
+        WireError::HeadTooLarge => {
+            (Row::HEAD_TOO_LARGE, format!("the head is longer than {} bytes", limits.head_bytes))
+        }
+        WireError::TooManyFields => {
+            (Row::HEAD_TOO_LARGE, format!("the head has more than {} fields", limits.fields))
+        }
+        WireError::TargetTooLong => {
+            let most = limits.target_bytes;
+            (Row::TARGET_TOO_LONG, format!("the target is longer than {most} bytes"))
+        }
+        WireError::BodyTooLarge => {
+            let most = shard.config.server.request_body_bytes_max;
+            (Row::BODY_TOO_LARGE, format!("the body is longer than {most} bytes"))
+        }
+        WireError::BadVersion => {
+            let row = Row { status: 505, ..Row::BAD_REQUEST };
+            (row, "only HTTP/1.1 and HTTP/1.0 are spoken here".to_owned())
+        }
+        WireError::BadExpectation => {
+            let row = Row { status: 417, ..Row::BAD_REQUEST };
+            (row, "the only expectation known here is 100-continue".to_owned())
+        }
+        WireError::BadHost => (Row::BAD_REQUEST, "one valid Host field is required".to_owned()),
+        WireError::BadChunk => (Row::BAD_REQUEST, "the chunked body is broken".to_owned()),
+        WireError::FramingConflict | WireError::UnsupportedCoding => {
+            (Row::BAD_REQUEST, "the length of the body is ambiguous".to_owned())
+        }
+        _ => (Row::BAD_REQUEST, "the request is not valid HTTP".to_owned()),
+    };
+    ApiError::new(row, message)
+}
+
+/// `application/json`, with or without parameters.
+fn is_json(kind: &[u8]) -> bool {
+    let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/json")
+}
+
+/// Does the client take gzip? A quality of zero means no.
+fn accepts_gzip(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|coding| {
+        let mut parts = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip"));
+        let refused = parts.any(|parameter| {
+            let value = parameter.strip_prefix(b"q=").unwrap_or(b"1");
+            value.iter().all(|byte| matches!(byte, b'0' | b'.'))
+        });
+        named && !refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codings_and_types_are_read_as_http_means_them() {
+        for yes in ["gzip", "br, GZIP;q=0.5", "gzip;q=1"] {
+            assert!(accepts_gzip(yes.as_bytes()), "{yes}");
+        }
+        for no in ["", "br", "gzip;q=0", "gzip; q=0.000", "x-gzip"] {
+            assert!(!accepts_gzip(no.as_bytes()), "{no}");
+        }
+        assert!(is_json(b"Application/JSON; charset=utf-8") && !is_json(b"text/plain"));
+    }
+}
