@@ -8,38 +8,38 @@ use serde_json::value::RawValue;
 
 /// What one choice said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) content: String,
-    pub(super) reasoning: String,
-    pub(super) refusal: String,
-    pub(super) calls: Vec<Call>,
-    pub(super) thoughts: Vec<String>,
-    pub(super) images: Vec<String>,
-    pub(super) audio: Option<String>,
-    pub(super) logprobs: Vec<String>,
-    pub(super) extra: Option<String>,
-    pub(super) finish: Option<String>,
+pub(crate) struct Said {
+    pub(crate) content: String,
+    pub(crate) reasoning: String,
+    pub(crate) refusal: String,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) thoughts: Vec<String>,
+    pub(crate) images: Vec<String>,
+    pub(crate) audio: Option<String>,
+    pub(crate) logprobs: Vec<String>,
+    pub(crate) extra: Option<String>,
+    pub(crate) finish: Option<String>,
 }
 
 /// A call of a tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Call {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) arguments: String,
-    pub(super) extra: Option<String>,
+pub(crate) struct Call {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) arguments: String,
+    pub(crate) extra: Option<String>,
 }
 
 /// An answer as a client puts it together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(crate) struct Heard {
     /// Id, creation time and model, the same in every chunk.
-    pub(super) head: Option<[String; 3]>,
-    pub(super) choices: BTreeMap<u32, Said>,
-    pub(super) usage: Option<String>,
-    pub(super) tier: Option<String>,
-    pub(super) done: bool,
-    pub(super) error: bool,
+    pub(crate) head: Option<[String; 3]>,
+    pub(crate) choices: BTreeMap<u32, Said>,
+    pub(crate) usage: Option<String>,
+    pub(crate) tier: Option<String>,
+    pub(crate) done: bool,
+    pub(crate) error: bool,
 }
 
 type Raw<'j> = Option<&'j RawValue>;
@@ -119,7 +119,7 @@ struct Function<'j> {
 }
 
 /// Reads a stream of OpenAI's; panics where a strict client would stumble.
-pub(super) fn stream(bytes: &[u8]) -> Heard {
+pub(crate) fn stream(bytes: &[u8]) -> Heard {
     let text = std::str::from_utf8(bytes).expect("a stream is text");
     assert!(text.is_empty() || text.ends_with("\n\n"), "the last event is whole: {text}");
     let mut heard = Heard::default();
@@ -140,7 +140,7 @@ pub(super) fn stream(bytes: &[u8]) -> Heard {
 }
 
 /// Reads a whole answer of OpenAI's.
-pub(super) fn whole(bytes: &[u8]) -> Heard {
+pub(crate) fn whole(bytes: &[u8]) -> Heard {
     let text = std::str::from_utf8(bytes).expect("an answer is text");
     let body: Body<'_> = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
     assert_eq!(body.object, "chat.completion");

@@ -155,7 +155,7 @@ fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|two| two == b"\r\n")?;
-        let line = std::str::from_utf8(&rest[..end]).ok()?;
+        let line = String::from_utf8_lossy(&rest[..end]);
         let size = usize::from_str_radix(line.split(';').next()?, 16).ok()?;
         rest = rest.get(end + 2..)?;
         if size == 0 {

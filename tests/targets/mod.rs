@@ -9,7 +9,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a target stops where something is wrong")]
 
 mod answer;
-mod compare;
+pub(crate) mod compare;
 mod cut;
 mod errors;
 mod exact_json;

@@ -1,4 +1,5 @@
-//! Property tests: the targets of the fuzzer on stable Rust, fed with mutants of known inputs.
+//! Property tests: the targets of the fuzzer on stable Rust, fed with mutants of known inputs, and
+//! the properties of the hub (`hub`) over generated requests and answers.
 //!
 //! Every run prints its seed, and a failure its input; `PROP_SEED=N` repeats a run, and
 //! `PROP_SECONDS=N` spends so many seconds on all targets together.
@@ -10,8 +11,10 @@
     reason = "a test stops where it cannot go on; variables and the clock say how long it runs"
 )]
 
+mod hub;
 mod inputs;
 mod mutate;
+mod write;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

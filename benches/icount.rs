@@ -1,0 +1,191 @@
+//! Instructions that the pure parts of a request take, counted by callgrind: the same on every
+//! machine and under any load, so a gate hangs on them. `scripts/icount.sh` runs this and compares
+//! with `icount-baseline.txt`; where a vendor's chunk or request costs more than the limits that
+//! stand there, it fails.
+//!
+//! A stream is 100 events with 200 bytes of text each, in the vendor's own shape around it.
+
+#![expect(clippy::expect_used, reason = "the inputs are our own; a wrong one must stop the bench")]
+#![expect(missing_docs, unused_qualifications, reason = "what the macros of gungraun make")]
+
+use std::hint::black_box;
+
+use gungraun::prelude::*;
+
+use vertex_bridge::chat::{Collector, Event, Request, StreamRenderer};
+use vertex_bridge::obs::histogram::Histogram;
+use vertex_bridge::provider::{Decoder, Dropped, Expected, encode, target};
+use vertex_bridge::wire::head::field_store;
+use vertex_bridge::wire::sse::SseDecoder;
+use vertex_bridge::wire::{
+    BodyReader, Framing, HeadLimits, HeadScan, RequestHead, ResponseHead, WireError,
+};
+
+#[path = "../tests/traffic/mod.rs"]
+mod traffic;
+
+use traffic::{GEMINI, LIMITS, REQUEST, Traffic, meta};
+
+/// The allocator of the gateway: its instructions count too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const EVENTS: usize = 100;
+
+const HEAD_LIMITS: HeadLimits =
+    HeadLimits { head_bytes: 32 << 10, fields: 100, target_bytes: 8 << 10 };
+
+const REQUEST_HEAD: &[u8] = b"POST /v1/chat/completions HTTP/1.1\r\n\
+    Host: localhost:4000\r\n\
+    Accept: application/json\r\n\
+    Accept-Encoding: gzip, deflate\r\n\
+    Connection: keep-alive\r\n\
+    User-Agent: OpenAI/Python 1.99.0\r\n\
+    X-Stainless-Lang: python\r\n\
+    X-Stainless-Runtime: CPython\r\n\
+    Authorization: Bearer sk-vertex-bridge-dev\r\n\
+    Content-Type: application/json\r\n\
+    Content-Length: 512\r\n\r\n";
+
+const RESPONSE_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\
+    Content-Type: text/event-stream\r\n\
+    Vary: Origin\r\n\
+    Vary: X-Origin\r\n\
+    Date: Mon, 23 Nov 2026 10:00:00 GMT\r\n\
+    Server: scaffolding on HTTPServer2\r\n\
+    Server-Timing: gfet4t7; dur=512\r\n\
+    Transfer-Encoding: chunked\r\n\r\n";
+
+// --- The wire -------------------------------------------------------------------------------
+
+#[library_benchmark]
+fn request_head() -> Framing {
+    let bytes = black_box(REQUEST_HEAD);
+    let end = HeadScan::new().find(bytes).expect("a whole head");
+    let mut store = field_store();
+    let head = RequestHead::parse(&bytes[..end], &HEAD_LIMITS, &mut store).expect("valid");
+    head.framing().expect("a length")
+}
+
+#[library_benchmark]
+fn response_head() -> Framing {
+    let bytes = black_box(RESPONSE_HEAD);
+    let end = HeadScan::new().find(bytes).expect("a whole head");
+    let mut store = field_store();
+    let head = ResponseHead::parse(&bytes[..end], &HEAD_LIMITS, &mut store).expect("valid");
+    head.framing(vertex_bridge::wire::Method::Post).expect("chunked")
+}
+
+/// The stream in HTTP chunks, one per event.
+fn chunked() -> Vec<u8> {
+    let event = GEMINI.event();
+    let chunk = [format!("{:x}\r\n", event.len()).as_bytes(), &event, b"\r\n"].concat();
+    [chunk.repeat(EVENTS), b"0\r\n\r\n".to_vec()].concat()
+}
+
+#[library_benchmark]
+#[bench::of_100(chunked())]
+fn chunked_body(body: Vec<u8>) -> usize {
+    let mut reader = BodyReader::new(Framing::Chunked, u64::MAX).expect("no length");
+    let (mut rest, mut length) = (black_box(&body[..]), 0);
+    while !reader.is_done() {
+        let step = reader.feed(rest).expect("valid");
+        length += step.data.len();
+        rest = &rest[step.consumed..];
+    }
+    length
+}
+
+#[library_benchmark]
+#[bench::of_100(GEMINI.stream(EVENTS))]
+fn sse_events(stream: Vec<u8>) -> usize {
+    let (mut decoder, mut length) = (SseDecoder::new(1 << 20), 0);
+    let fed = decoder.feed(black_box(&stream), &mut |event| {
+        length += event.data.len();
+        Ok::<(), WireError>(())
+    });
+    fed.expect("valid");
+    length
+}
+
+// --- Every vendor ---------------------------------------------------------------------------
+
+fn request() -> Request<'static> {
+    Request::parse(REQUEST.as_bytes()).expect("valid")
+}
+
+#[library_benchmark]
+fn parse_request() -> Request<'static> {
+    Request::parse(black_box(REQUEST.as_bytes())).expect("valid")
+}
+
+#[library_benchmark]
+#[bench::gemini(GEMINI, request(), Vec::with_capacity(4096))]
+fn encode_request(traffic: Traffic, request: Request<'static>, mut out: Vec<u8>) -> Vec<u8> {
+    let mut dropped = Dropped::default();
+    encode(&traffic.order(), black_box(&request), &mut out, &mut dropped).expect("expressible");
+    out
+}
+
+fn decode(traffic: &Traffic, stream: bool, body: &[u8], sink: &mut impl FnMut(Event<'_>)) {
+    let expected = Expected::plain(traffic.vendor, stream, 1, 7);
+    let mut decoder = Decoder::new(expected, LIMITS);
+    decoder.feed(black_box(body), sink).expect("valid");
+    decoder.finish(sink).expect("whole");
+}
+
+#[library_benchmark]
+#[bench::gemini(GEMINI, GEMINI.stream(EVENTS))]
+fn decode_stream(traffic: Traffic, stream: Vec<u8>) -> usize {
+    let mut texts = 0;
+    decode(&traffic, true, &stream, &mut |event| {
+        texts += usize::from(matches!(event, Event::Text { .. }));
+    });
+    texts
+}
+
+// 100 chunks from the vendor's bytes to OpenAI's.
+#[library_benchmark]
+#[bench::gemini(GEMINI, GEMINI.stream(EVENTS), Vec::with_capacity(64 << 10))]
+fn translate_stream(traffic: Traffic, stream: Vec<u8>, mut out: Vec<u8>) -> Vec<u8> {
+    let mut renderer = StreamRenderer::new(meta(), true);
+    decode(&traffic, true, &stream, &mut |event| renderer.on_event(&event, &mut out));
+    renderer.end(&mut out);
+    out
+}
+
+// A small request and its answer, both ways.
+#[library_benchmark]
+#[bench::gemini(GEMINI, Vec::with_capacity(4096))]
+fn translate_small(traffic: Traffic, mut out: Vec<u8>) -> Vec<u8> {
+    let request = Request::parse(black_box(REQUEST.as_bytes())).expect("valid");
+    let (order, mut dropped) = (traffic.order(), Dropped::default());
+    target(&order, false, &mut out).expect("a plain name");
+    encode(&order, &request, &mut out, &mut dropped).expect("expressible");
+    black_box(&mut out).clear();
+    let mut collector = Collector::new(meta());
+    decode(&traffic, false, traffic.whole.as_bytes(), &mut |event| collector.on_event(&event));
+    collector.render(&mut out);
+    out
+}
+
+// --- Beside it ------------------------------------------------------------------------------
+
+#[library_benchmark]
+#[bench::one(Histogram::default())]
+fn observe(histogram: Histogram) -> Histogram {
+    histogram.observe(black_box(std::time::Duration::from_micros(1234)));
+    histogram
+}
+
+library_benchmark_group!(
+    name = wire,
+    benchmarks = [request_head, response_head, chunked_body, sse_events]
+);
+library_benchmark_group!(
+    name = vendors,
+    benchmarks = [parse_request, encode_request, decode_stream, translate_stream, translate_small]
+);
+library_benchmark_group!(name = beside, benchmarks = observe);
+
+main!(library_benchmark_groups = [wire, vendors, beside]);

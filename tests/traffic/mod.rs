@@ -1,0 +1,125 @@
+//! One small exchange of each vendor in the shape of real traffic. The counts of instructions
+//! (`benches/icount.rs`) and of allocations (`tests/alloc`) are taken from the same bytes.
+
+use vertex_bridge::chat::ReplyMeta;
+use vertex_bridge::provider::decode::AnswerLimits;
+use vertex_bridge::provider::{Order, Rules, Vendor};
+
+/// What a client asks: a system text, a short conversation, a few wishes.
+pub(crate) const REQUEST: &str = concat!(
+    r#"{"model":"fast","messages":[{"role":"system","content":"You are a helpful assistant. Answer in one sentence."},"#,
+    r#"{"role":"user","content":"What is the capital of France?"},{"role":"assistant","content":"Paris."},"#,
+    r#"{"role":"user","content":"And \"what\" about Italy?\nPlease be brief."}],"#,
+    r#""temperature":0.7,"max_tokens":256,"stop":["END"],"stream":true,"stream_options":{"include_usage":true}}"#
+);
+
+/// 200 bytes of a model's words as they stand in JSON, with escapes and characters of two bytes.
+pub(crate) const TEXT: &str = concat!(
+    "Rome is the capital of Italy, and it has been \\\"the Eternal City\\\" for a very long time.\\n\\n",
+    "It lies on the Tiber, some 25 km from the sea; è una città di quasi tre milioni di abitanti, ",
+    "or so they\\n."
+);
+
+/// One vendor's side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic {
+    /// Who answers.
+    pub(crate) vendor: Vendor,
+    /// By the vendor's name.
+    pub(crate) model: &'static str,
+    /// An answer in one piece.
+    pub(crate) whole: &'static str,
+    /// What a stream begins with.
+    opening: &'static str,
+    /// What stands before and behind [`TEXT`] in one event.
+    event: [&'static str; 2],
+    /// What a stream ends with.
+    closing: &'static str,
+}
+
+/// Google AI Studio.
+pub(crate) const GEMINI: Traffic = Traffic {
+    vendor: Vendor::Gemini,
+    model: "gemini-2.5-flash",
+    whole: r#"{
+  "candidates": [
+    {
+      "content": {
+        "parts": [
+          {
+            "text": "The capital of Italy is Rome."
+          }
+        ],
+        "role": "model"
+      },
+      "finishReason": "STOP",
+      "index": 0
+    }
+  ],
+  "usageMetadata": {
+    "promptTokenCount": 31,
+    "candidatesTokenCount": 7,
+    "totalTokenCount": 38,
+    "promptTokensDetails": [
+      {
+        "modality": "TEXT",
+        "tokenCount": 31
+      }
+    ]
+  },
+  "modelVersion": "gemini-2.5-flash",
+  "responseId": "vEkkaZHQKrKjvdIP5s6LgAM"
+}
+"#,
+    opening: "",
+    event: [
+        r#"data: {"candidates": [{"content": {"parts": [{"text": ""#,
+        concat!(
+            r#""}],"role": "model"},"index": 0}],"usageMetadata": {"promptTokenCount": 31,"#,
+            r#""candidatesTokenCount": 55,"totalTokenCount": 86,"promptTokensDetails": "#,
+            r#"[{"modality": "TEXT","tokenCount": 31}]},"modelVersion": "gemini-2.5-flash","#,
+            r#""responseId": "vEkkaZHQKrKjvdIP5s6LgAM"}"#,
+            "\r\n\r\n"
+        ),
+    ],
+    closing: concat!(
+        r#"data: {"candidates": [{"content": {"parts": [{"text": ""}],"role": "model"},"#,
+        r#""finishReason": "STOP","index": 0}],"usageMetadata": {"promptTokenCount": 31,"#,
+        r#""candidatesTokenCount": 5500,"totalTokenCount": 5531},"modelVersion": "#,
+        r#""gemini-2.5-flash","responseId": "vEkkaZHQKrKjvdIP5s6LgAM"}"#,
+        "\r\n\r\n"
+    ),
+};
+
+/// Every vendor, by the name that counts are kept under.
+pub(crate) const ALL: &[(&str, Traffic)] = &[("gemini", GEMINI)];
+
+impl Traffic {
+    /// The order that leads to this answer.
+    pub(crate) fn order(&self) -> Order<'static> {
+        Order { vendor: self.vendor, model: self.model, rules: Rules::default() }
+    }
+
+    /// The bytes that begin a stream.
+    pub(crate) fn opening(&self) -> &'static [u8] {
+        self.opening.as_bytes()
+    }
+
+    /// One event with [`TEXT`].
+    pub(crate) fn event(&self) -> Vec<u8> {
+        self.event.join(TEXT).into_bytes()
+    }
+
+    /// A whole stream with so many events.
+    pub(crate) fn stream(&self, events: usize) -> Vec<u8> {
+        [self.opening(), &self.event().repeat(events), self.closing.as_bytes()].concat()
+    }
+}
+
+/// What an answer has that does not come from the vendor.
+pub(crate) fn meta() -> ReplyMeta {
+    ReplyMeta { fallback_id: 1, created: 1_764_000_000, model: "fast".to_owned() }
+}
+
+/// Wide enough for all of it.
+pub(crate) const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
