@@ -24,7 +24,7 @@ use vertex_bridge::wire::{
 #[path = "../tests/traffic/mod.rs"]
 mod traffic;
 
-use traffic::{GEMINI, LIMITS, REQUEST, Traffic, meta};
+use traffic::{ANTHROPIC, GEMINI, LIMITS, REQUEST, Traffic, meta};
 
 /// The allocator of the gateway: its instructions count too.
 #[global_allocator]
@@ -115,12 +115,14 @@ fn request() -> Request<'static> {
 }
 
 #[library_benchmark]
-fn parse_request() -> Request<'static> {
+#[bench::small(warm(GEMINI))]
+fn parse_request(_warm: Vec<u8>) -> Request<'static> {
     Request::parse(black_box(REQUEST.as_bytes())).expect("valid")
 }
 
 #[library_benchmark]
-#[bench::gemini(GEMINI, request(), Vec::with_capacity(4096))]
+#[bench::gemini(GEMINI, request(), warm(GEMINI))]
+#[bench::anthropic(ANTHROPIC, request(), warm(ANTHROPIC))]
 fn encode_request(traffic: Traffic, request: Request<'static>, mut out: Vec<u8>) -> Vec<u8> {
     let mut dropped = Dropped::default();
     encode(&traffic.order(), black_box(&request), &mut out, &mut dropped).expect("expressible");
@@ -136,6 +138,7 @@ fn decode(traffic: &Traffic, stream: bool, body: &[u8], sink: &mut impl FnMut(Ev
 
 #[library_benchmark]
 #[bench::gemini(GEMINI, GEMINI.stream(EVENTS))]
+#[bench::anthropic(ANTHROPIC, ANTHROPIC.stream(EVENTS))]
 fn decode_stream(traffic: Traffic, stream: Vec<u8>) -> usize {
     let mut texts = 0;
     decode(&traffic, true, &stream, &mut |event| {
@@ -146,7 +149,8 @@ fn decode_stream(traffic: Traffic, stream: Vec<u8>) -> usize {
 
 // 100 chunks from the vendor's bytes to OpenAI's.
 #[library_benchmark]
-#[bench::gemini(GEMINI, GEMINI.stream(EVENTS), Vec::with_capacity(64 << 10))]
+#[bench::gemini(GEMINI, GEMINI.stream(EVENTS), warm(GEMINI))]
+#[bench::anthropic(ANTHROPIC, ANTHROPIC.stream(EVENTS), warm(ANTHROPIC))]
 fn translate_stream(traffic: Traffic, stream: Vec<u8>, mut out: Vec<u8>) -> Vec<u8> {
     let mut renderer = StreamRenderer::new(meta(), true);
     decode(&traffic, true, &stream, &mut |event| renderer.on_event(&event, &mut out));
@@ -156,17 +160,31 @@ fn translate_stream(traffic: Traffic, stream: Vec<u8>, mut out: Vec<u8>) -> Vec<
 
 // A small request and its answer, both ways.
 #[library_benchmark]
-#[bench::gemini(GEMINI, Vec::with_capacity(4096))]
+#[bench::gemini(GEMINI, warm(GEMINI))]
+#[bench::anthropic(ANTHROPIC, warm(ANTHROPIC))]
 fn translate_small(traffic: Traffic, mut out: Vec<u8>) -> Vec<u8> {
+    both_ways(&traffic, &mut out);
+    out
+}
+
+/// A buffer, in a process that has served requests before: its allocator has pages of every size,
+/// as that of a gateway has.
+fn warm(traffic: Traffic) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 << 10);
+    both_ways(&traffic, &mut out);
+    out.clear();
+    out
+}
+
+fn both_ways(traffic: &Traffic, out: &mut Vec<u8>) {
     let request = Request::parse(black_box(REQUEST.as_bytes())).expect("valid");
     let (order, mut dropped) = (traffic.order(), Dropped::default());
-    target(&order, false, &mut out).expect("a plain name");
-    encode(&order, &request, &mut out, &mut dropped).expect("expressible");
-    black_box(&mut out).clear();
+    target(&order, false, out).expect("a plain name");
+    encode(&order, &request, out, &mut dropped).expect("expressible");
+    black_box(&mut *out).clear();
     let mut collector = Collector::new(meta());
-    decode(&traffic, false, traffic.whole.as_bytes(), &mut |event| collector.on_event(&event));
-    collector.render(&mut out);
-    out
+    decode(traffic, false, traffic.whole.as_bytes(), &mut |event| collector.on_event(&event));
+    collector.render(out);
 }
 
 // --- Beside it ------------------------------------------------------------------------------

@@ -135,6 +135,8 @@ impl Answer {
         }
         let reason = match self.finish.unwrap_or(FinishReason::Stop) {
             FinishReason::Stop if self.calls > 0 => FinishReason::ToolCalls,
+            // Nobody can answer a call that is not there.
+            FinishReason::ToolCalls if self.calls == 0 => FinishReason::Stop,
             reason => reason,
         };
         let sequence = Some(self.sequence.as_str()).filter(|sequence| !sequence.is_empty());
@@ -536,7 +538,7 @@ mod tests {
             (r#""stop_reason":"pause_turn""#, "finish Pause None"),
             (r#""stop_reason":"max_tokens""#, "finish Length None"),
             (r#""stop_reason":"model_context_window_exceeded""#, "finish ContextFull None"),
-            (r#""stop_reason":"tool_use""#, "finish ToolCalls None"),
+            (r#""stop_reason":"tool_use""#, "finish Stop None"),
             (r#""stop_reason":"something_new""#, "finish Stop None"),
             (
                 r#""stop_reason":"refusal""#,

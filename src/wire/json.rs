@@ -77,7 +77,8 @@ impl<'b> JsonText<'b> {
     /// The text that is meant. A lone surrogate becomes U+FFFD. Allocates only when there are
     /// escapes.
     pub fn unescape(self) -> Cow<'b, str> {
-        if !self.0.contains('\\') {
+        // Nothing else that stops the scan can stand in a spelling.
+        if plain_length(self.0.as_bytes()) == self.0.len() {
             return Cow::Borrowed(self.0);
         }
         let mut text = String::with_capacity(self.0.len());
@@ -288,21 +289,21 @@ impl<'b> Reader<'b> {
     /// # Errors
     /// When it is none, or is broken.
     pub fn string(&mut self) -> Result<JsonText<'b>, JsonError> {
-        if self.kind()? != Kind::String {
-            return Err(JsonError::Type);
+        if self.peek() != Some(b'"') {
+            return Err(self.kind().err().unwrap_or(JsonError::Type));
         }
-        self.at += 1;
-        let from = self.at;
+        let from = self.at + 1;
         let bytes = self.text.as_bytes();
+        let mut at = from;
         loop {
-            self.at += plain_length(bytes.get(self.at..).unwrap_or_default());
-            match bytes.get(self.at) {
+            let rest = bytes.get(at..).unwrap_or_default();
+            at += plain_length(rest);
+            match bytes.get(at) {
                 Some(b'"') => {
-                    let inside = self.text.get(from..self.at).ok_or(JsonError::Syntax)?;
-                    self.at += 1;
-                    return Ok(JsonText(inside));
+                    self.at = at + 1;
+                    return self.text.get(from..at).map(JsonText).ok_or(JsonError::Syntax);
                 }
-                Some(b'\\') => self.at += escape_length(bytes.get(self.at..).unwrap_or_default())?,
+                Some(b'\\') => at += escape_length(bytes.get(at..).unwrap_or_default())?,
                 _ => return Err(JsonError::Syntax),
             }
         }
@@ -313,8 +314,8 @@ impl<'b> Reader<'b> {
     /// # Errors
     /// When it is none, or is broken.
     pub fn number(&mut self) -> Result<&'b str, JsonError> {
-        if self.kind()? != Kind::Number {
-            return Err(JsonError::Type);
+        if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
+            return Err(self.kind().err().unwrap_or(JsonError::Type));
         }
         let from = self.at;
         self.take_byte(b'-');
@@ -323,6 +324,14 @@ impl<'b> Reader<'b> {
             Some(b'1'..=b'9') => self.digits(),
             _ => return Err(JsonError::Syntax),
         }
+        // Most numbers are whole.
+        if matches!(self.byte(), Some(b'.' | b'e' | b'E')) {
+            self.fraction()?;
+        }
+        self.text.get(from..self.at).ok_or(JsonError::Syntax)
+    }
+
+    fn fraction(&mut self) -> Result<(), JsonError> {
         if self.take_byte(b'.') {
             self.some_digits()?;
         }
@@ -333,7 +342,7 @@ impl<'b> Reader<'b> {
             }
             self.some_digits()?;
         }
-        self.text.get(from..self.at).ok_or(JsonError::Syntax)
+        Ok(())
     }
 
     /// Reads an unsigned whole number. A vendor's `9.0` or `1e1` is not one.
@@ -424,6 +433,7 @@ impl<'b> Reader<'b> {
         self.take_byte(byte)
     }
 
+    #[inline]
     fn take_byte(&mut self, byte: u8) -> bool {
         let found = self.byte() == Some(byte);
         self.at += usize::from(found);
@@ -443,46 +453,50 @@ impl<'b> Reader<'b> {
     }
 
     fn digits(&mut self) {
-        while self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        self.at += rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     }
 
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
         self.space();
         self.byte()
     }
 
+    #[inline]
     fn space(&mut self) {
-        while matches!(self.byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 }
 
 /// How many bytes come before the first quote, backslash or control byte; eight at a time.
+#[inline]
 fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let mut at = 0;
-    while let Some(eight) = bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok()) {
-        let word = u64::from_le_bytes(eight);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let special = zero_byte(word ^ (ONES * 0x22)) | zero_byte(word ^ (ONES * 0x5c)) | control;
+    let mut rest = bytes;
+    while let Some((eight, tail)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        // Below 0x20, or 0x22: with one bit flipped both are below 0x21, and nothing else is.
+        let low_or_quote = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+        let backslash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
+        let special = (low_or_quote | backslash) & !word & HIGH;
         if special != 0 {
             // The lowest flag is exact; borrows only reach higher bytes.
-            return at + usize::try_from(special.trailing_zeros() / 8).unwrap_or(0);
+            let inside = usize::try_from(special.trailing_zeros() / 8).unwrap_or(0);
+            return bytes.len() - rest.len() + inside;
         }
-        at += 8;
+        rest = tail;
     }
-    let tail = bytes.get(at..).unwrap_or_default();
-    let special = tail.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
-    at + special.unwrap_or(tail.len())
+    let special = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+    bytes.len() - rest.len() + special.unwrap_or(rest.len())
 }
 
 /// The length of the escape at the start of `bytes`.

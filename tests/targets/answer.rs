@@ -21,6 +21,14 @@ pub(super) fn gemini_whole(data: &[u8]) {
     answer(Vendor::Gemini, false, data);
 }
 
+pub(super) fn anthropic_stream(data: &[u8]) {
+    answer(Vendor::Anthropic, true, data);
+}
+
+pub(super) fn anthropic_whole(data: &[u8]) {
+    answer(Vendor::Anthropic, false, data);
+}
+
 /// All that a client sees of one answer.
 #[derive(Debug, PartialEq)]
 struct Played {

@@ -8,7 +8,7 @@ use super::exact_json::is_json;
 
 /// Any answer of an error is an error in the client's words, and a whole one.
 pub(super) fn of_vendor(data: &[u8]) {
-    for vendor in [Vendor::Gemini, Vendor::Vertex] {
+    for vendor in [Vendor::Gemini, Vendor::Vertex, Vendor::Anthropic, Vendor::Claude] {
         for status in [200, 302, 400, 401, 404, 413, 418, 429, 500, 503, 529, 599] {
             let retry_after =
                 data.get(..usize::try_from(cut::rng_of(data).below(8)).expect("a few"));

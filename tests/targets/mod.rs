@@ -61,6 +61,12 @@ pub(crate) const TARGETS: &[Target] = &[
     target("chat_request", request::chat, Golden::Requests),
     target("gemini_stream", answer::gemini_stream, Golden::Answers("gemini", Form::Stream)),
     target("gemini_whole", answer::gemini_whole, Golden::Answers("gemini", Form::Whole)),
+    target(
+        "anthropic_stream",
+        answer::anthropic_stream,
+        Golden::Answers("anthropic", Form::Stream),
+    ),
+    target("anthropic_whole", answer::anthropic_whole, Golden::Answers("anthropic", Form::Whole)),
     target("vendor_error", errors::of_vendor, Golden::Nothing),
     target("sse", sse::decoder, Golden::Everything),
     target("json", json::reader, Golden::Everything),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use vertex_bridge::chat::{ChatError, Request};
+use vertex_bridge::config::{ApiVersion, VertexPlace};
 use vertex_bridge::provider::{Dropped, Order, Rules, Vendor, encode, target};
 use vertex_bridge::wire::json::push_compact;
 
@@ -10,10 +11,18 @@ use super::cut;
 use super::errors::presentable;
 use super::exact_json::{Unique, depth, is_json};
 
+/// Express mode; a project would only make the paths longer.
+static PLACE: VertexPlace = VertexPlace { api_version: ApiVersion::V1, project: None };
+
 /// Every vendor, with models and rules that make a difference.
-fn orders() -> [Order<'static>; 4] {
+fn orders() -> [Order<'static>; 7] {
     let order = |vendor, model| Order { vendor, model, rules: Rules::default() };
+    let on_vertex = |vendor, model| Order {
+        rules: Rules { place: Some(&PLACE), ..Rules::default() },
+        ..order(vendor, model)
+    };
     let strict = Rules {
+        place: Some(&PLACE),
         safety_settings: Some("[]"),
         openapi_schemas: true,
         max_tokens: Some(4096),
@@ -22,7 +31,10 @@ fn orders() -> [Order<'static>; 4] {
     [
         order(Vendor::Gemini, "gemini-2.5-flash"),
         order(Vendor::Gemini, "gemini-3-pro-preview"),
-        order(Vendor::Vertex, "gemini-3.1-pro"),
+        on_vertex(Vendor::Vertex, "gemini-3.1-pro"),
+        order(Vendor::Anthropic, "claude-3-5-haiku-latest"),
+        order(Vendor::Anthropic, "claude-sonnet-4-5"),
+        on_vertex(Vendor::Claude, "claude-opus-4-6"),
         Order { rules: strict, ..order(Vendor::Vertex, "gemini-2.0-flash") },
     ]
 }

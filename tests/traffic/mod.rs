@@ -91,8 +91,48 @@ pub(crate) const GEMINI: Traffic = Traffic {
     ),
 };
 
+/// Anthropic's Messages.
+pub(crate) const ANTHROPIC: Traffic = Traffic {
+    vendor: Vendor::Anthropic,
+    model: "claude-sonnet-4-5",
+    whole: concat!(
+        r#"{"model":"claude-sonnet-4-5-20250929","id":"msg_01XFDUDYJgAACzvnptvVoYEL","type":"#,
+        r#""message","role":"assistant","content":[{"type":"text","text":"The capital of Italy "#,
+        r#"is Rome."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":31,"#,
+        r#""cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{"#,
+        r#""ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":10,"#,
+        r#""service_tier":"standard"}}"#
+    ),
+    opening: concat!(
+        "event: message_start\n",
+        r#"data: {"type":"message_start","message":{"model":"claude-sonnet-4-5-20250929","id":"#,
+        r#""msg_01XFDUDYJgAACzvnptvVoYEL","type":"message","role":"assistant","content":[],"#,
+        r#""stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":31,"#,
+        r#""cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1,"#,
+        r#""service_tier":"standard"}}}"#,
+        "\n\nevent: content_block_start\n",
+        r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        "\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n"
+    ),
+    event: [
+        concat!(
+            "event: content_block_delta\n",
+            r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""#
+        ),
+        "\"}}\n\n",
+    ],
+    closing: concat!(
+        "event: content_block_stop\n",
+        r#"data: {"type":"content_block_stop","index":0}"#,
+        "\n\nevent: message_delta\n",
+        r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"#,
+        r#""usage":{"output_tokens":5500}}"#,
+        "\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+    ),
+};
+
 /// Every vendor, by the name that counts are kept under.
-pub(crate) const ALL: &[(&str, Traffic)] = &[("gemini", GEMINI)];
+pub(crate) const ALL: &[(&str, Traffic)] = &[("gemini", GEMINI), ("anthropic", ANTHROPIC)];
 
 impl Traffic {
     /// The order that leads to this answer.

@@ -26,16 +26,28 @@ struct Voice {
     top_p: &'static str,
 }
 
-const VOICES: &[Voice] = &[Voice {
-    vendor: Vendor::Gemini,
-    model: "gemini-2.5-flash",
-    stream: write::gemini_stream,
-    whole: write::gemini_whole,
-    arguments: "args",
-    schema: "parametersJsonSchema",
-    temperature: "temperature",
-    top_p: "topP",
-}];
+const VOICES: &[Voice] = &[
+    Voice {
+        vendor: Vendor::Gemini,
+        model: "gemini-2.5-flash",
+        stream: write::gemini_stream,
+        whole: write::gemini_whole,
+        arguments: "args",
+        schema: "parametersJsonSchema",
+        temperature: "temperature",
+        top_p: "topP",
+    },
+    Voice {
+        vendor: Vendor::Anthropic,
+        model: "claude-sonnet-4-5",
+        stream: write::anthropic_stream,
+        whole: write::anthropic_whole,
+        arguments: "input",
+        schema: "input_schema",
+        temperature: "temperature",
+        top_p: "top_p",
+    },
+];
 
 /// So many for every vendor.
 const CASES: u64 = 300;

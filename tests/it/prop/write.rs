@@ -164,3 +164,75 @@ pub(super) fn gemini_stream(answer: &Answer, rng: &mut Rng) -> String {
     ));
     events(payloads.into_iter().map(|payload| ("", payload)), rng)
 }
+
+// --- Anthropic ------------------------------------------------------------------------------
+
+fn anthropic_blocks(answer: &Answer) -> Vec<String> {
+    let thoughts = answer.reasoning.iter();
+    let thoughts = thoughts
+        .map(|text| format!(r#"{{"type":"thinking","thinking":"{text}","signature":"EqQB"}}"#));
+    let words = answer.text.iter().map(|text| format!(r#"{{"type":"text","text":"{text}"}}"#));
+    let calls = answer.calls.iter().map(|Call { id, name, arguments }| {
+        format!(r#"{{"type":"tool_use","id":"{id}","name":"{name}","input":{arguments}}}"#)
+    });
+    thoughts.chain(words).chain(calls).collect()
+}
+
+fn anthropic_reason(answer: &Answer) -> &'static str {
+    if answer.calls.is_empty() { "end_turn" } else { "tool_use" }
+}
+
+pub(super) fn anthropic_whole(answer: &Answer) -> String {
+    let (blocks, reason) = (anthropic_blocks(answer).join(","), anthropic_reason(answer));
+    format!(
+        r#"{{"id":"msg_1","type":"message","role":"assistant","model":"claude-sonnet-4-5","content":[{blocks}],"stop_reason":"{reason}","stop_sequence":null,"usage":{{"input_tokens":7,"output_tokens":9}}}}"#
+    )
+}
+
+pub(super) fn anthropic_stream(answer: &Answer, rng: &mut Rng) -> String {
+    let mut payloads = vec![(
+        "message_start",
+        r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-sonnet-4-5","content":[],"stop_reason":null,"usage":{"input_tokens":7,"output_tokens":1}}}"#.to_owned(),
+    )];
+    let mut index = 0;
+    let mut block = |start: &str, deltas: Vec<String>| {
+        let start =
+            format!(r#"{{"type":"content_block_start","index":{index},"content_block":{start}}}"#);
+        payloads.push(("content_block_start", start));
+        payloads.extend(deltas.into_iter().map(|delta| {
+            let delta =
+                format!(r#"{{"type":"content_block_delta","index":{index},"delta":{delta}}}"#);
+            ("content_block_delta", delta)
+        }));
+        let stop = format!(r#"{{"type":"content_block_stop","index":{index}}}"#);
+        payloads.push(("content_block_stop", stop));
+        index += 1;
+    };
+    for text in &answer.reasoning {
+        let thought = format!(r#"{{"type":"thinking_delta","thinking":"{text}"}}"#);
+        let signature = r#"{"type":"signature_delta","signature":"EqQB"}"#.to_owned();
+        block(r#"{"type":"thinking","thinking":"","signature":""}"#, vec![thought, signature]);
+    }
+    let words = answer.text.iter();
+    let words = words.map(|text| format!(r#"{{"type":"text_delta","text":"{text}"}}"#));
+    block(r#"{"type":"text","text":""}"#, words.collect());
+    for Call { id, name, arguments } in &answer.calls {
+        // Pieces end anywhere, also inside of an escape of the arguments.
+        let characters: Vec<char> = arguments.chars().collect();
+        let size = usize::try_from(1 + rng.below(12)).expect("a few");
+        let pieces = characters.chunks(size).map(|piece| {
+            let piece: String = piece.iter().collect();
+            let piece = serde_json::to_string(&piece).expect("a string");
+            format!(r#"{{"type":"input_json_delta","partial_json":{piece}}}"#)
+        });
+        let start = format!(r#"{{"type":"tool_use","id":"{id}","name":"{name}","input":{{}}}}"#);
+        block(&start, pieces.collect());
+    }
+    let reason = anthropic_reason(answer);
+    let end = format!(
+        r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}","stop_sequence":null}},"usage":{{"output_tokens":9}}}}"#
+    );
+    payloads.push(("message_delta", end));
+    payloads.push(("message_stop", r#"{"type":"message_stop"}"#.to_owned()));
+    events(payloads, rng)
+}
