@@ -2,6 +2,7 @@
 //! with the file and the environment, so that all mistakes come out at once.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -86,8 +87,19 @@ pub struct Simulate {
     /// Time between two tokens of a stream
     #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = read_duration)]
     pub token_interval: Duration,
-    /// A fault and the share of answers that have it; may be given several times
-    #[arg(long = "fault", value_name = "NAME@PERCENT", value_parser = read_fault)]
+    /// Rounds of tool calls after each text of the user
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    pub tool_rounds: u32,
+    /// Writes the key file of a service account that gets its tokens from this simulator, for
+    /// `GOOGLE_APPLICATION_CREDENTIALS`
+    #[arg(long, value_name = "FILE")]
+    pub service_account: Option<PathBuf>,
+    /// How long an access token is good
+    #[arg(long, value_name = "TIME", default_value = "3599s", value_parser = read_duration)]
+    pub token_ttl: Duration,
+    /// Faults, with the share of answers that have each.
+    #[arg(long = "fault", value_name = "NAME@PERCENT", value_parser = read_fault,
+          help = fault_help())]
     pub faults: Vec<Fault>,
 }
 
@@ -131,6 +143,15 @@ pub fn man() -> std::io::Result<Vec<u8>> {
     let mut out = Vec::new();
     clap_mangen::Man::new(CommandLine::command()).render(&mut out)?;
     Ok(out)
+}
+
+/// The names are the simulator's to know.
+fn fault_help() -> String {
+    let names = crate::simulator::Fault::names();
+    format!(
+        "A fault and the share of answers that have it; may be given several times. A model whose \
+         name ends in -fault-NAME always has it. There are {names}"
+    )
 }
 
 fn read_duration(text: &str) -> Result<Duration, &'static str> {
@@ -183,6 +204,8 @@ mod tests {
         assert_eq!(given.listen, "127.0.0.1:4100".parse().unwrap());
         assert_eq!((given.latency, given.tokens), (Duration::ZERO, 16));
         assert_eq!((given.token_interval, given.faults.len()), (Duration::ZERO, 0));
+        assert_eq!((given.tool_rounds, given.token_ttl), (2, Duration::from_secs(3599)));
+        assert_eq!(given.service_account, None);
         let line = "vb simulate --latency 5ms --token-interval 1s --fault 503@20 --fault reset@1";
         let Ok(Some(Command::Simulate(given))) = parse(line).map(|line| line.command) else {
             panic!("{line}")

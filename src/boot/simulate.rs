@@ -1,7 +1,10 @@
 //! The provider simulator, embedded beside the gateway or as a program of its own.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -36,6 +39,9 @@ pub(super) fn run(line: &CommandLine, asked: &Simulate) -> ExitCode {
         latency: asked.latency,
         tokens: asked.tokens,
         token_interval: asked.token_interval,
+        tool_rounds: asked.tool_rounds,
+        token_ttl: asked.token_ttl,
+        remember: true,
         ..Options::default()
     };
     for fault in &asked.faults {
@@ -48,13 +54,30 @@ pub(super) fn run(line: &CommandLine, asked: &Simulate) -> ExitCode {
     let runtime = runtime.map_or((Backend::Monoio, Driver::Auto), |config| {
         (config.runtime.backend, config.runtime.driver)
     });
-    match start(asked.listen, options, runtime).and_then(|(address, ended)| wait(address, &ended)) {
+    let served = start(asked.listen, options, runtime).and_then(|(address, ended)| {
+        if let Some(path) = &asked.service_account {
+            write_account(path, address)?;
+        }
+        wait(address, &ended)
+    });
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(Level::Error, &error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes the key file of the simulator's service account, for its owner alone: programs may be
+/// strict about that.
+fn write_account(path: &Path, address: SocketAddr) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    let text = simulator::service_account(&format!("http://{address}"));
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+    })
 }
 
 /// What ends the wait: a signal, or the server's own end.

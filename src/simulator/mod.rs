@@ -8,6 +8,7 @@ mod fault;
 mod gemini;
 mod give;
 mod json;
+mod oauth;
 mod openai;
 mod problem;
 mod reply;
@@ -17,7 +18,9 @@ mod script;
 mod seal;
 mod serve;
 mod tools;
+mod vector;
 
 pub use fault::{Cut, Fault};
+pub use oauth::service_account;
 pub use script::Options;
 pub use serve::serve;

@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::gemini::Address;
 use super::json::quote;
 use super::reply::{Asked, Body, Reply};
-use super::{anthropic, gemini, openai};
+use super::{anthropic, gemini, oauth, openai};
 
 /// Whose API a request speaks.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,8 @@ pub(super) enum Vendor<'r> {
     Claude(Address<'r>),
     Anthropic,
     OpenAi,
+    /// Google's token endpoint.
+    OAuth,
 }
 
 impl<'r> Vendor<'r> {
@@ -26,6 +28,9 @@ impl<'r> Vendor<'r> {
         if let Some(address) = Address::parse(asked.path) {
             let claude = address.publisher == "anthropic";
             return if claude { Self::Claude(address) } else { Self::Gemini(address) };
+        }
+        if asked.path == "/token" {
+            return Self::OAuth;
         }
         let anthropic = asked.path.starts_with("/v1/messages")
             || asked.fields.api_key.is_some()
@@ -43,6 +48,7 @@ impl<'r> Vendor<'r> {
         }
         match self {
             Self::Gemini(address) | Self::Claude(address) => Cow::Borrowed(address.model),
+            Self::OAuth => Cow::Borrowed(""),
             Self::Anthropic | Self::OpenAi => {
                 let named: Named<'r> = serde_json::from_slice(asked.body).unwrap_or_default();
                 named.model.unwrap_or_default()
@@ -59,6 +65,7 @@ impl<'r> Vendor<'r> {
             },
             Self::Anthropic => anthropic::answer(asked),
             Self::OpenAi => openai::answer(asked),
+            Self::OAuth => oauth::answer(asked),
         }
     }
 
@@ -87,6 +94,7 @@ impl<'r> Vendor<'r> {
             Self::Gemini(address) => gemini::named_error(name, address),
             Self::Claude(_) | Self::Anthropic => anthropic::named_error(asked, name),
             Self::OpenAi => openai::named_error(asked, name),
+            Self::OAuth => None,
         })
     }
 
@@ -96,15 +104,16 @@ impl<'r> Vendor<'r> {
             Self::Gemini(address) => gemini::refusal(asked, address, fault),
             Self::Claude(_) | Self::Anthropic => anthropic::refusal(asked, fault, streamed),
             Self::OpenAi => openai::refusal(asked, fault, streamed),
+            Self::OAuth => None,
         }
     }
 
     /// The event that ends a stream with an error.
-    fn error_event(&self) -> &'static str {
+    fn error_event(&self, asked: &Asked<'_>) -> &'static str {
         match self {
             Self::Gemini(_) => gemini::ERROR_EVENT,
             Self::Claude(_) | Self::Anthropic => anthropic::ERROR_EVENT,
-            Self::OpenAi => openai::ERROR_EVENT,
+            Self::OpenAi | Self::OAuth => openai::error_event(asked),
         }
     }
 }
@@ -132,7 +141,7 @@ pub(super) fn answer(asked: &Asked<'_>, vendor: &Vendor<'_>, fault: Option<Fault
             let streamed = matches!(reply.body, Body::Stream(_));
             vendor.refusal(asked, fault, streamed).unwrap_or(reply)
         }
-        Some(Fault::ErrorInStream) => with_error(reply, vendor.error_event()),
+        Some(Fault::ErrorInStream) => with_error(reply, vendor.error_event(asked)),
         _ => reply,
     }
 }
@@ -151,4 +160,133 @@ fn with_error(reply: Reply, event: &str) -> Reply {
         }
     };
     Reply { body, ..reply }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::fault::ERRORS;
+    use super::super::reply::Fields;
+    use super::super::script::Options;
+    use super::super::seal;
+    use super::*;
+
+    const VERTEX: &str = "/v1/projects/p/locations/l/publishers";
+
+    /// A path and a body of every dialect; `MODEL` and `STREAM` are filled in.
+    fn dialects() -> [(String, &'static str); 6] {
+        let contents = r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}"#;
+        let messages = r#""messages":[{"role":"user","content":"hi"}]"#;
+        let claude = r#"{"anthropic_version":"vertex-2023-10-16","max_tokens":9,"stream":STREAM,"messages":[{"role":"user","content":"hi"}]}"#;
+        assert!(claude.contains(messages));
+        [
+            ("/v1beta/models/gemini-MODEL:METHOD".to_owned(), contents),
+            (format!("{VERTEX}/google/models/gemini-MODEL:METHOD"), contents),
+            (format!("{VERTEX}/anthropic/models/claude-MODEL:RAW"), claude),
+            (
+                "/v1/messages".to_owned(),
+                r#"{"model":"claude-MODEL","max_tokens":9,"stream":STREAM,"messages":[{"role":"user","content":"hi"}]}"#,
+            ),
+            (
+                "/v1/chat/completions".to_owned(),
+                r#"{"model":"gpt-MODEL","stream":STREAM,"messages":[{"role":"user","content":"hi"}]}"#,
+            ),
+            ("/v1/responses".to_owned(), r#"{"model":"gpt-MODEL","stream":STREAM,"input":"hi"}"#),
+        ]
+    }
+
+    fn ask(dialect: &(String, &str), model: &str, streamed: bool) -> Reply {
+        let (path, body) = dialect;
+        let methods = if streamed {
+            ("streamGenerateContent", "streamRawPredict")
+        } else {
+            ("generateContent", "rawPredict")
+        };
+        let path = path.replace("MODEL", model).replace("METHOD", methods.0);
+        let path = path.replace("RAW", methods.1);
+        let body = body.replace("MODEL", model).replace("STREAM", &streamed.to_string());
+        let token = format!("Bearer {}", seal::token(100, 1));
+        let mut fields = Fields { google_key: Some(b"k"), ..Fields::default() };
+        if path == "/v1/messages" {
+            fields.api_key = Some(b"k");
+            fields.version = Some(b"2023-06-01");
+        } else if !path.starts_with("/v1beta") {
+            fields.authorization = Some(token.as_bytes());
+        }
+        let options = Options { tokens: 4, ..Options::default() };
+        let asked = Asked {
+            get: false,
+            path: &path,
+            query: "alt=sse",
+            fields,
+            body: body.as_bytes(),
+            options: &options,
+            serial: 1,
+            now_ms: 0,
+        };
+        let vendor = Vendor::of(&asked);
+        match named_fault(&vendor.model(&asked)) {
+            Ok(fault) => answer(&asked, &vendor, fault),
+            Err(reply) => reply,
+        }
+    }
+
+    #[test]
+    fn every_dialect_answers_and_knows_every_error() {
+        for dialect in dialects() {
+            for streamed in [false, true] {
+                let reply = ask(&dialect, "x", streamed);
+                assert_eq!(reply.status, 200, "{dialect:?}");
+                assert_eq!(matches!(reply.body, Body::Stream(_)), streamed, "{dialect:?}");
+            }
+            for name in ERRORS {
+                let reply = ask(&dialect, &format!("x-fault-{name}"), true);
+                let json = reply.content_type.starts_with("application/json");
+                let (status, text) = reply.shown();
+                assert!(status >= 400, "{dialect:?} {name}: {text}");
+                let body: Option<Value> = serde_json::from_str(&text).ok();
+                assert_eq!(body.is_some(), json, "{dialect:?} {name}: {text}");
+                assert!(body.is_none_or(|body| !body["error"].is_null()), "{name}: {text}");
+            }
+            let (status, text) = ask(&dialect, "x-fault-nonsense", false).shown();
+            assert!(status == 400 && text.contains("no such fault"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_usual_errors_have_their_usual_status() {
+        for dialect in dialects() {
+            for (name, expected) in [("429", 429), ("500", 500), ("504", 504), ("html502", 502)] {
+                let reply = ask(&dialect, &format!("x-fault-{name}"), false);
+                assert_eq!(reply.status, expected, "{dialect:?} {name}");
+            }
+            let busy = ask(&dialect, "x-fault-529", false).status;
+            let anthropic = dialect.1.contains("max_tokens");
+            assert_eq!(busy, if anthropic { 529 } else { 503 }, "{dialect:?}");
+        }
+    }
+
+    /// A content fault in one dialect must show these words, of Google or of the others.
+    fn shows(dialect: &(String, &str), fault: &str, streamed: bool, [google, others]: [&str; 2]) {
+        let reply = ask(dialect, &format!("x-fault-{fault}"), streamed);
+        assert_eq!(matches!(reply.body, Body::Stream(_)), streamed, "{dialect:?}");
+        let (status, text) = reply.shown();
+        let words = if dialect.0.contains("gemini") { google } else { others };
+        let filtered = fault == "filtered" && text.contains("content_filter");
+        assert!(status == 200 && (filtered || text.contains(words)), "{dialect:?} {fault}: {text}");
+    }
+
+    #[test]
+    fn refusals_and_errors_in_answers_have_the_dialects_shape() {
+        for dialect in dialects() {
+            for streamed in [false, true] {
+                shows(&dialect, "blocked", streamed, ["blockReason", "\"refusal\""]);
+                shows(&dialect, "filtered", streamed, ["SAFETY", "refus"]);
+                shows(&dialect, "error-in-stream", streamed, ["UNAVAILABLE", "error"]);
+            }
+        }
+        let (_, text) = ask(&dialects()[0], "x-fault-malformed", false).shown();
+        assert!(text.contains("MALFORMED_FUNCTION_CALL"), "{text}");
+    }
 }

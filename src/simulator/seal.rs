@@ -123,7 +123,6 @@ fn opaque_bytes(kind: &str, text: &str, nonce: [u8; NONCE]) -> Vec<u8> {
 }
 
 /// An access token that is good until `expires`, in seconds since 1970.
-#[cfg(test)]
 pub(super) fn token(expires: u64, nonce: u64) -> String {
     let body = [expires.to_be_bytes(), nonce.to_be_bytes()].concat();
     let mac = keyed(&[b"token", &body]);
@@ -143,6 +142,17 @@ pub(super) fn token_expiry(token: &str) -> Option<u64> {
 pub(super) fn fingerprint(text: &str) -> String {
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     hash.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A stream of numbers that depends on `text` alone, for vectors.
+pub(super) fn numbers_of(text: &str) -> impl Iterator<Item = u8> + use<> {
+    let mut block = keyed(&[b"numbers", text.as_bytes()]);
+    std::iter::repeat_with(move || {
+        let now = block;
+        block = keyed(&[b"next", &now]);
+        now
+    })
+    .flatten()
 }
 
 fn short(arguments: &str) -> [u8; SHORT] {
@@ -220,5 +230,7 @@ mod tests {
         assert_eq!(token_expiry(&made.replace("sim-AAAA", "sim-AAAB")), None);
         assert_eq!(token_expiry("ya29.a0AfH6SMB"), None);
         assert_eq!(fingerprint("abc"), "ba7816bf");
+        let (some, same) = (numbers_of("a").take(100), numbers_of("a").take(100));
+        assert!(some.eq(same) && numbers_of("a").take(9).ne(numbers_of("b").take(9)));
     }
 }

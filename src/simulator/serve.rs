@@ -13,7 +13,7 @@ use crate::wire::{BodyReader, Framing, HeadLimits, HeadScan, Method, RequestHead
 
 use super::fault::Fault;
 use super::give::give;
-use super::json::quote;
+use super::json::{put, quote};
 use super::reply::{Asked, Fields, Reply};
 use super::route::{self, Vendor};
 use super::script::Options;
@@ -27,9 +27,21 @@ struct State {
     serial: Cell<u64>,
     rng: RefCell<Rng>,
     answered: Cell<u64>,
-    /// The last request of every path, as a JSON object.
-    last: RefCell<BTreeMap<String, String>>,
+    /// The last request of every path.
+    last: RefCell<BTreeMap<String, Noted>>,
 }
+
+/// A request that tests may look at.
+#[derive(Default)]
+struct Noted {
+    query: String,
+    /// JSON of the fields.
+    fields: String,
+    body: Vec<u8>,
+}
+
+/// Of more paths nothing is kept.
+const PATHS_MAX: usize = 64;
 
 /// Serves on `socket` until the listener is stopped.
 ///
@@ -137,8 +149,9 @@ fn answer(asked: &Asked<'_>, state: &State) -> (Reply, Option<Fault>) {
     if asked.path.starts_with("/__") {
         return (look(asked, state), None);
     }
-    if state.options.remember {
-        state.last.borrow_mut().insert(asked.path.to_owned(), noted(asked));
+    // An assertion is as good as a key for as long as it lives.
+    if state.options.remember && asked.path != "/token" {
+        note(asked, &mut state.last.borrow_mut());
     }
     let vendor = Vendor::of(asked);
     // The model's name may ask for a fault; else the rates decide.
@@ -161,32 +174,56 @@ fn look(asked: &Asked<'_>, state: &State) -> Reply {
         "/__stats" => Reply::json(200, format!("{{\"answered\":{}}}", state.answered.get())),
         "/__last" if state.options.remember => {
             let last = state.last.borrow();
-            let one = last.iter().map(|(path, noted)| format!("{}:{noted}", quote(path)));
-            Reply::json(200, format!("{{{}}}", one.collect::<Vec<_>>().join(",")))
+            let one = |(path, noted): (&String, &Noted)| {
+                format!(
+                    "{}:{{\"query\":{},\"headers\":{{{}}},\"body\":{}}}",
+                    quote(path),
+                    quote(&noted.query),
+                    noted.fields,
+                    quote(&String::from_utf8_lossy(&noted.body))
+                )
+            };
+            Reply::json(200, format!("{{{}}}", last.iter().map(one).collect::<Vec<_>>().join(",")))
         }
         _ => Reply::json(404, "{}"),
     }
 }
 
-/// A request for `/__last`. Keys are only described.
-fn noted(asked: &Asked<'_>) -> String {
-    let Fields { google_key, api_key, authorization, version, vertex_tier, host } = asked.fields;
-    let secret = |value: &[u8]| format!("\"{} bytes\"", value.len());
-    let shown = |value: &[u8]| quote(&String::from_utf8_lossy(value));
-    let fields = [
-        ("x-goog-api-key", google_key.map(secret)),
-        ("x-api-key", api_key.map(secret)),
-        ("authorization", authorization.map(secret)),
-        ("anthropic-version", version.map(shown)),
-        ("x-vertex-ai-llm-shared-request-type", vertex_tier.map(shown)),
-        ("host", host.map(shown)),
+/// Keeps a request for `/__last`. It is on the way of load tests, so buffers are used again.
+fn note(asked: &Asked<'_>, last: &mut BTreeMap<String, Noted>) {
+    if !last.contains_key(asked.path) {
+        if last.len() >= PATHS_MAX {
+            return;
+        }
+        last.insert(asked.path.to_owned(), Noted::default());
+    }
+    let Some(noted) = last.get_mut(asked.path) else { return };
+    noted.query.clear();
+    noted.query.push_str(asked.query);
+    noted.body.clear();
+    noted.body.extend_from_slice(asked.body);
+    noted.fields.clear();
+    put_fields(&mut noted.fields, &asked.fields);
+}
+
+/// Keys are only described.
+fn put_fields(out: &mut String, fields: &Fields<'_>) {
+    let Fields { google_key, api_key, authorization, version, vertex_tier, host } = *fields;
+    let given = [
+        ("x-goog-api-key", google_key, true),
+        ("x-api-key", api_key, true),
+        ("authorization", authorization, true),
+        ("anthropic-version", version, false),
+        ("x-vertex-ai-llm-shared-request-type", vertex_tier, false),
+        ("host", host, false),
     ];
-    let given = fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-    let fields: Vec<String> = given.map(|(name, value)| format!("\"{name}\":{value}")).collect();
-    format!(
-        "{{\"query\":{},\"headers\":{{{}}},\"body\":{}}}",
-        quote(asked.query),
-        fields.join(","),
-        quote(&String::from_utf8_lossy(asked.body))
-    )
+    for (name, value, secret) in given {
+        let Some(value) = value else { continue };
+        let comma = if out.is_empty() { "" } else { "," };
+        if secret {
+            put!(out, "{comma}\"{name}\":\"{} bytes\"", value.len());
+        } else {
+            put!(out, "{comma}\"{name}\":{}", quote(&String::from_utf8_lossy(value)));
+        }
+    }
 }

@@ -18,14 +18,12 @@ pub(super) fn check(request: &Request<'_>, name: &str) -> Result<Model, Reply> {
     let Some(model) = Model::of(name) else {
         return Err(error(404, "not_found_error", &format!("model: {name}")));
     };
-    if let Some(most) = request.max_tokens {
-        if most > model.output_max() {
-            return Err(refused(&format!(
-                "max_tokens: {most} > {}, which is the maximum allowed number of output tokens \
-                 for {name}",
-                model.output_max()
-            )));
-        }
+    if let Some(most) = request.max_tokens.filter(|most| *most > model.output_max()) {
+        return Err(refused(&format!(
+            "max_tokens: {most} > {}, which is the maximum allowed number of output tokens for \
+             {name}",
+            model.output_max()
+        )));
     }
     check_sampling(request, model)?;
     check_caching(request)?;

@@ -5,6 +5,7 @@ use super::super::reply::{Asked, Body, Reply};
 use super::super::seal;
 use super::answer::{self, Form};
 use super::check::check;
+use super::embed::{count, embed};
 use super::error::{detailed, error, reason, refused, unknown_at, unreadable};
 use super::history::review;
 use super::path::{Address, Platform};
@@ -35,6 +36,14 @@ fn respond(asked: &Asked<'_>, address: &Address<'_>) -> Result<Reply, Reply> {
         "generateContent" => Form::Whole,
         "streamGenerateContent" if is_sse(asked) => Form::Events,
         "streamGenerateContent" => Form::Array,
+        "embedContent" | "batchEmbedContents" | "predict" => {
+            let known = ["gemini-embedding-", "text-embedding-", "text-multilingual-embedding-"];
+            if known.iter().any(|name| address.model.starts_with(name)) {
+                return embed(asked, address);
+            }
+            return Err(no_model(address));
+        }
+        "countTokens" if address.model.starts_with("gemini-") => return count(asked, address),
         _ => return Err(error(404, "NOT_FOUND", "Requested entity was not found.")),
     };
     if !address.model.starts_with("gemini-") || address.model.contains("embedding") {

@@ -5,6 +5,7 @@
 mod answer;
 mod check;
 mod door;
+mod embed;
 mod error;
 mod faults;
 mod history;

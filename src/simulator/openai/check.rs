@@ -42,7 +42,7 @@ pub(super) fn check(request: &Request<'_>, model: &str) -> Result<(), Reply> {
         }
     }
     if let Some(tier) = request.service_tier.as_deref() {
-        let tiers = ["auto", "default", "flex", "scale", "priority"];
+        let tiers = ["auto", "default", "flex", "scale", "priority", "fast"];
         if !tiers.contains(&tier) {
             return Err(invalid_value(tier, &tiers, "service_tier"));
         }

@@ -9,6 +9,7 @@ use super::check::{check, check_model};
 use super::error::{Label, error, unreadable};
 use super::history::review;
 use super::request::Request;
+use super::{completions, embed, responses};
 
 /// The answer of OpenAI's API.
 pub(crate) fn answer(asked: &Asked<'_>) -> Reply {
@@ -26,6 +27,9 @@ fn respond(asked: &Asked<'_>) -> Result<Reply, Reply> {
             check(&request, model)?;
             Ok(say(asked, (&request, model), history))
         }
+        (false, "/v1/responses") => responses::answer(asked),
+        (false, "/v1/embeddings") => embed::answer(asked),
+        (false, "/v1/completions") => completions::answer(asked),
         (true, "/v1/models") => {
             let entries: Vec<String> = MODELS.iter().map(|id| entry(id)).collect();
             let body = format!("{{\"object\":\"list\",\"data\":[{}]}}", entries.join(","));

@@ -4,9 +4,16 @@ use super::super::fault::Fault;
 use super::super::reply::{Asked, Reply};
 use super::door::{finish, wrong_key};
 use super::error::{Label, error, refused};
+use super::responses;
 
-/// The event that ends a stream with an error.
-pub(crate) const ERROR_EVENT: &str = "data: {\"error\":{\"message\":\"The server had an error while processing your request. Sorry about that!\",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n";
+/// The event that ends a stream with an error. Responses have events of their own.
+pub(crate) fn error_event(asked: &Asked<'_>) -> &'static str {
+    if asked.path == "/v1/responses" {
+        "event: error\ndata: {\"type\":\"error\",\"sequence_number\":3,\"code\":\"server_error\",\"message\":\"The server had an error while processing your request. Sorry about that!\",\"param\":null}\n\n"
+    } else {
+        "data: {\"error\":{\"message\":\"The server had an error while processing your request. Sorry about that!\",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n"
+    }
+}
 
 /// The error body of this name.
 pub(crate) fn named_error(asked: &Asked<'_>, name: &str) -> Option<Reply> {
@@ -116,6 +123,9 @@ const REFUSAL: [&str; 4] = ["I'm sorry,", " I can't", " assist", " with that."];
 
 /// A refusal in place of an answer, or a filter in the middle of one.
 pub(crate) fn refusal(asked: &Asked<'_>, fault: Fault, streamed: bool) -> Option<Reply> {
+    if asked.path == "/v1/responses" {
+        return responses::refusal(asked, fault, streamed).map(|reply| finish(asked, reply));
+    }
     let chat = asked.path == "/v1/chat/completions";
     if !chat || !matches!(fault, Fault::Blocked | Fault::Filtered) {
         return None;

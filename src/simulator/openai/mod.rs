@@ -2,12 +2,15 @@
 
 mod answer;
 mod check;
+mod completions;
 mod door;
+mod embed;
 mod error;
 mod faults;
 mod history;
 mod request;
+mod responses;
 mod schema;
 
 pub(super) use door::answer;
-pub(super) use faults::{ERROR_EVENT, named_error, refusal};
+pub(super) use faults::{error_event, named_error, refusal};

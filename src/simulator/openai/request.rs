@@ -66,6 +66,10 @@ pub(super) struct Request<'r> {
     _verbosity: Option<IgnoredAny>,
     #[serde(rename = "web_search_options")]
     _web_search_options: Option<IgnoredAny>,
+    #[serde(rename = "moderation")]
+    _moderation: Option<IgnoredAny>,
+    #[serde(rename = "prompt_cache_options")]
+    _prompt_cache_options: Option<IgnoredAny>,
     #[serde(rename = "functions")]
     _functions: Option<IgnoredAny>,
     #[serde(rename = "function_call")]
