@@ -13,8 +13,8 @@ use super::gateway::{BINARY, Flavour, Folder, Gateway};
 pub(super) struct Simulator {
     child: Child,
     pub(super) address: SocketAddr,
-    /// Its folder, with the key file of its service account.
-    folder: Folder,
+    /// Its folder, with the key file `account.json` of its service account.
+    pub(super) folder: Folder,
 }
 
 impl Simulator {

@@ -1,5 +1,6 @@
 //! Vertex AI with a service account: the key file, the token, and its whole life.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use super::certificates::Authority;
 use super::client::{Answer, chat, get, post};
 use super::gateway::{BINARY, FLAVOURS, Flavour, Folder, Gateway};
 use super::google::{EMAIL, Google, TOKEN, openssl, private_key, unix_seconds};
+use super::simulator::Simulator;
 
 /// A gateway before `google`, with its log at its most talkative.
 fn before(google: &Google, flavour: Flavour, folder: &Folder) -> Gateway {
@@ -215,6 +217,50 @@ fn without_a_token_nothing_of_the_endpoint_is_shown() {
         assert_eq!(answer.status, 502, "{}", answer.body);
     }
     nothing_leaks(&gateway, &[&answer]);
+}
+
+/// A gateway before the simulator's Vertex AI, with this key file.
+fn before_simulator(simulator: &Simulator, file: &Path) -> Gateway {
+    let origin = format!("http://{}", simulator.address);
+    Gateway::start(
+        Flavour::Uring,
+        &[
+            ("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().expect("a path is text")),
+            ("APP_VERTEX__OAUTH_BASE_URL", &origin),
+        ],
+    )
+}
+
+#[test]
+fn no_request_notices_that_tokens_of_the_simulator_end() {
+    let simulator = Simulator::start(&["--token-ttl", "4s"]);
+    let gateway = before_simulator(&simulator, &simulator.folder.0.join("account.json"));
+    let fetched = "vertex_bridge_token_refreshes_total{provider=\"vertex\",result=\"ok\"}";
+    // Four tokens, of which the first has ended meanwhile: the simulator refuses it.
+    eventually("four tokens", || {
+        let answer = gateway.ask(&chat("hi", false));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        gateway.metric(fetched) >= 4
+    });
+    let refused = "vertex_bridge_upstream_failures_total{reason=\"http_4xx\"}";
+    assert_eq!(gateway.metric(refused), 0);
+}
+
+#[test]
+fn the_simulator_gives_no_token_for_the_key_of_another() {
+    let (simulator, folder) = (Simulator::start(&[]), Folder::new());
+    let own = simulator.folder.0.join("account.json");
+    let text = std::fs::read_to_string(own).expect("the simulator's key file");
+    let mut account: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    account["private_key"] = private_key().into();
+    let file = folder.0.join("account.json");
+    std::fs::write(&file, account.to_string()).expect("a file can be written");
+    let gateway = before_simulator(&simulator, &file);
+    let answer = gateway.ask(&chat("hi", false));
+    assert_eq!(answer.status, 502, "{}", answer.body);
+    assert_eq!(answer.json()["error"]["code"], "upstream_auth_error");
+    assert!(gateway.log().contains("the token endpoint answered 400 invalid_grant"));
+    assert!(!gateway.log().contains("Invalid JWT"), "the endpoint's own words stay out");
 }
 
 #[test]
