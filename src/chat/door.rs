@@ -3,18 +3,24 @@
 //!
 //! A door is an enum and so are its writers: each event is one jump, nothing is boxed.
 
+use std::borrow::Cow;
+
 use super::collect::Collector;
 use super::completions::{self, CompletionStream, WholeCompletion};
 use super::dialect::Dialect;
 use super::error::ApiError;
 use super::event::Event;
+use super::generate_in;
+use super::generate_out::{GenerateStream, Series};
+use super::generate_whole::WholeGenerate;
 use super::messages_in::{self, Wants};
 use super::messages_out::{self, MessageStream};
 use super::messages_whole::WholeMessage;
-use super::outline::{Form, Outline};
+use super::outline::{Form, Outline, check_model};
 use super::problem::ChatError;
 use super::render::{ReplyMeta, StreamRenderer};
 use super::request::Request;
+use super::shelf::Shelf;
 
 /// An endpoint that takes a conversation and gives an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +31,19 @@ pub enum Door {
     Completions,
     /// Anthropic's messages.
     Messages,
+    /// Google's `generateContent`; the path says whether the answer comes in a series of chunks.
+    Generate(Option<Series>),
 }
 
 /// What a request says outside of its body.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Beside {
     /// The model, where it stands in the path.
     pub model: String,
     /// Unfinished features of Anthropic's that it wants, as its header field names them.
     pub betas: Option<String>,
+    /// Texts that are made while the body is read.
+    pub shelf: Shelf,
 }
 
 impl Door {
@@ -42,6 +52,7 @@ impl Door {
         match self {
             Self::Chat | Self::Completions => Dialect::OpenAi,
             Self::Messages => Dialect::Anthropic,
+            Self::Generate(_) => Dialect::Google,
         }
     }
 
@@ -55,6 +66,14 @@ impl Door {
             Self::Completions => completions::read(&Outline::parse(body, &Form::COMPLETIONS)?)?,
             Self::Messages => {
                 messages_in::read(&Outline::parse(body, &Form::MESSAGES)?, Wants::Answer)?
+            }
+            Self::Generate(series) => {
+                check_model(&beside.model)?;
+                let outline = Outline::parse(body, &Form::GENERATE)?;
+                let mut request = generate_in::read(&outline, &beside.shelf)?;
+                request.model = Cow::Borrowed(&beside.model);
+                request.stream = series.is_some();
+                request
             }
         };
         request.betas = beside.betas.as_deref();
@@ -71,6 +90,8 @@ pub enum StreamWriter {
     Completions(CompletionStream),
     /// Events of a message.
     Messages(MessageStream),
+    /// Chunks of Google's.
+    Generate(GenerateStream),
 }
 
 impl StreamWriter {
@@ -82,6 +103,9 @@ impl StreamWriter {
                 Self::Completions(CompletionStream::new(meta, request.include_usage))
             }
             Door::Messages => Self::Messages(MessageStream::new(meta)),
+            Door::Generate(series) => {
+                Self::Generate(GenerateStream::new(meta, series.unwrap_or(Series::Events)))
+            }
         }
     }
 
@@ -91,6 +115,7 @@ impl StreamWriter {
             Self::Chat(writer) => writer.has_started(),
             Self::Completions(writer) => writer.has_started(),
             Self::Messages(writer) => writer.has_started(),
+            Self::Generate(writer) => writer.has_started(),
         }
     }
 
@@ -100,6 +125,7 @@ impl StreamWriter {
             Self::Chat(writer) => writer.on_event(event, out),
             Self::Completions(writer) => writer.on_event(event, out),
             Self::Messages(writer) => writer.on_event(event, out),
+            Self::Generate(writer) => writer.on_event(event, out),
         }
     }
 
@@ -109,6 +135,7 @@ impl StreamWriter {
             Self::Chat(writer) => writer.end(out),
             Self::Completions(writer) => writer.end(out),
             Self::Messages(writer) => writer.end(out),
+            Self::Generate(writer) => writer.end(out),
         }
     }
 
@@ -117,6 +144,7 @@ impl StreamWriter {
         match self {
             Self::Chat(_) | Self::Completions(_) => error.render_event(Dialect::OpenAi, id, out),
             Self::Messages(_) => error.render_event(Dialect::Anthropic, id, out),
+            Self::Generate(writer) => writer.error(error, out),
         }
     }
 
@@ -125,6 +153,8 @@ impl StreamWriter {
         match self {
             Self::Chat(_) | Self::Completions(_) => b": ping\n\n",
             Self::Messages(_) => messages_out::PING,
+            // Google's own client takes a comment for an answer that is broken.
+            Self::Generate(_) => b"\r\n",
         }
     }
 
@@ -133,6 +163,10 @@ impl StreamWriter {
         match self {
             Self::Chat(_) | Self::Completions(_) => Dialect::OpenAi.head().events,
             Self::Messages(_) => Dialect::Anthropic.head().events,
+            Self::Generate(writer) => match writer.series() {
+                Series::Events => Dialect::Google.head().events,
+                Series::Array => Dialect::Google.head().json,
+            },
         }
     }
 }
@@ -146,6 +180,8 @@ pub enum WholeWriter {
     Completions(WholeCompletion),
     /// A message.
     Messages(WholeMessage),
+    /// Google's response.
+    Generate(WholeGenerate),
 }
 
 impl WholeWriter {
@@ -155,6 +191,7 @@ impl WholeWriter {
             Door::Chat => Self::Chat(Collector::new(meta)),
             Door::Completions => Self::Completions(WholeCompletion::new(meta)),
             Door::Messages => Self::Messages(WholeMessage::new(meta)),
+            Door::Generate(_) => Self::Generate(WholeGenerate::new(meta)),
         }
     }
 
@@ -164,6 +201,7 @@ impl WholeWriter {
             Self::Chat(writer) => writer.on_event(event),
             Self::Completions(writer) => writer.on_event(event),
             Self::Messages(writer) => writer.on_event(event),
+            Self::Generate(writer) => writer.on_event(event),
         }
     }
 
@@ -173,6 +211,7 @@ impl WholeWriter {
             Self::Chat(writer) => writer.render(out),
             Self::Completions(writer) => writer.render(out),
             Self::Messages(writer) => writer.render(out),
+            Self::Generate(writer) => writer.render(out),
         }
     }
 }

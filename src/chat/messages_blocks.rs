@@ -114,7 +114,7 @@ impl<'r, 'b> Talk<'r, 'b> {
             "user" => self.user(&mut content, index),
             "assistant" => self.assistant(&mut content, index),
             "system" => {
-                let content = self.plain(&mut content, Place { message: index, part: 0 })?;
+                let content = self.plain(&mut content, Place::in_messages(index, 0))?;
                 self.turns.push(Turn::new(Role::System, content));
                 Ok(())
             }
@@ -252,7 +252,7 @@ fn each_block<'b>(
     let at = format!("messages[{message}].content");
     typed(reader, Kind::Array, &at, "a string or an array of content blocks")?;
     reader.array(|reader, part| {
-        let at = Place { message, part };
+        let at = Place::in_messages(message, part);
         let fields = Fields::read(reader, at, others)?;
         take(&fields, at, others)
     })

@@ -353,7 +353,7 @@ impl<'b> Google<'b> {
         Ok(())
     }
 
-    fn thinking(&mut self, reader: &mut Reader<'b>, at: &str) -> Result<(), ChatError> {
+    pub(super) fn thinking(&mut self, reader: &mut Reader<'b>, at: &str) -> Result<(), ChatError> {
         let at = format!("{at}.thinking_config");
         typed(reader, Kind::Object, &at, "an object")?;
         reader.object(|reader, key| {

@@ -27,6 +27,8 @@ pub struct Form {
     pub expected: &'static str,
     /// The answer can be asked for in events.
     pub streams: bool,
+    /// The body names the model; else the path does.
+    pub names_model: bool,
 }
 
 impl Form {
@@ -36,6 +38,7 @@ impl Form {
         kinds: &[Kind::Array],
         expected: "an array of messages",
         streams: true,
+        names_model: true,
     };
     /// `POST /v1/completions`.
     pub const COMPLETIONS: Self = Self {
@@ -43,6 +46,7 @@ impl Form {
         kinds: &[Kind::String, Kind::Array],
         expected: "a string or an array",
         streams: true,
+        names_model: true,
     };
     /// `POST /v1/messages`.
     pub const MESSAGES: Self = Self::CHAT;
@@ -52,6 +56,15 @@ impl Form {
         kinds: &[Kind::String, Kind::Array],
         expected: "a string or an array",
         streams: false,
+        names_model: true,
+    };
+    /// `POST /v1beta/models/{model}:generateContent`.
+    pub const GENERATE: Self = Self {
+        payload: "contents",
+        kinds: &[Kind::Array, Kind::Object],
+        expected: "an array of contents",
+        streams: false,
+        names_model: false,
     };
 }
 
@@ -140,7 +153,8 @@ impl<'b> Outline<'b> {
         if let Some(problem) = first_problem {
             return Err(problem);
         }
-        for (name, there) in [("model", seen.model), (form.payload, seen.payload)] {
+        let named = seen.model || !form.names_model;
+        for (name, there) in [("model", named), (form.payload, seen.payload)] {
             if !there {
                 return Err(ChatError::at(name, Problem::Missing));
             }
@@ -223,7 +237,7 @@ impl<'b> Outline<'b> {
         let from = reader.offset();
         let name = key.unescape();
         match name.as_ref() {
-            "model" => {
+            "model" if form.names_model => {
                 once(&mut seen.model, &name)?;
                 self.model = model_name(reader)?;
                 self.model_at = from..reader.offset();
@@ -342,12 +356,18 @@ fn printable(name: &str) -> String {
 
 /// Names go into URLs, headers and logs, so they are kept to harmless characters.
 fn model_name<'b>(reader: &mut Reader<'b>) -> Result<Cow<'b, str>, ChatError> {
-    const NAME: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : / @ - without two dots in a row";
     let text = reader.string().map_err(|error| ChatError::json("model", "a string", error))?;
     let name = text.unescape();
+    check_model(&name)?;
+    Ok(name)
+}
+
+/// Refuses a name with other characters.
+pub(super) fn check_model(name: &str) -> Result<(), ChatError> {
+    const NAME: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : / @ - without two dots in a row";
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
     if (1..=128).contains(&name.len()) && name.bytes().all(legal) && !name.contains("..") {
-        return Ok(name);
+        return Ok(());
     }
     Err(ChatError::at("model", Problem::Expected(NAME)))
 }

@@ -56,6 +56,33 @@ pub struct Place {
     pub message: usize,
     /// The part of its content.
     pub part: usize,
+    names: Names,
+}
+
+/// What an API calls messages and their parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Names {
+    #[default]
+    Messages,
+    Contents,
+    Items,
+}
+
+impl Place {
+    /// `messages[].content[]`, of OpenAI and Anthropic.
+    pub const fn in_messages(message: usize, part: usize) -> Self {
+        Self { message, part, names: Names::Messages }
+    }
+
+    /// `contents[].parts[]`, of Google.
+    pub const fn in_contents(message: usize, part: usize) -> Self {
+        Self { message, part, names: Names::Contents }
+    }
+
+    /// `input[].content[]`, of OpenAI's responses.
+    pub const fn in_items(message: usize, part: usize) -> Self {
+        Self { message, part, names: Names::Items }
+    }
 }
 
 /// What a medium is.
@@ -80,7 +107,12 @@ pub enum Source<'b> {
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "messages[{}].content[{}]", self.message, self.part)
+        let (list, parts) = match self.names {
+            Names::Messages => ("messages", "content"),
+            Names::Contents => ("contents", "parts"),
+            Names::Items => ("input", "content"),
+        };
+        write!(f, "{list}[{}].{parts}[{}]", self.message, self.part)
     }
 }
 
@@ -145,7 +177,7 @@ impl<'b> Content<'b> {
             Kind::Array => {
                 let mut parts = Vec::new();
                 reader.array(|reader, part| {
-                    parts.push(Part::parse(reader, Place { message, part }, others)?);
+                    parts.push(Part::parse(reader, Place::in_messages(message, part), others)?);
                     Ok::<(), ChatError>(())
                 })?;
                 if parts.is_empty() {
@@ -396,7 +428,7 @@ mod tests {
     use super::*;
 
     fn read(part: &str) -> Result<Part<'_>, ChatError> {
-        Part::parse(&mut Reader::new(part), Place { message: 1, part: 2 }, &mut Vec::new())
+        Part::parse(&mut Reader::new(part), Place::in_messages(1, 2), &mut Vec::new())
     }
 
     fn media(part: &str) -> Media<'_> {

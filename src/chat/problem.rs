@@ -57,6 +57,15 @@ impl ChatError {
         }
     }
 
+    /// The same problem of the field `name` in the object `outer`, whatever the hub calls it.
+    pub(super) fn within(self, outer: &str, name: &str) -> Self {
+        // A field inside of the field has its whole path already.
+        if self.param.is_empty() || self.param.contains('.') {
+            return self;
+        }
+        Self { param: format!("{outer}.{name}"), ..self }
+    }
+
     /// As the client sees it.
     pub fn to_api(&self) -> ApiError {
         let name = if self.param.is_empty() { "the request body" } else { &self.param };

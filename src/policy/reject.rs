@@ -9,7 +9,7 @@ pub enum Reject {
     WrongKey,
     /// 401: the key stands in the request target, which ends in logs.
     KeyInQuery,
-    /// 400: more than one `authorization` field, so that two readers could disagree.
+    /// 400: more than one field with a key, so that two readers could disagree.
     DuplicateKey,
     /// 403: the key may not use this model.
     ModelNotAllowed,
@@ -22,9 +22,9 @@ impl Reject {
             Self::NoKey => "no API key: send it as `Authorization: Bearer KEY`",
             Self::WrongKey => "the API key is not valid",
             Self::KeyInQuery => {
-                "the API key stands in the URL: send it as `Authorization: Bearer KEY`"
+                "the API key stands in the URL, which ends in logs: send it in a header field"
             }
-            Self::DuplicateKey => "more than one Authorization field",
+            Self::DuplicateKey => "more than one API key",
             Self::ModelNotAllowed => "this API key may not use this model",
         }
     }

@@ -39,6 +39,7 @@ pub(super) enum What {
     /// A refusal with a fixed body, a field, and whether it is counted.
     Fixed(u16, &'static str, bool),
 }
+
 /// Reads a head and decides what is to be done, before any byte of the body is awaited.
 pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<Asked, WireError> {
     let config = &shard.config.limits;
@@ -57,7 +58,7 @@ pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<A
         http10: head.minor_version == 0,
         head_only: head.method == Method::Head,
         gzip: head.field("accept-encoding").is_some_and(accepts_gzip),
-        dialect: route::dialect(&head),
+        dialect: route::dialect(head.path(), |name| head.field(name).is_some()),
     };
     let expects_continue = head.expects_continue()?;
     let what = decide(shard, &head, framing, envelope.dialect);
@@ -71,7 +72,7 @@ fn decide<R: Runtime>(
     framing: Framing,
     dialect: Dialect,
 ) -> What {
-    let endpoint = match route::find(head.method, head.path()) {
+    let endpoint = match route::find(head.method, head.path(), head.query()) {
         Ok(endpoint) => endpoint,
         Err(NoRoute::Unknown) => return What::Fixed(404, "", false),
         Err(NoRoute::Method(allow)) => return What::Fixed(405, allow, false),
@@ -90,10 +91,11 @@ fn decide<R: Runtime>(
         Endpoint::Metrics => What::Page(Page::Metrics),
         Endpoint::Prometheus => What::Page(Page::Prometheus),
         Endpoint::Models => What::Models,
-        Endpoint::Model(id) => What::Model(id.to_owned()),
+        Endpoint::Model(id) => What::Model(route::decoded(id)),
         Endpoint::Door(door, model) => {
             let betas = head.field("anthropic-beta").map(String::from_utf8_lossy);
-            let beside = Beside { model: model.to_owned(), betas: betas.map(Cow::into_owned) };
+            let betas = betas.map(Cow::into_owned);
+            let beside = Beside { model: route::decoded(model), betas, ..Beside::default() };
             admit(shard, head, framing, Asker { key, door, beside })
         }
     }
@@ -118,6 +120,9 @@ fn who<R: Runtime>(
 fn refused(reject: Reject, counted: bool) -> What {
     match reject {
         Reject::DuplicateKey => What::Error(ApiError::new(Row::BAD_REQUEST, reject.message())),
+        Reject::KeyInQuery if counted => {
+            What::Refuse(ApiError::new(Row::INVALID_API_KEY, reject.message()))
+        }
         _ => What::Fixed(401, "", counted),
     }
 }

@@ -77,7 +77,7 @@ where
             answer::send(client, envelope, ok(&body)).await
         }
         What::Models => {
-            models::list(&served(shard), &mut body);
+            models::list(envelope.dialect, &served(shard), &mut body);
             answer::send(client, envelope, ok(&body)).await
         }
         What::Model(id) => {
@@ -90,7 +90,7 @@ where
                 let error = ApiError::new(Row::MODEL_NOT_FOUND, message).with_param("model");
                 return answer::send_error(client, envelope, &error).await;
             }
-            models::one(&known.unwrap_or(by_pattern), &mut body);
+            models::one(envelope.dialect, &known.unwrap_or(by_pattern), &mut body);
             answer::send(client, envelope, ok(&body)).await
         }
         What::Page(page) => {

@@ -11,6 +11,7 @@ mod bad_input;
 mod certificates;
 mod chat;
 mod client;
+mod doors;
 mod drivers;
 mod gateway;
 mod google;
