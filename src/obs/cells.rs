@@ -72,6 +72,11 @@ pub enum UpstreamFailure {
 }
 
 impl UpstreamFailure {
+    /// Its label value.
+    pub fn label(self) -> &'static str {
+        Self::ALL.iter().find(|(listed, _)| *listed == self).map_or("", |(_, label)| label)
+    }
+
     /// Every reason with its label value, in the order of the cells.
     pub const ALL: [(Self, &'static str); 24] = [
         (Self::NoToken, "no_token"),

@@ -100,7 +100,7 @@ where
             Ok((head, answer)) => {
                 let refused = (shown, head.status);
                 if let Some(other) = credential::next(client, exchange, to, refused, tries).await? {
-                    exchange.shard.cells.on_failure(status_reason(head.status));
+                    exchange.on_failure(status_reason(head.status));
                     answer.discard(exchange, plan.index);
                     (shown, tries) = (other, tries + 1);
                     idle = exchange.shard.take_link(plan.index);

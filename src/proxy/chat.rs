@@ -69,7 +69,7 @@ where
         }
         Err(NoAnswer::Request(error)) => answer::fail(client, exchange, &error.to_api()).await,
         Err(NoAnswer::Failed(failure)) => {
-            shard.cells.on_failure(failure.reason());
+            exchange.on_failure(failure.reason());
             answer::fail(client, exchange, &failure.told(plan.upstream)).await
         }
     }
@@ -95,11 +95,11 @@ where
             exchange.settle(Ending::ClientLeft);
             return After::Gone;
         };
-        shard.cells.on_failure(failure.reason());
+        exchange.on_failure(failure.reason());
         return answer::fail(client, exchange, &failure.told(plan.upstream)).await;
     }
     if let Some(failure) = unfit(head, request.stream) {
-        shard.cells.on_failure(failure.reason());
+        exchange.on_failure(failure.reason());
         upstream_answer.discard(&exchange, plan.index);
         return answer::fail(client, exchange, &failure.told(plan.upstream)).await;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::base::{Tick, ascii};
 use crate::chat::{Event, Usage};
 use crate::obs::log::{self, Level, Line};
-use crate::obs::{Settled, Tokens};
+use crate::obs::{Settled, Tokens, UpstreamFailure};
 use crate::rt::{Mutant, Runtime};
 use crate::shard::{Permit, Shard};
 
@@ -58,6 +58,8 @@ pub(super) struct Exchange<'s, R: Runtime> {
     pub(super) reused: bool,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// Why the last attempt that failed did so.
+    reason: Option<UpstreamFailure>,
     usage: Usage,
     marks: Marks,
     permit: Option<Permit>,
@@ -85,6 +87,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             reused: false,
             bytes_in: 0,
             bytes_out: 0,
+            reason: None,
             usage: Usage::default(),
             marks: Marks::default(),
             permit,
@@ -118,6 +121,12 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         if self.shard.config.server.own_headers {
             self.phases.push_field(out);
         }
+    }
+
+    /// An attempt failed.
+    pub(super) fn on_failure(&mut self, reason: UpstreamFailure) {
+        self.shard.cells.on_failure(reason);
+        self.reason = Some(reason);
     }
 
     /// How long it has run.
@@ -200,6 +209,10 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         }
         line.number("status", u64::from(settled.status));
         line.field("cause", cause);
+        // A cause is what the client is told; which one of its reasons it was helps an operator.
+        if let Some(reason) = self.reason.filter(|_| level == Level::Warn) {
+            line.field("reason", reason.label());
+        }
         line.number("attempts", self.attempts);
         line.number("reused", u64::from(self.reused));
         for (name, spent) in [

@@ -97,7 +97,7 @@ where
             After::Gone
         }
         Err(Stop::Failed(failure)) => {
-            relay.exchange.shard.cells.on_failure(failure.reason());
+            relay.exchange.on_failure(failure.reason());
             relay.fail(client, &failure.told(plan.upstream), plan.index).await
         }
     }

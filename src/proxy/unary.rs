@@ -83,7 +83,7 @@ where
             return After::Gone;
         }
         Err(Unread::Failed(failure)) => {
-            exchange.shard.cells.on_failure(failure.reason());
+            exchange.on_failure(failure.reason());
             answer.discard(&exchange, plan.index);
             return answer::fail(client, exchange, &failure.told(plan.upstream)).await;
         }

@@ -22,7 +22,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use vertex_bridge::config::{Config, Sources};
-use vertex_bridge::net::Security;
+use vertex_bridge::net::{
+    Acceptor, Connector, Identity, PeerName, Security, Stream, Tickets, Trust,
+};
 use vertex_bridge::obs::log::{self, Level};
 use vertex_bridge::obs::{Cells, Shape, TargetLabels};
 use vertex_bridge::policy::Keyring;
@@ -119,11 +121,44 @@ fn gateway_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 4000))
 }
 
-fn config(idle: &str) -> Config {
+/// TLS on both sides of the gateway: everybody shows the same certificate and trusts it.
+#[derive(Clone)]
+struct Encryption {
+    /// Of clients; the shard has one of its own.
+    connector: Connector,
+    acceptor: Acceptor,
+    shard: Security,
+    name: PeerName,
+}
+
+impl Encryption {
+    fn new() -> Self {
+        // Its signatures are all of one length, so that a seed decides the lengths of records too.
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
+        let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        let cert = params.self_signed(&key).expect("a certificate").pem();
+        let mut trust = Trust::nobody();
+        trust.add(cert.as_bytes()).expect("an authority");
+        let identity = Identity::new(cert.as_bytes(), key.serialize_pem().as_bytes());
+        let tickets = Tickets::new().expect("random numbers");
+        let acceptor = Acceptor::new(&identity.expect("a pair"), None, &tickets).expect("TLS");
+        let connector = || Connector::new(&trust, None).expect("TLS");
+        let shard = Security { connector: Some(connector()), acceptor: Some(acceptor.clone()) };
+        let name = PeerName::new("127.0.0.1").expect("a name");
+        Self { connector: connector(), acceptor, shard, name }
+    }
+}
+
+type Conned = Stream<VirtConn>;
+
+fn config(idle: &str, encrypted: bool) -> Config {
+    let scheme = if encrypted { "https" } else { "http" };
+    let origin = format!("{scheme}://127.0.0.1:8080");
     let variables = [
         ("GOOGLE_API_KEY", "AIza-simulated"),
-        ("APP_VERTEX__API_KEY_BASE_URL", "http://127.0.0.1:8080"),
+        ("APP_VERTEX__API_KEY_BASE_URL", origin.as_str()),
         ("APP_TIMEOUTS__CONNECT", "1s"),
+        ("APP_TIMEOUTS__TLS", "1s"),
         ("APP_TIMEOUTS__FIRST_BYTE", "3s"),
         ("APP_TIMEOUTS__IDLE", idle),
         ("APP_LOG__LEVEL", "error"),
@@ -138,11 +173,11 @@ fn config(idle: &str) -> Config {
     Config::load(&sources).expect("the configuration is valid")
 }
 
-fn shard(rt: &Virt, seed: u64, idle: &str) -> Rc<Shard<Virt>> {
+fn shard(rt: &Virt, seed: u64, idle: &str, encryption: Option<&Encryption>) -> Rc<Shard<Virt>> {
     let label = || "x".to_owned();
     let shape =
         Shape { targets: vec![TargetLabels { route: label(), provider: label(), model: label() }] };
-    let config = config(idle);
+    let config = config(idle, encryption.is_some());
     let (control, _nobody_asks) = std::sync::mpsc::channel();
     let parts = Parts {
         index: 0,
@@ -156,7 +191,7 @@ fn shard(rt: &Virt, seed: u64, idle: &str) -> Rc<Shard<Virt>> {
         shape,
         fixed: proxy::fixed::all().into(),
         addresses: vec![vec![upstream_address()]],
-        security: Security::default(),
+        security: encryption.map_or_else(Security::default, |given| given.shard.clone()),
         connections_max: 100,
         in_flight_max: 100,
         seed,
@@ -167,7 +202,7 @@ fn shard(rt: &Virt, seed: u64, idle: &str) -> Rc<Shard<Virt>> {
 /// Bytes read from a connection and not used yet.
 struct Inbox {
     rt: Virt,
-    conn: VirtConn,
+    conn: Conned,
     bytes: Vec<u8>,
 }
 
@@ -250,12 +285,22 @@ fn gemini(text: &str, finish: bool) -> String {
 const STRAY: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 6\r\n\r\nPOISON";
 
-async fn upstream(rt: Virt, seen: Rc<Seen>) {
+async fn upstream(rt: Virt, seen: Rc<Seen>, encryption: Option<Encryption>) {
     let listener = rt.listen(VirtSocket(upstream_address())).expect("listens");
     while let Ok((accepted, _)) = listener.accept().await {
         let conn = rt.adopt(accepted).expect("adopts");
-        let inbox = Inbox { rt: rt.clone(), conn, bytes: Vec::new() };
-        rt.spawn(upstream_link(rt.clone(), inbox, Rc::clone(&seen)));
+        let (world, seen, encryption) = (rt.clone(), Rc::clone(&seen), encryption.clone());
+        rt.spawn(async move {
+            let conn = match encryption {
+                None => Stream::Plain(conn),
+                Some(with) => match with.acceptor.accept(conn).await {
+                    Ok((tls, _)) => Stream::Tls(tls),
+                    Err(_) => return,
+                },
+            };
+            let inbox = Inbox { rt: world.clone(), conn, bytes: Vec::new() };
+            upstream_link(world, inbox, seen).await;
+        });
     }
 }
 
@@ -307,7 +352,7 @@ fn check_reuse(seen: &Seen, before: Behaviour, nanos: u64, mark: &str) {
 /// Answers one request; false when the link ends.
 async fn answer(
     rt: &Virt,
-    conn: &VirtConn,
+    conn: &Conned,
     behaviour: Behaviour,
     (stream, mark): (bool, &str),
 ) -> bool {
@@ -366,16 +411,16 @@ async fn answer(
     }
 }
 
-async fn send(conn: &VirtConn, bytes: &[u8]) -> bool {
+async fn send(conn: &Conned, bytes: &[u8]) -> bool {
     conn.write_all(bytes.to_vec()).await.0.is_ok()
 }
 
-async fn whole(conn: &VirtConn, status: &str, body: &str, announced: usize) -> bool {
+async fn whole(conn: &Conned, status: &str, body: &str, announced: usize) -> bool {
     let head = "content-type: application/json\r\ncontent-length";
     send(conn, format!("HTTP/1.1 {status}\r\n{head}: {announced}\r\n\r\n{body}").as_bytes()).await
 }
 
-async fn stream_answer(rt: &Virt, conn: &VirtConn, behaviour: Behaviour, texts: &[String]) -> bool {
+async fn stream_answer(rt: &Virt, conn: &Conned, behaviour: Behaviour, texts: &[String]) -> bool {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
                 transfer-encoding: chunked\r\n\r\n";
     let mut out = head.to_owned();
@@ -417,10 +462,18 @@ fn request(mark: &str, stream: bool, chunked: bool) -> Vec<u8> {
     format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-async fn client(rt: Virt, number: u64, seen: Rc<Seen>) {
+/// A connection to the gateway.
+async fn greet(rt: &Virt, encryption: Option<&Encryption>) -> Option<Conned> {
+    let conn = rt.connect(gateway_address()).await.ok()?;
+    let Some(with) = encryption else { return Some(Stream::Plain(conn)) };
+    let shaken = with.connector.connect(conn, &with.name).await;
+    shaken.ok().map(|(tls, _)| Stream::Tls(tls))
+}
+
+async fn client(rt: Virt, number: u64, seen: Rc<Seen>, encryption: Option<Encryption>) {
     let mut exchange = 0;
     while exchange < EXCHANGES_PER_CLIENT {
-        let Ok(conn) = rt.connect(gateway_address()).await else {
+        let Some(conn) = greet(&rt, encryption.as_ref()).await else {
             return seen.wrong("the gateway refused a connection".to_owned());
         };
         let mut inbox = Inbox { rt: rt.clone(), conn, bytes: Vec::new() };
@@ -544,25 +597,31 @@ struct Outcome {
 }
 
 fn play(seed: u64) -> Outcome {
+    play_with(seed, None, 900)
+}
+
+/// The faults of an upstream's bytes hit within so many of them.
+fn play_with(seed: u64, encryption: Option<Encryption>, within_bytes: u64) -> Outcome {
     log::set(Level::Error, false);
     // Every other world has a sound network, so that every error must have another reason.
     let strict = seed % 2 == 1;
     let percent = if strict { 0 } else { 40 };
-    let faults = Faults { to: Some(upstream_address()), percent, within_bytes: 900 };
+    let faults = Faults { to: Some(upstream_address()), percent, within_bytes };
     let rt = Virt::new(seed, faults);
     let seen = Rc::new(Seen::default());
     seen.strict.set(strict);
-    let shard = shard(&rt, seed, "2s");
+    let shard = shard(&rt, seed, "2s", encryption.as_ref());
     let (letters_in, letters) = mailbox();
     let listener = rt.listen(VirtSocket(gateway_address())).expect("listens");
     let main = {
         let (rt, seen, shard) = (rt.clone(), Rc::clone(&seen), Rc::clone(&shard));
         async move {
-            rt.spawn(upstream(rt.clone(), Rc::clone(&seen)));
+            rt.spawn(upstream(rt.clone(), Rc::clone(&seen), encryption.clone()));
             let gateway = proxy::run(Rc::clone(&shard), listener, letters, PATIENCE);
             rt.spawn(gateway);
             for number in 0..CLIENTS {
-                rt.spawn(client(rt.clone(), number, Rc::clone(&seen)));
+                let with = encryption.clone();
+                rt.spawn(client(rt.clone(), number, Rc::clone(&seen), with));
             }
             while seen.clients_done.get() < CLIENTS && seen.wrong.borrow().is_empty() {
                 rt.sleep(Duration::from_millis(50)).await;
@@ -641,6 +700,26 @@ fn a_thousand_seeds_without_a_violation() {
 }
 
 #[test]
+fn with_tls_on_both_sides_nothing_is_different() {
+    let mut hits: BTreeMap<FaultKind, u64> = BTreeMap::new();
+    let mut answered = 0;
+    for seed in 0..100 {
+        // In the handshake, in the answer, or later.
+        let outcome = play_with(seed, Some(Encryption::new()), 3000);
+        assert!(outcome.wrong.is_empty(), "seed {seed}: {}", outcome.wrong.join("\n"));
+        for (kind, count) in outcome.hits {
+            *hits.entry(kind).or_insert(0) += count;
+        }
+        answered += outcome.answered;
+    }
+    println!("{answered} answers read; {hits:?}");
+    assert!(answered > 2500, "{answered}");
+    for kind in FaultKind::ALL {
+        assert!(hits.get(&kind).is_some_and(|count| *count >= 20), "{kind:?}: {hits:?}");
+    }
+}
+
+#[test]
 fn a_seed_decides_everything() {
     for seed in [3, 77, 500] {
         let (first, second) = (play(seed), play(seed));
@@ -652,7 +731,7 @@ fn a_seed_decides_everything() {
 #[test]
 fn a_client_of_a_silent_stream_is_told_that_it_lives() {
     let rt = Virt::new(1, Faults::default());
-    let shard = shard(&rt, 1, "60s");
+    let shard = shard(&rt, 1, "60s", None);
     let (_letters_in, letters) = mailbox();
     let listener = rt.listen(VirtSocket(gateway_address())).expect("listens");
     let options = simulator::Options {
@@ -665,7 +744,7 @@ fn a_client_of_a_silent_stream_is_told_that_it_lives() {
         let vendor = simulator::serve(world.clone(), VirtSocket(upstream_address()), options);
         world.spawn(async move { assert!(vendor.await.is_ok()) });
         world.spawn(proxy::run(shard, listener, letters, PATIENCE));
-        let conn = world.connect(gateway_address()).await.expect("connects");
+        let conn = greet(&world, None).await.expect("connects");
         let mut inbox = Inbox { rt: world.clone(), conn, bytes: Vec::new() };
         assert!(send(&inbox.conn, &request("1x1", true, false)).await);
         inbox.message().await

@@ -234,6 +234,8 @@ fn certificates_that_prove_nothing_are_refused() {
             }
             assert_eq!((failures(&gateway, reason), handshakes(&gateway, "failed")), (2, 2));
             assert!(upstream.seen.try_recv().is_err(), "no request left: {reason}");
+            let log = gateway.log();
+            assert!(log.contains(&format!("reason={reason}")) && !log.contains("AIza"), "{log}");
         }
     }
 }
