@@ -159,52 +159,63 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// Indents JSON by two spaces a level, as Google does in answers that are not streamed.
-pub(super) fn indent(compact: &str) -> String {
-    let mut out = String::with_capacity(compact.len() * 2);
-    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
-    let mut bytes = compact.char_indices().peekable();
-    let line = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
-    };
-    while let Some((_, letter)) = bytes.next() {
-        if quoted {
-            out.push(letter);
-            quoted = escaped || letter != '"';
-            escaped = letter == '\\' && !escaped;
-            continue;
-        }
-        match letter {
-            '{' | '[' => {
-                out.push(letter);
-                let closes = |(_, next): &(usize, char)| matches!(next, '}' | ']');
-                if let Some((_, end)) = bytes.next_if(closes) {
-                    out.push(end);
-                } else {
-                    depth += 1;
-                    line(&mut out, depth);
-                }
+pub(super) fn indent(compact: &str) -> Vec<u8> {
+    let bytes = compact.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len() * 2);
+    let (mut depth, mut at) = (0usize, 0);
+    while let Some(byte) = bytes.get(at).copied() {
+        let end = match byte {
+            b'"' => end_of_text(bytes, at),
+            _ => at + 1,
+        };
+        match byte {
+            b'{' | b'[' if matches!(bytes.get(end), Some(b'}' | b']')) => {
+                out.extend_from_slice(bytes.get(at..=end).unwrap_or_default());
+                at = end + 1;
+                continue;
             }
-            '}' | ']' => {
+            b'{' | b'[' | b',' => {
+                out.push(byte);
+                depth += usize::from(byte != b',');
+                put_line(&mut out, depth);
+            }
+            b'}' | b']' => {
                 depth = depth.saturating_sub(1);
-                line(&mut out, depth);
-                out.push(letter);
+                put_line(&mut out, depth);
+                out.push(byte);
             }
-            ',' => {
-                out.push(',');
-                line(&mut out, depth);
-            }
-            ':' => out.push_str(": "),
-            ' ' | '\n' => {}
-            '"' => {
-                quoted = true;
-                out.push('"');
-            }
-            other => out.push(other),
+            b':' => out.extend_from_slice(b": "),
+            b' ' | b'\n' => {}
+            _ => out.extend_from_slice(bytes.get(at..end).unwrap_or_default()),
+        }
+        at = end;
+    }
+    out.push(b'\n');
+    out
+}
+
+/// Just behind the text that begins at `start`.
+fn end_of_text(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+            None => return bytes.len(),
         }
     }
-    out.push('\n');
-    out
+}
+
+fn put_line(out: &mut Vec<u8>, depth: usize) {
+    const SPACES: &[u8] = b"                                ";
+    out.push(b'\n');
+    let mut left = depth * 2;
+    while left > 0 {
+        let spaces = SPACES.get(..left).unwrap_or(SPACES);
+        out.extend_from_slice(spaces);
+        left -= spaces.len();
+    }
 }
 
 /// Appends formatted text to a `String`, which cannot fail.
@@ -245,7 +256,7 @@ mod tests {
     #[test]
     fn indented_json_is_the_same_json() {
         let compact = r#"{"a": [1,{"b":"x: {\"y\"}, \\"},[]],"c":{}}"#;
-        let indented = indent(compact);
+        let indented = String::from_utf8(indent(compact)).unwrap();
         assert_eq!(Json::parse(&indented), Json::parse(compact));
         assert!(indented.starts_with("{\n  \"a\": [\n    1,\n    {\n      \"b\": "), "{indented}");
         assert!(indented.ends_with("    []\n  ],\n  \"c\": {}\n}\n"), "{indented}");

@@ -13,7 +13,7 @@ use crate::wire::{BodyReader, Framing, HeadLimits, HeadScan, Method, RequestHead
 
 use super::fault::Fault;
 use super::give::give;
-use super::json::{put, quote};
+use super::json::quote;
 use super::reply::{Asked, Fields, Reply};
 use super::route::{self, Vendor};
 use super::script::Options;
@@ -35,8 +35,10 @@ struct State {
 #[derive(Default)]
 struct Noted {
     query: String,
-    /// JSON of the fields.
-    fields: String,
+    /// Google's key, Anthropic's, and the authorization: only their lengths.
+    secrets: [Option<usize>; 3],
+    /// Host, version, tier.
+    shown: [Vec<u8>; 3],
     body: Vec<u8>,
 }
 
@@ -179,7 +181,7 @@ fn look(asked: &Asked<'_>, state: &State) -> Reply {
                     "{}:{{\"query\":{},\"headers\":{{{}}},\"body\":{}}}",
                     quote(path),
                     quote(&noted.query),
-                    noted.fields,
+                    fields_of(noted),
                     quote(&String::from_utf8_lossy(&noted.body))
                 )
             };
@@ -202,28 +204,22 @@ fn note(asked: &Asked<'_>, last: &mut BTreeMap<String, Noted>) {
     noted.query.push_str(asked.query);
     noted.body.clear();
     noted.body.extend_from_slice(asked.body);
-    noted.fields.clear();
-    put_fields(&mut noted.fields, &asked.fields);
+    let Fields { google_key, api_key, authorization, version, vertex_tier, host } = asked.fields;
+    noted.secrets = [google_key, api_key, authorization].map(|secret| secret.map(<[u8]>::len));
+    for (kept, value) in noted.shown.iter_mut().zip([host, version, vertex_tier]) {
+        kept.clear();
+        kept.extend_from_slice(value.unwrap_or_default());
+    }
 }
 
-/// Keys are only described.
-fn put_fields(out: &mut String, fields: &Fields<'_>) {
-    let Fields { google_key, api_key, authorization, version, vertex_tier, host } = *fields;
-    let given = [
-        ("x-goog-api-key", google_key, true),
-        ("x-api-key", api_key, true),
-        ("authorization", authorization, true),
-        ("anthropic-version", version, false),
-        ("x-vertex-ai-llm-shared-request-type", vertex_tier, false),
-        ("host", host, false),
-    ];
-    for (name, value, secret) in given {
-        let Some(value) = value else { continue };
-        let comma = if out.is_empty() { "" } else { "," };
-        if secret {
-            put!(out, "{comma}\"{name}\":\"{} bytes\"", value.len());
-        } else {
-            put!(out, "{comma}\"{name}\":{}", quote(&String::from_utf8_lossy(value)));
-        }
-    }
+/// The fields as JSON. Keys are only described.
+fn fields_of(noted: &Noted) -> String {
+    let secrets = ["x-goog-api-key", "x-api-key", "authorization"].into_iter().zip(noted.secrets);
+    let secrets = secrets
+        .filter_map(|(name, length)| length.map(|length| format!("\"{name}\":\"{length} bytes\"")));
+    let names = ["host", "anthropic-version", "x-vertex-ai-llm-shared-request-type"];
+    let shown = names.iter().zip(&noted.shown).filter(|(_, value)| !value.is_empty());
+    let shown =
+        shown.map(|(name, value)| format!("\"{name}\":{}", quote(&String::from_utf8_lossy(value))));
+    secrets.chain(shown).collect::<Vec<_>>().join(",")
 }

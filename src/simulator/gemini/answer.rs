@@ -28,9 +28,10 @@ pub(super) fn say(
 ) -> Reply {
     let speech = Speech::new(asked, (request, address), history);
     match form {
+        Form::Whole if speech.is_plain() => Reply::json(200, speech.plain()),
         Form::Whole => {
             let body = speech.render(&speech.whole(), speech.tokens(), true);
-            Reply::json(200, if speech.studio { indent(&body) } else { body })
+            Reply::json(200, if speech.studio { indent(&body) } else { body.into_bytes() })
         }
         Form::Events => {
             let data = |chunk: String| format!("data: {chunk}\r\n\r\n").into_bytes();
@@ -73,7 +74,7 @@ struct Speech<'s> {
     model: &'s str,
     id: String,
     /// Only Vertex says it.
-    created: String,
+    created: Option<String>,
     traffic: &'static str,
     tier: Option<&'s str>,
     prompt: u32,
@@ -97,7 +98,7 @@ impl<'s> Speech<'s> {
         history: History,
     ) -> Self {
         let none = GenerationConfig::default();
-        let config = request.generation_config.as_ref().unwrap_or(&none);
+        let config = request.generation_config.as_deref().unwrap_or(&none);
         let limit = config.max_output_tokens.unwrap_or(u32::MAX);
         let situation = situation(request, config, history);
         let mut turn = tools::turn(&situation, asked.options.tool_rounds, asked.options.tokens);
@@ -120,7 +121,7 @@ impl<'s> Speech<'s> {
             studio: address.is_studio(),
             model: address.model,
             id: format!("sim{:016x}", asked.serial),
-            created: created(asked),
+            created: (!address.is_studio()).then(|| created(asked)),
             traffic: asked.fields.traffic(),
             tier: request.service_tier.as_deref(),
             prompt: prompt_tokens(request) + cached,
@@ -145,6 +146,38 @@ impl<'s> Speech<'s> {
         let calls = self.turn.calls.iter();
         let calls: usize = calls.map(|call| call.name.len() + call.arguments.len()).sum();
         self.said().count() + script::tokens_of(calls)
+    }
+
+    /// Nothing but words from AI Studio: what load tests ask for.
+    fn is_plain(&self) -> bool {
+        let bare = self.turn.calls.is_empty() && self.nonce.is_none() && self.said().count() > 0;
+        let counted = self.thoughts == 0 && self.cached == 0 && self.tier.is_none();
+        self.studio && bare && counted && self.logprobs.is_none()
+    }
+
+    /// What [`Self::render`] gives for a plain answer, already indented.
+    fn plain(&self) -> String {
+        let mut out = String::with_capacity(1024);
+        out.push_str("{\n  \"candidates\": [\n");
+        let text = quote(&self.said().whole());
+        for choice in 0..self.choices {
+            put!(
+                &mut out,
+                "    {{\n      \"content\": {{\n        \"parts\": [\n          {{\n            \"text\": {text}\n          }}\n        ],\n        \"role\": \"model\"\n      }},\n      \"finishReason\": \"{}\",\n      \"index\": {choice}\n    }}{}\n",
+                self.finish,
+                if choice + 1 < self.choices { "," } else { "" }
+            );
+        }
+        let spoken = self.said().count() * self.choices;
+        put!(
+            &mut out,
+            "  ],\n  \"usageMetadata\": {{\n    \"promptTokenCount\": {0},\n    \"candidatesTokenCount\": {spoken},\n    \"totalTokenCount\": {1},\n    \"promptTokensDetails\": [\n      {{\n        \"modality\": \"TEXT\",\n        \"tokenCount\": {0}\n      }}\n    ]\n  }},\n  \"modelVersion\": {2},\n  \"responseId\": \"{3}\"\n}}\n",
+            self.prompt,
+            self.prompt + spoken,
+            quote(self.model),
+            self.id
+        );
+        out
     }
 
     /// Parts of a whole answer.
@@ -223,7 +256,7 @@ impl<'s> Speech<'s> {
 
     /// One chunk, or the whole answer.
     fn render(&self, parts: &str, count: u32, last: bool) -> String {
-        let mut out = String::with_capacity(512);
+        let mut out = String::with_capacity(512 + parts.len());
         out.push_str("{\"candidates\": [");
         for choice in 0..self.choices {
             put!(&mut out, "{}{{\"content\": {{", if choice > 0 { "," } else { "" });
@@ -246,8 +279,8 @@ impl<'s> Speech<'s> {
         out.push_str("],\"usageMetadata\": ");
         self.put_usage(&mut out, count, last);
         put!(&mut out, ",\"modelVersion\": {}", quote(self.model));
-        if !self.studio {
-            put!(&mut out, ",\"createTime\": \"{}\"", self.created);
+        if let Some(created) = &self.created {
+            put!(&mut out, ",\"createTime\": \"{created}\"");
         }
         put!(&mut out, ",\"responseId\": \"{}\"}}", self.id);
         out
@@ -358,5 +391,40 @@ fn situation<'r>(
         one_call: false,
         history,
         output: json.then(|| schema.map_or("", |schema| schema.get())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::problem;
+    use super::super::super::reply::Fields;
+    use super::super::super::script::Options;
+    use super::*;
+
+    #[test]
+    fn a_plain_answer_is_the_rendered_one_indented() {
+        let path = "/v1beta/models/gemini-2.5-flash:generateContent";
+        let options = Options::default();
+        for config in ["{}", r#"{"candidateCount":3,"maxOutputTokens":2}"#] {
+            let body = format!(
+                r#"{{"contents":[{{"parts":[{{"text":"hi there"}}]}}],"generationConfig":{config}}}"#
+            );
+            let request: Request<'_> = problem::read(body.as_bytes()).unwrap();
+            let asked = Asked {
+                get: false,
+                path,
+                query: "",
+                fields: Fields::default(),
+                body: body.as_bytes(),
+                options: &options,
+                serial: 5,
+                now_ms: 0,
+            };
+            let address = Address::parse(path).unwrap();
+            let speech = Speech::new(&asked, (&request, &address), History::default());
+            assert!(speech.is_plain());
+            let rendered = indent(&speech.render(&speech.whole(), speech.tokens(), true));
+            assert_eq!(speech.plain(), String::from_utf8(rendered).unwrap());
+        }
     }
 }

@@ -103,7 +103,7 @@ fn check_service(request: &Request<'_>, address: &Address<'_>) -> Result<(), Rep
         (
             &["toolConfig"],
             "includeServerSideToolInvocations",
-            request.tool_config.as_ref().is_some_and(server_side),
+            request.tool_config.as_deref().is_some_and(server_side),
         ),
     ];
     let foreign: &[(&[&str], &str, bool)] =

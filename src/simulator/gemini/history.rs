@@ -4,6 +4,8 @@
 //! wants the thought signature of the first call of every step since the user's last text
 //! (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
 
+use std::fmt::Arguments;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
@@ -27,10 +29,10 @@ pub(super) fn review(request: &Request<'_>, address: &Address<'_>) -> Result<His
             None if address.is_studio() => {}
             _ => return Err(refused("Please use a valid role: user, model.")),
         }
-        check_parts(content, &format!("contents[{index}]"))?;
+        check_parts(content, format_args!("contents[{index}]"))?;
     }
     if let Some(system) = &request.system_instruction {
-        check_parts(system, "system_instruction")?;
+        check_parts(system, format_args!("system_instruction"))?;
         if system.parts().iter().any(|part| part.text.is_none()) {
             return Err(refused("System instruction supports only text parts."));
         }
@@ -59,13 +61,13 @@ pub(super) fn review(request: &Request<'_>, address: &Address<'_>) -> Result<His
     Ok(history)
 }
 
-/// Every part has exactly one kind of data, and that is whole.
-fn check_parts(content: &Content<'_>, place: &str) -> Result<(), Reply> {
+/// Every part has exactly one kind of data, and that is whole. Places are spelled only for errors.
+fn check_parts(content: &Content<'_>, place: Arguments<'_>) -> Result<(), Reply> {
     if content.parts().is_empty() {
         return Err(empty_parts(place));
     }
     for (index, part) in content.parts().iter().enumerate() {
-        let at = format!("{place}.parts[{index}]");
+        let at = format_args!("{place}.parts[{index}]");
         let kinds = [
             ("text", part.text.is_some()),
             ("inlineData", part.inline_data.is_some()),
@@ -88,7 +90,7 @@ fn check_parts(content: &Content<'_>, place: &str) -> Result<(), Reply> {
             return Err(refused(&message));
         }
         if let Some(blob) = &part.inline_data {
-            check_blob(blob, &at)?;
+            check_blob(blob, at)?;
         }
         if part
             .file_data
@@ -97,16 +99,16 @@ fn check_parts(content: &Content<'_>, place: &str) -> Result<(), Reply> {
         {
             return Err(refused(&format!("* {at}.file_data.file_uri: must not be empty")));
         }
-        check_function(part, &at)?;
+        check_function(part, at)?;
     }
     Ok(())
 }
 
-fn empty_parts(place: &str) -> Reply {
+fn empty_parts(place: Arguments<'_>) -> Reply {
     refused(&format!("* GenerateContentRequest.{place}.parts: contents.parts must not be empty.\n"))
 }
 
-fn check_blob(blob: &Blob<'_>, at: &str) -> Result<(), Reply> {
+fn check_blob(blob: &Blob<'_>, at: Arguments<'_>) -> Result<(), Reply> {
     let mime = blob.mime_type.as_deref().unwrap_or_default();
     let kind = mime.split('/').next().unwrap_or_default();
     if !matches!(kind, "image" | "audio" | "video" | "text") && mime != "application/pdf" {
@@ -126,7 +128,7 @@ fn not_base64(place: &str) -> Reply {
     refused(&format!("Invalid value at '{place}' (TYPE_BYTES), Base64 decoding failed"))
 }
 
-fn check_function(part: &Part<'_>, at: &str) -> Result<(), Reply> {
+fn check_function(part: &Part<'_>, at: Arguments<'_>) -> Result<(), Reply> {
     let named = |name: Option<&str>, kind: &str| {
         if name.is_some_and(is_function_name) {
             return Ok(());
@@ -215,7 +217,7 @@ fn count(content: &Content<'_>, is_one: impl Fn(&Part<'_>) -> bool) -> usize {
 fn check_results(content: &Content<'_>, calls: Option<&Content<'_>>) -> Result<(), Reply> {
     let calls = calls.map(Content::parts).unwrap_or_default();
     let mut open: Vec<&FunctionCall<'_>> =
-        calls.iter().filter_map(|part| part.function_call.as_ref()).collect();
+        calls.iter().filter_map(|part| part.function_call.as_deref()).collect();
     for result in content.parts().iter().filter_map(|part| part.function_response.as_ref()) {
         let given = result.id.as_deref().filter(|id| !id.is_empty());
         let place = open.iter().position(|call| {
@@ -243,7 +245,7 @@ fn check_signatures(
     let mut changed = Vec::new();
     for (place, part) in content.parts().iter().enumerate() {
         let Some(signature) = part.thought_signature.as_deref() else { continue };
-        let call = part.function_call.as_ref();
+        let call = part.function_call.as_deref();
         let name = call.and_then(|call| call.name.as_deref()).unwrap_or_default();
         match seal::inspect(signature, name, &call.map(arguments_of).unwrap_or_default()) {
             Signature::Broken => {

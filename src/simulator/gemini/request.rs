@@ -17,13 +17,13 @@ pub(super) struct Request<'r> {
     #[serde(borrow, alias = "system_instruction")]
     pub(super) system_instruction: Option<Content<'r>>,
     #[serde(borrow, alias = "generation_config")]
-    pub(super) generation_config: Option<GenerationConfig<'r>>,
+    pub(super) generation_config: Option<Box<GenerationConfig<'r>>>,
     #[serde(borrow, alias = "safety_settings")]
     pub(super) safety_settings: Option<Vec<Safety<'r>>>,
     #[serde(borrow)]
     pub(super) tools: Option<Vec<Tool<'r>>>,
     #[serde(borrow, alias = "tool_config")]
-    pub(super) tool_config: Option<ToolConfig<'r>>,
+    pub(super) tool_config: Option<Box<ToolConfig<'r>>>,
     #[serde(borrow, alias = "cached_content")]
     pub(super) cached_content: Option<Cow<'r, str>>,
     /// Only inside `countTokens`; elsewhere the path names the model.
@@ -58,6 +58,7 @@ impl<'r> Content<'r> {
     }
 }
 
+/// What is rare is boxed, so that a text is not moved about with room for everything else.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Part<'r> {
@@ -67,13 +68,13 @@ pub(super) struct Part<'r> {
     #[serde(borrow, alias = "thought_signature")]
     pub(super) thought_signature: Option<Cow<'r, str>>,
     #[serde(borrow, alias = "inline_data")]
-    pub(super) inline_data: Option<Blob<'r>>,
+    pub(super) inline_data: Option<Box<Blob<'r>>>,
     #[serde(borrow, alias = "file_data")]
-    pub(super) file_data: Option<FileData<'r>>,
+    pub(super) file_data: Option<Box<FileData<'r>>>,
     #[serde(borrow, alias = "function_call")]
-    pub(super) function_call: Option<FunctionCall<'r>>,
+    pub(super) function_call: Option<Box<FunctionCall<'r>>>,
     #[serde(borrow, alias = "function_response")]
-    pub(super) function_response: Option<FunctionResponse<'r>>,
+    pub(super) function_response: Option<Box<FunctionResponse<'r>>>,
     #[serde(alias = "executable_code")]
     pub(super) executable_code: Option<IgnoredAny>,
     #[serde(alias = "code_execution_result")]
@@ -171,7 +172,7 @@ pub(super) struct GenerationConfig<'r> {
     pub(super) response_logprobs: Option<bool>,
     pub(super) logprobs: Option<u32>,
     #[serde(borrow, alias = "thinking_config")]
-    pub(super) thinking_config: Option<ThinkingConfig<'r>>,
+    pub(super) thinking_config: Option<Box<ThinkingConfig<'r>>>,
     #[serde(rename = "mediaResolution", alias = "media_resolution")]
     _media_resolution: Option<IgnoredAny>,
     #[serde(rename = "speechConfig", alias = "speech_config")]

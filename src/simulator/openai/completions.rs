@@ -73,10 +73,10 @@ pub(super) fn answer(asked: &Asked<'_>) -> Result<Reply, Reply> {
     }
     let count = u32::try_from(choices.len()).unwrap_or(1);
     let prompt: u32 = prompts.iter().map(|prompt| tokens_of(prompt.len())).sum();
+    let completion = said.count().saturating_mul(count);
     let usage = format!(
-        "\"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{},\"total_tokens\":{}}}",
-        said.count() * count,
-        prompt + said.count() * count
+        "\"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{}}}",
+        prompt.saturating_add(completion)
     );
     let head = format!(
         "\"id\":\"cmpl-{}\",\"object\":\"text_completion\",\"created\":{},\"model\":{},\"system_fingerprint\":\"fp_sim\"",
