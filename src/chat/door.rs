@@ -20,6 +20,8 @@ use super::outline::{Form, Outline, check_model};
 use super::problem::ChatError;
 use super::render::{ReplyMeta, StreamRenderer};
 use super::request::Request;
+use super::responses_in;
+use super::responses_out::ResponseWriter;
 use super::shelf::Shelf;
 
 /// An endpoint that takes a conversation and gives an answer.
@@ -29,6 +31,8 @@ pub enum Door {
     Chat,
     /// OpenAI's old completions.
     Completions,
+    /// OpenAI's responses, which keep nothing.
+    Responses,
     /// Anthropic's messages.
     Messages,
     /// Google's `generateContent`; the path says whether the answer comes in a series of chunks.
@@ -50,7 +54,7 @@ impl Door {
     /// Whose API it belongs to.
     pub const fn dialect(self) -> Dialect {
         match self {
-            Self::Chat | Self::Completions => Dialect::OpenAi,
+            Self::Chat | Self::Completions | Self::Responses => Dialect::OpenAi,
             Self::Messages => Dialect::Anthropic,
             Self::Generate(_) => Dialect::Google,
         }
@@ -64,6 +68,7 @@ impl Door {
         let mut request = match self {
             Self::Chat => Request::parse(body)?,
             Self::Completions => completions::read(&Outline::parse(body, &Form::COMPLETIONS)?)?,
+            Self::Responses => responses_in::read(&Outline::parse(body, &Form::RESPONSES)?)?,
             Self::Messages => {
                 messages_in::read(&Outline::parse(body, &Form::MESSAGES)?, Wants::Answer)?
             }
@@ -88,6 +93,8 @@ pub enum StreamWriter {
     Chat(StreamRenderer),
     /// Chunks of an old completion.
     Completions(CompletionStream),
+    /// Events of a response.
+    Responses(ResponseWriter),
     /// Events of a message.
     Messages(MessageStream),
     /// Chunks of Google's.
@@ -102,6 +109,7 @@ impl StreamWriter {
             Door::Completions => {
                 Self::Completions(CompletionStream::new(meta, request.include_usage))
             }
+            Door::Responses => Self::Responses(ResponseWriter::new(meta, request, true)),
             Door::Messages => Self::Messages(MessageStream::new(meta)),
             Door::Generate(series) => {
                 Self::Generate(GenerateStream::new(meta, series.unwrap_or(Series::Events)))
@@ -114,6 +122,7 @@ impl StreamWriter {
         match self {
             Self::Chat(writer) => writer.has_started(),
             Self::Completions(writer) => writer.has_started(),
+            Self::Responses(writer) => writer.has_started(),
             Self::Messages(writer) => writer.has_started(),
             Self::Generate(writer) => writer.has_started(),
         }
@@ -124,6 +133,7 @@ impl StreamWriter {
         match self {
             Self::Chat(writer) => writer.on_event(event, out),
             Self::Completions(writer) => writer.on_event(event, out),
+            Self::Responses(writer) => writer.on_event(event, out),
             Self::Messages(writer) => writer.on_event(event, out),
             Self::Generate(writer) => writer.on_event(event, out),
         }
@@ -134,6 +144,7 @@ impl StreamWriter {
         match self {
             Self::Chat(writer) => writer.end(out),
             Self::Completions(writer) => writer.end(out),
+            Self::Responses(writer) => writer.end(out),
             Self::Messages(writer) => writer.end(out),
             Self::Generate(writer) => writer.end(out),
         }
@@ -143,6 +154,7 @@ impl StreamWriter {
     pub fn error(&mut self, error: &ApiError, id: &str, out: &mut Vec<u8>) {
         match self {
             Self::Chat(_) | Self::Completions(_) => error.render_event(Dialect::OpenAi, id, out),
+            Self::Responses(writer) => writer.error(error, out),
             Self::Messages(_) => error.render_event(Dialect::Anthropic, id, out),
             Self::Generate(writer) => writer.error(error, out),
         }
@@ -151,7 +163,7 @@ impl StreamWriter {
     /// What keeps a silent stream alive without saying anything.
     pub const fn ping(&self) -> &'static [u8] {
         match self {
-            Self::Chat(_) | Self::Completions(_) => b": ping\n\n",
+            Self::Chat(_) | Self::Completions(_) | Self::Responses(_) => b": ping\n\n",
             Self::Messages(_) => messages_out::PING,
             // Google's own client takes a comment for an answer that is broken.
             Self::Generate(_) => b"\r\n",
@@ -161,7 +173,9 @@ impl StreamWriter {
     /// The content type of the stream.
     pub const fn content_type(&self) -> &'static str {
         match self {
-            Self::Chat(_) | Self::Completions(_) => Dialect::OpenAi.head().events,
+            Self::Chat(_) | Self::Completions(_) | Self::Responses(_) => {
+                Dialect::OpenAi.head().events
+            }
             Self::Messages(_) => Dialect::Anthropic.head().events,
             Self::Generate(writer) => match writer.series() {
                 Series::Events => Dialect::Google.head().events,
@@ -178,6 +192,8 @@ pub enum WholeWriter {
     Chat(Collector),
     /// An old completion.
     Completions(WholeCompletion),
+    /// A response.
+    Responses(ResponseWriter),
     /// A message.
     Messages(WholeMessage),
     /// Google's response.
@@ -186,10 +202,11 @@ pub enum WholeWriter {
 
 impl WholeWriter {
     /// Nothing has come yet.
-    pub fn new(door: Door, meta: ReplyMeta, _request: &Request<'_>) -> Self {
+    pub fn new(door: Door, meta: ReplyMeta, request: &Request<'_>) -> Self {
         match door {
             Door::Chat => Self::Chat(Collector::new(meta)),
             Door::Completions => Self::Completions(WholeCompletion::new(meta)),
+            Door::Responses => Self::Responses(ResponseWriter::new(meta, request, false)),
             Door::Messages => Self::Messages(WholeMessage::new(meta)),
             Door::Generate(_) => Self::Generate(WholeGenerate::new(meta)),
         }
@@ -200,6 +217,8 @@ impl WholeWriter {
         match self {
             Self::Chat(writer) => writer.on_event(event),
             Self::Completions(writer) => writer.on_event(event),
+            // No event is written: there is no stream.
+            Self::Responses(writer) => writer.on_event(event, &mut Vec::new()),
             Self::Messages(writer) => writer.on_event(event),
             Self::Generate(writer) => writer.on_event(event),
         }
@@ -210,6 +229,7 @@ impl WholeWriter {
         match self {
             Self::Chat(writer) => writer.render(out),
             Self::Completions(writer) => writer.render(out),
+            Self::Responses(writer) => writer.render(out),
             Self::Messages(writer) => writer.render(out),
             Self::Generate(writer) => writer.render(out),
         }

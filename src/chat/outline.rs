@@ -58,6 +58,14 @@ impl Form {
         streams: false,
         names_model: true,
     };
+    /// `POST /v1/responses`.
+    pub const RESPONSES: Self = Self {
+        payload: "input",
+        kinds: &[Kind::String, Kind::Array],
+        expected: "a string or an array of items",
+        streams: true,
+        names_model: true,
+    };
     /// `POST /v1beta/models/{model}:generateContent`.
     pub const GENERATE: Self = Self {
         payload: "contents",

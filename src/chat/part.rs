@@ -358,12 +358,12 @@ fn text_field<'b>(
     text.map_err(|error| ChatError::json(&format!("{at}.{name}"), "a string", error))
 }
 
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     text.starts_with("https:") || text.starts_with("http:") || text.starts_with("gs:")
 }
 
 /// A data URL (RFC 2397) or an address, with the media type that it shows.
-fn locate<'b>(
+pub(super) fn locate<'b>(
     url: JsonText<'b>,
     at: Place,
     field: &str,

@@ -34,6 +34,8 @@ pub struct Request<'b> {
     pub options: Options<'b>,
     /// Fields that have no meaning here, by name.
     pub others: Vec<Cow<'b, str>>,
+    /// Fields that the answer repeats, as they were sent.
+    pub echo: Vec<(&'static str, &'b str)>,
     /// Unfinished features of Anthropic's that the client wants: a header field, not in the body.
     pub betas: Option<&'b str>,
 }
@@ -49,6 +51,7 @@ impl<'b> Request<'b> {
             tools: Tools::default(),
             options: Options::default(),
             others: Vec::new(),
+            echo: Vec::new(),
             betas: None,
         }
     }

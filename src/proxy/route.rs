@@ -75,6 +75,7 @@ pub(super) fn find<'p>(
     let (endpoint, wants) = match path {
         "/v1/chat/completions" => (Endpoint::Door(Door::Chat, ""), Method::Post),
         "/v1/completions" => (Endpoint::Door(Door::Completions, ""), Method::Post),
+        "/v1/responses" => (Endpoint::Door(Door::Responses, ""), Method::Post),
         "/v1/messages" => (Endpoint::Door(Door::Messages, ""), Method::Post),
         "/v1/models" | "/v1beta/models" => (Endpoint::Models, Method::Get),
         "/health" => (Endpoint::Health, Method::Get),

@@ -1,5 +1,5 @@
-//! The official SDKs of Anthropic and Google, each on its vendor's own endpoint, on the upstreams of
-//! every vendor. `scripts/test.sh` installs them below `target/`.
+//! The official SDKs of Anthropic and Google on their vendors' own endpoints, and OpenAI's on its
+//! responses, on the upstreams of every vendor. `scripts/test.sh` installs them below `target/`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +46,11 @@ fn on_every_executor(script: &str) {
 #[test]
 fn anthropics_sdk_works_with_every_vendor() {
     on_every_executor("messages.py");
+}
+
+#[test]
+fn openais_sdk_gets_responses_of_every_vendor() {
+    on_every_executor("responses.py");
 }
 
 #[test]
