@@ -24,7 +24,7 @@ use vertex_bridge::wire::{
 #[path = "../tests/traffic/mod.rs"]
 mod traffic;
 
-use traffic::{ANTHROPIC, GEMINI, LIMITS, REQUEST, Traffic, meta};
+use traffic::{ANTHROPIC, GEMINI, LIMITS, REQUEST, SMALL, Traffic, meta};
 
 /// The allocator of the gateway: its instructions count too.
 #[global_allocator]
@@ -177,7 +177,7 @@ fn warm(traffic: Traffic) -> Vec<u8> {
 }
 
 fn both_ways(traffic: &Traffic, out: &mut Vec<u8>) {
-    let request = Request::parse(black_box(REQUEST.as_bytes())).expect("valid");
+    let request = Request::parse(black_box(SMALL.as_bytes())).expect("valid");
     let (order, mut dropped) = (traffic.order(), Dropped::default());
     target(&order, false, out).expect("a plain name");
     encode(&order, &request, out, &mut dropped).expect("expressible");

@@ -181,7 +181,7 @@ impl<'b> Outline<'b> {
         &self,
         mut member: impl FnMut(&mut Reader<'b>, Cow<'b, str>) -> Result<(), ChatError>,
     ) -> Result<(), ChatError> {
-        let mut names: Vec<&'b str> = Vec::new();
+        let mut names: Vec<&'b str> = Vec::with_capacity(16);
         Reader::new(self.body).object(|reader, key| {
             let name = key.unescape();
             // The usual request has a handful of fields; one with thousands is not worth serving.

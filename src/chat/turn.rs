@@ -161,8 +161,8 @@ impl<'b> Fields<'b> {
 
     fn read_role(&mut self, reader: &mut Reader<'b>) -> Result<(), ChatError> {
         const ROLES: &str = "one of system, developer, user, assistant, tool";
-        let at = self.at(".role");
-        let text = reader.string().map_err(|error| ChatError::json(&at, ROLES, error))?;
+        let text = reader.string();
+        let text = text.map_err(|error| ChatError::json(&self.at(".role"), ROLES, error))?;
         let text = text.unescape();
         self.legacy = text == "function";
         self.role = Some(match text.as_ref() {
@@ -170,7 +170,7 @@ impl<'b> Fields<'b> {
             "user" => Role::User,
             "assistant" => Role::Assistant,
             "tool" | "function" => Role::Tool,
-            _ => return Err(ChatError::at(at, Problem::Expected(ROLES))),
+            _ => return Err(ChatError::at(self.at(".role"), Problem::Expected(ROLES))),
         });
         Ok(())
     }

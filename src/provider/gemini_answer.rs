@@ -59,7 +59,7 @@ impl Broken {
 }
 
 /// Google's counts; the last value of each field stands.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Counts {
     any: bool,
     prompt: u64,
@@ -69,7 +69,12 @@ struct Counts {
     cached: u64,
     prompt_audio: u64,
     answer_audio: u64,
+    /// The details that `prompt_audio` comes from: an array, or nothing.
+    prompt_details: String,
 }
+
+/// Longer details are not kept to compare with.
+const DETAILS_BYTES_MAX: usize = 512;
 
 /// What is known of one answer.
 #[derive(Debug)]
@@ -501,10 +506,7 @@ impl Counts {
                 "candidatesTokenCount" => &mut self.candidates,
                 "thoughtsTokenCount" => &mut self.thoughts,
                 "cachedContentTokenCount" => &mut self.cached,
-                "promptTokensDetails" => {
-                    self.prompt_audio = audio_tokens(reader)?;
-                    return Ok(());
-                }
+                "promptTokensDetails" => return self.prompt_details(reader),
                 "candidatesTokensDetails" => {
                     self.answer_audio = audio_tokens(reader)?;
                     return Ok(());
@@ -521,6 +523,22 @@ impl Counts {
             }
             Ok(())
         })
+    }
+
+    /// Every chunk repeats the details of the prompt, and they are a fifth of it.
+    fn prompt_details(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
+        if !self.prompt_details.is_empty() && reader.skip_known(&self.prompt_details) {
+            return Ok(());
+        }
+        reader.kind()?;
+        let from = reader.offset();
+        self.prompt_audio = audio_tokens(reader)?;
+        let details = reader.since(from);
+        self.prompt_details.clear();
+        if details.len() <= DETAILS_BYTES_MAX && details.ends_with(']') {
+            self.prompt_details.push_str(details);
+        }
+        Ok(())
     }
 
     fn usage(&self) -> Option<Usage> {

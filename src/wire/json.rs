@@ -76,11 +76,16 @@ impl<'b> JsonText<'b> {
 
     /// The text that is meant. A lone surrogate becomes U+FFFD. Allocates only when there are
     /// escapes.
+    #[inline]
     pub fn unescape(self) -> Cow<'b, str> {
         // Nothing else that stops the scan can stand in a spelling.
         if plain_length(self.0.as_bytes()) == self.0.len() {
             return Cow::Borrowed(self.0);
         }
+        Cow::Owned(self.unescaped())
+    }
+
+    fn unescaped(self) -> String {
         let mut text = String::with_capacity(self.0.len());
         let mut rest = self.0;
         while let Some((before, escape)) = rest.split_once('\\') {
@@ -88,7 +93,7 @@ impl<'b> JsonText<'b> {
             rest = push_escape(escape, &mut text);
         }
         text.push_str(rest);
-        Cow::Owned(text)
+        text
     }
 }
 
@@ -223,6 +228,7 @@ impl<'b> Reader<'b> {
     ///
     /// # Errors
     /// When no value begins here.
+    #[inline]
     pub fn kind(&mut self) -> Result<Kind, JsonError> {
         match self.peek() {
             Some(b'{') => Ok(Kind::Object),
@@ -249,15 +255,17 @@ impl<'b> Reader<'b> {
             return Ok(());
         }
         loop {
-            let key = self.string().map_err(|_not_a_key| JsonError::Syntax)?;
-            self.must(b':')?;
+            let key = self.key()?;
             member(self, key)?;
-            if self.take(b'}') {
-                self.depth -= 1;
-                return Ok(());
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => break,
+                _ => return Err(JsonError::Syntax.into()),
             }
-            self.must(b',')?;
         }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
     }
 
     /// Reads an array; `element` is called with each index and must read its value.
@@ -275,11 +283,13 @@ impl<'b> Reader<'b> {
         }
         for index in 0.. {
             element(self, index)?;
-            if self.take(b']') {
-                break;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => break,
+                _ => return Err(JsonError::Syntax.into()),
             }
-            self.must(b',')?;
         }
+        self.at += 1;
         self.depth -= 1;
         Ok(())
     }
@@ -288,24 +298,62 @@ impl<'b> Reader<'b> {
     ///
     /// # Errors
     /// When it is none, or is broken.
+    #[inline]
     pub fn string(&mut self) -> Result<JsonText<'b>, JsonError> {
+        match self.text() {
+            Some(inside) => Ok(JsonText(inside)),
+            None => Err(self.not_a_string()),
+        }
+    }
+
+    /// The inside of the string that comes next. `None` fits into the registers that the text
+    /// comes back in, which a `Result` does not.
+    fn text(&mut self) -> Option<&'b str> {
         if self.peek() != Some(b'"') {
-            return Err(self.kind().err().unwrap_or(JsonError::Type));
+            return None;
         }
         let from = self.at + 1;
-        let bytes = self.text.as_bytes();
-        let mut at = from;
-        loop {
-            let rest = bytes.get(at..).unwrap_or_default();
-            at += plain_length(rest);
-            match bytes.get(at) {
-                Some(b'"') => {
-                    self.at = at + 1;
-                    return self.text.get(from..at).map(JsonText).ok_or(JsonError::Syntax);
-                }
-                Some(b'\\') => at += escape_length(bytes.get(at..).unwrap_or_default())?,
-                _ => return Err(JsonError::Syntax),
+        let rest = self.text.as_bytes().get(from..)?;
+        // Most strings are keys and words.
+        let mut plain = 0;
+        if let Some(eight) = rest.first_chunk() {
+            plain = plain_of_eight(*eight);
+            if plain == 8
+                && let Some(eight) = rest.get(8..).and_then(<[u8]>::first_chunk)
+            {
+                plain += plain_of_eight(*eight);
             }
+        }
+        if rest.get(plain) != Some(&b'"') {
+            return self.long_text(from, from + plain);
+        }
+        self.at = from + plain + 1;
+        self.text.get(from..from + plain)
+    }
+
+    /// The same for one that began at `from` and goes on at `at`.
+    #[inline(never)]
+    fn long_text(&mut self, from: usize, mut at: usize) -> Option<&'b str> {
+        let bytes = self.text.as_bytes();
+        loop {
+            at += plain_length(bytes.get(at..)?);
+            match bytes.get(at)? {
+                b'"' => {
+                    self.at = at + 1;
+                    return self.text.get(from..at);
+                }
+                b'\\' => at += escape_length(bytes.get(at..)?).ok()?,
+                _ => return None,
+            }
+        }
+    }
+
+    #[cold]
+    fn not_a_string(&mut self) -> JsonError {
+        match self.kind() {
+            Ok(Kind::String) => JsonError::Syntax,
+            Ok(_) => JsonError::Type,
+            Err(error) => error,
         }
     }
 
@@ -350,6 +398,19 @@ impl<'b> Reader<'b> {
     /// # Errors
     /// When it is none.
     pub fn unsigned(&mut self) -> Result<u64, JsonError> {
+        self.space();
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let (mut value, mut digits) = (0_u64, 0);
+        while let Some(digit @ b'0'..=b'9') = rest.get(digits) {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            digits += 1;
+        }
+        // Nineteen digits always fit; whatever is not plain goes the long way.
+        let plain = (1..20).contains(&digits) && (digits == 1 || rest.first() != Some(&b'0'));
+        if plain && !matches!(rest.get(digits), Some(b'.' | b'e' | b'E')) {
+            self.at += digits;
+            return Ok(value);
+        }
         self.number()?.parse().map_err(|_not_whole| JsonError::Type)
     }
 
@@ -389,19 +450,89 @@ impl<'b> Reader<'b> {
         self.text.get(from..self.at).ok_or(JsonError::Syntax)
     }
 
-    /// Skips any value; checks it as it goes. The recursion is bounded by [`DEPTH_MAX`].
+    /// Skips any value; checks it as it goes.
     ///
     /// # Errors
     /// When it is broken or too deep.
     pub fn skip(&mut self) -> Result<(), JsonError> {
         match self.kind()? {
-            Kind::Object => self.object(|reader, _key| reader.skip()),
-            Kind::Array => self.array(|reader, _index| reader.skip()),
+            Kind::Object | Kind::Array => self.skip_container(),
             Kind::String => self.string().map(drop),
             Kind::Number => self.number().map(drop),
             Kind::Bool => self.boolean().map(drop),
             Kind::Null => self.null().map(drop),
         }
+    }
+
+    /// Goes through a container and all in it, without recursion.
+    fn skip_container(&mut self) -> Result<(), JsonError> {
+        let outside = self.depth;
+        // One bit for each container around the place: is it an object?
+        let mut objects: u128 = 0;
+        loop {
+            match self.peek() {
+                Some(b'"') => self.string().map(drop)?,
+                Some(bracket @ (b'{' | b'[')) => {
+                    self.open(bracket)?;
+                    let object = bracket == b'{';
+                    objects = objects << 1 | u128::from(object);
+                    if !self.take(closing(object)) {
+                        if object {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                    self.depth -= 1;
+                    objects >>= 1;
+                }
+                Some(b't' | b'f') => self.boolean().map(drop)?,
+                Some(b'n') => self.null().map(drop)?,
+                _ => self.number().map(drop)?,
+            }
+            // What ends with this value?
+            loop {
+                if self.depth == outside {
+                    return Ok(());
+                }
+                let object = objects & 1 == 1;
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    Some(bracket) if bracket == closing(object) => self.at += 1,
+                    _ => return Err(JsonError::Syntax),
+                }
+                self.depth -= 1;
+                objects >>= 1;
+            }
+        }
+    }
+
+    #[inline]
+    fn key(&mut self) -> Result<JsonText<'b>, JsonError> {
+        let key = self.string().map_err(|_not_a_key| JsonError::Syntax)?;
+        self.must(b':')?;
+        Ok(key)
+    }
+
+    /// What was read since the place at `offset`, which [`Self::offset`] gave.
+    pub fn since(&self, offset: usize) -> &'b str {
+        self.text.get(offset..self.at).unwrap_or_default()
+    }
+
+    /// Skips `text` if it comes next. It has been read before, so it is not checked again; it ends
+    /// with a bracket or a quote, so nothing can be added to it.
+    pub fn skip_known(&mut self, text: &str) -> bool {
+        debug_assert!(text.ends_with([']', '}', '"']), "{text:?} could go on");
+        self.space();
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let found = rest.starts_with(text.as_bytes());
+        self.at += if found { text.len() } else { 0 };
+        found
     }
 
     /// Nothing but space may follow.
@@ -428,6 +559,7 @@ impl<'b> Reader<'b> {
         if self.take(byte) { Ok(()) } else { Err(JsonError::Syntax) }
     }
 
+    #[inline]
     fn take(&mut self, byte: u8) -> bool {
         self.space();
         self.take_byte(byte)
@@ -465,9 +597,35 @@ impl<'b> Reader<'b> {
 
     #[inline]
     fn space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
+        if self.byte().is_some_and(is_space) {
             self.at += 1;
+            if self.byte().is_some_and(is_space) {
+                self.long_space();
+            }
         }
+    }
+
+    /// Line ends and indents of text that is written for people.
+    #[inline(never)]
+    fn long_space(&mut self) {
+        const INDENT: u64 = u64::from_le_bytes([b' '; 8]);
+        let bytes = self.text.as_bytes();
+        let mut rest = bytes.get(self.at..).unwrap_or_default();
+        while let [byte, behind @ ..] = rest
+            && is_space(*byte)
+        {
+            rest = behind;
+            while let Some((eight, behind)) = rest.split_first_chunk() {
+                let other = u64::from_le_bytes(*eight) ^ INDENT;
+                if other != 0 {
+                    let spaces = usize::try_from(other.trailing_zeros() / 8).unwrap_or(0);
+                    rest = rest.get(spaces..).unwrap_or_default();
+                    break;
+                }
+                rest = behind;
+            }
+        }
+        self.at = bytes.len() - rest.len();
     }
 
     #[inline]
@@ -476,26 +634,53 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// How many bytes come before the first quote, backslash or control byte; eight at a time.
 #[inline]
-fn plain_length(bytes: &[u8]) -> usize {
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// The bracket that ends an object or an array.
+const fn closing(object: bool) -> u8 {
+    if object { b'}' } else { b']' }
+}
+
+/// How many of eight bytes come before the first quote, backslash or control byte.
+#[inline]
+fn plain_of_eight(eight: [u8; 8]) -> usize {
+    // Without any flag this is 64 / 8.
+    usize::try_from(special_of_eight(eight).trailing_zeros() / 8).unwrap_or(0)
+}
+
+/// Flags the quotes, backslashes and control bytes among eight bytes. The lowest flag is exact;
+/// borrows only reach higher bytes.
+#[inline]
+fn special_of_eight(eight: [u8; 8]) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(eight);
+    // Below 0x20, or 0x22: with one bit flipped both are below 0x21, and nothing else is.
+    let low_or_quote = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let backslash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
+    (low_or_quote | backslash) & !word & HIGH
+}
+
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// How many bytes come before the first quote, backslash or control byte.
+#[inline]
+fn plain_length(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((eight, tail)) = rest.split_first_chunk() {
-        let word = u64::from_le_bytes(*eight);
-        // Below 0x20, or 0x22: with one bit flipped both are below 0x21, and nothing else is.
-        let low_or_quote = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
-        let backslash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
-        let special = (low_or_quote | backslash) & !word & HIGH;
+        let special = special_of_eight(*eight);
         if special != 0 {
-            // The lowest flag is exact; borrows only reach higher bytes.
             let inside = usize::try_from(special.trailing_zeros() / 8).unwrap_or(0);
             return bytes.len() - rest.len() + inside;
         }
         rest = tail;
     }
-    let special = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\');
+    let special = rest.iter().position(|byte| is_special(*byte));
     bytes.len() - rest.len() + special.unwrap_or(rest.len())
 }
 

@@ -5,16 +5,18 @@
 #![expect(clippy::expect_used, reason = "a test stops where it cannot go on")]
 
 mod tls;
+#[path = "../traffic/mod.rs"]
+mod traffic;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
-use vertex_bridge::chat::{Collector, ReplyMeta, Request, StreamRenderer};
-use vertex_bridge::provider::Dropped;
-use vertex_bridge::provider::decode::AnswerLimits;
-use vertex_bridge::provider::{Decoder, Expected, Order, Rules, Vendor, vendor};
+use vertex_bridge::chat::{Collector, Door, Request, StreamWriter};
+use vertex_bridge::provider::{Decoder, Dropped, Expected, encode};
 use vertex_bridge::wire::{BodyReader, Framing, write};
+
+use traffic::{ANTHROPIC, GEMINI, LIMITS, SMALL, Traffic, meta};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -62,31 +64,22 @@ fn held() -> usize {
     HELD.with(Cell::get)
 }
 
-fn meta() -> ReplyMeta {
-    ReplyMeta { fallback_id: 1, created: 1, model: "gemini-2.5-flash".to_owned() }
-}
+/// Every vendor, and how often a small request and its answer ask the allocator.
+const VENDORS: &[(Traffic, u64)] = &[(GEMINI, 12), (ANTHROPIC, 12)];
 
-const EXPECTED: Expected = Expected::plain(Vendor::Gemini, true, 1, 7);
-
-const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
-
-/// A chunk of the size that Google sends.
-const EVENT: &str = concat!(
-    r#"data: {"candidates": [{"content": {"parts": [{"text": "a few words of text"}],"role": "model"},"index": 0}],"#,
-    r#""usageMetadata": {"promptTokenCount": 9,"totalTokenCount": 9},"modelVersion": "gemini-2.5-flash","responseId": "abc"}"#,
-    "\r\n\r\n"
-);
+/// Every API that clients speak.
+const DOORS: &[Door] = &[Door::Chat, Door::Completions, Door::Messages];
 
 #[test]
 fn the_counter_counts() {
     assert_eq!(allocations(|| drop(black_box(Box::new(7)))), 1);
 }
 
-/// Relays `pieces` as the data plane does: body framing, decoder, renderer, chunk framing.
-fn relay(pieces: &[Vec<u8>], rounds: usize) -> u64 {
+/// Relays `pieces` as the data plane does: body framing, decoder, writer, chunk framing.
+fn relay(traffic: &Traffic, door: Door, pieces: &[Vec<u8>], rounds: usize) -> u64 {
     let mut reader = BodyReader::new(Framing::Chunked, 1 << 30).expect("no length to refuse");
-    let mut decoder = Decoder::new(EXPECTED, LIMITS);
-    let mut renderer = StreamRenderer::new(meta(), true);
+    let mut decoder = Decoder::new(Expected::plain(traffic.vendor, true, 1, 7), LIMITS);
+    let mut writer = StreamWriter::new(door, meta(), &Request::empty());
     let mut out = Vec::with_capacity(64 * 1024);
     let mut turn = |input: &[u8]| {
         out.clear();
@@ -94,7 +87,7 @@ fn relay(pieces: &[Vec<u8>], rounds: usize) -> u64 {
         let mut at = 0;
         while at < input.len() {
             let step = reader.feed(input.get(at..).unwrap_or_default()).expect("sound chunks");
-            let fed = decoder.feed(step.data, &mut |event| renderer.on_event(&event, &mut out));
+            let fed = decoder.feed(step.data, &mut |event| writer.on_event(&event, &mut out));
             assert!(fed.is_ok());
             at += step.consumed;
         }
@@ -102,47 +95,52 @@ fn relay(pieces: &[Vec<u8>], rounds: usize) -> u64 {
         black_box(&out);
     };
     // The first turns let the buffers grow to their size.
+    turn(&chunk(traffic.opening()));
     pieces.iter().for_each(|piece| turn(piece));
     allocations(|| (0..rounds).for_each(|_| pieces.iter().for_each(|piece| turn(piece))))
 }
 
 fn chunk(data: &[u8]) -> Vec<u8> {
+    if data.is_empty() {
+        return Vec::new();
+    }
     let size = format!("{:x}\r\n", data.len());
     [size.as_bytes(), data, b"\r\n"].concat()
 }
 
 #[test]
 fn a_warm_relay_allocates_nothing_per_chunk() {
-    assert_eq!(relay(&[chunk(EVENT.as_bytes())], 1000), 0, "whole events");
-    let (head, tail) = EVENT.as_bytes().split_at(100);
-    assert_eq!(relay(&[chunk(head), chunk(tail)], 1000), 0, "events that are cut");
-    let bytes: Vec<Vec<u8>> = EVENT.bytes().map(|byte| chunk(&[byte])).collect();
-    assert_eq!(relay(&bytes, 20), 0, "a byte at a time");
+    for (traffic, _) in VENDORS {
+        for door in DOORS {
+            let (name, event) = (format!("{:?} to {door:?}", traffic.vendor), traffic.event());
+            let relay = |pieces: &[Vec<u8>], rounds| relay(traffic, *door, pieces, rounds);
+            assert_eq!(relay(&[chunk(&event)], 1000), 0, "{name}, whole events");
+            let (head, tail) = event.split_at(100);
+            assert_eq!(relay(&[chunk(head), chunk(tail)], 1000), 0, "{name}, cut events");
+            let bytes: Vec<Vec<u8>> = event.iter().map(|byte| chunk(&[*byte])).collect();
+            assert_eq!(relay(&bytes, 20), 0, "{name}, a byte at a time");
+        }
+    }
 }
 
 #[test]
 fn a_translated_request_allocates_a_handful() {
-    let body = br#"{"model":"gemini-2.5-flash","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hello \"you\""}],"max_tokens":10,"temperature":0.7}"#;
-    let answer = br#"{"candidates": [{"content": {"parts": [{"text": "Hello! How can I help?"}],"role": "model"},"finishReason": "STOP","index": 0}],"usageMetadata": {"promptTokenCount": 9,"candidatesTokenCount": 10,"totalTokenCount": 19},"modelVersion": "gemini-2.5-flash","responseId": "abc"}"#;
-    let mut out = Vec::with_capacity(16 * 1024);
-    let count = allocations(|| {
-        let request = Request::parse(body).expect("a sound request");
-        let mut dropped = Dropped::default();
-        let model = "gemini-2.5-flash";
-        let encoded = vendor::encode(
-            &Order { vendor: Vendor::Gemini, model, rules: Rules::default() },
-            &request,
-            &mut out,
-            &mut dropped,
-        );
-        assert!(encoded.is_ok());
-        let mut decoder = Decoder::new(Expected { stream: false, ..EXPECTED }, LIMITS);
-        let mut collector = Collector::new(meta());
-        assert!(decoder.feed(answer, &mut |_| {}).is_ok());
-        assert!(decoder.finish(&mut |event| collector.on_event(&event)).is_ok());
-        out.clear();
-        collector.render(&mut out);
-    });
-    println!("{count} allocations for one translated request and its answer");
-    assert!(count <= 12, "{count}");
+    for (traffic, at_most) in VENDORS {
+        let mut out = Vec::with_capacity(16 * 1024);
+        let count = allocations(|| {
+            let request = Request::parse(SMALL.as_bytes()).expect("a sound request");
+            let mut dropped = Dropped::default();
+            let encoded = encode(&traffic.order(), &request, &mut out, &mut dropped);
+            assert!(encoded.is_ok());
+            let expected = Expected::plain(traffic.vendor, false, 1, 7);
+            let mut decoder = Decoder::new(expected, LIMITS);
+            let mut collector = Collector::new(meta());
+            assert!(decoder.feed(traffic.whole.as_bytes(), &mut |_| {}).is_ok());
+            assert!(decoder.finish(&mut |event| collector.on_event(&event)).is_ok());
+            out.clear();
+            collector.render(&mut out);
+        });
+        println!("{:?}: {count} allocations for one request and its answer", traffic.vendor);
+        assert!(count <= *at_most, "{:?}: {count}", traffic.vendor);
+    }
 }

@@ -13,6 +13,13 @@ pub(crate) const REQUEST: &str = concat!(
     r#""temperature":0.7,"max_tokens":256,"stop":["END"],"stream":true,"stream_options":{"include_usage":true}}"#
 );
 
+/// The small one: a question as most programs ask it.
+pub(crate) const SMALL: &str = concat!(
+    r#"{"model":"fast","messages":[{"role":"system","content":"You are a helpful assistant."},"#,
+    r#"{"role":"user","content":"What is the capital of Italy? Answer in one sentence."}],"#,
+    r#""temperature":0.7,"max_tokens":256}"#
+);
+
 /// 200 bytes of a model's words as they stand in JSON, with escapes and characters of two bytes.
 pub(crate) const TEXT: &str = concat!(
     "Rome is the capital of Italy, and it has been \\\"the Eternal City\\\" for a very long time.\\n\\n",
@@ -130,9 +137,6 @@ pub(crate) const ANTHROPIC: Traffic = Traffic {
         "\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
     ),
 };
-
-/// Every vendor, by the name that counts are kept under.
-pub(crate) const ALL: &[(&str, Traffic)] = &[("gemini", GEMINI), ("anthropic", ANTHROPIC)];
 
 impl Traffic {
     /// The order that leads to this answer.
