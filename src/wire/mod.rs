@@ -5,6 +5,7 @@ pub mod error;
 pub mod head;
 pub mod hop;
 pub mod json;
+mod json_scan;
 pub mod splice;
 pub mod sse;
 pub mod write;
