@@ -60,24 +60,44 @@ impl Door {
         }
     }
 
-    /// Reads a body.
+    /// Checks a body and reads what it is routed by.
     ///
     /// # Errors
     /// What is wrong and which field it concerns.
-    pub fn parse<'b>(self, body: &'b [u8], beside: &'b Beside) -> Result<Request<'b>, ChatError> {
-        let mut request = match self {
-            Self::Chat => Request::parse(body)?,
-            Self::Completions => completions::read(&Outline::parse(body, &Form::COMPLETIONS)?)?,
-            Self::Responses => responses_in::read(&Outline::parse(body, &Form::RESPONSES)?)?,
-            Self::Messages => {
-                messages_in::read(&Outline::parse(body, &Form::MESSAGES)?, Wants::Answer)?
-            }
+    pub fn outline<'b>(self, body: &'b [u8], beside: &'b Beside) -> Result<Outline<'b>, ChatError> {
+        match self {
+            Self::Chat => Outline::parse(body, &Form::CHAT),
+            Self::Completions => Outline::parse(body, &Form::COMPLETIONS),
+            Self::Responses => Outline::parse(body, &Form::RESPONSES),
+            Self::Messages => Outline::parse(body, &Form::MESSAGES),
             Self::Generate(series) => {
                 check_model(&beside.model)?;
-                let outline = Outline::parse(body, &Form::GENERATE)?;
-                let mut request = generate_in::read(&outline, &beside.shelf)?;
-                request.model = Cow::Borrowed(&beside.model);
-                request.stream = series.is_some();
+                let mut outline = Outline::parse(body, &Form::GENERATE)?;
+                outline.model = Cow::Borrowed(&beside.model);
+                outline.stream = series.is_some();
+                Ok(outline)
+            }
+        }
+    }
+
+    /// Reads the rest of a body.
+    ///
+    /// # Errors
+    /// What is wrong and which field it concerns.
+    pub fn read<'b>(
+        self,
+        outline: &Outline<'b>,
+        beside: &'b Beside,
+    ) -> Result<Request<'b>, ChatError> {
+        let mut request = match self {
+            Self::Chat => Request::read(outline)?,
+            Self::Completions => completions::read(outline)?,
+            Self::Responses => responses_in::read(outline)?,
+            Self::Messages => messages_in::read(outline, Wants::Answer)?,
+            Self::Generate(_) => {
+                let mut request = generate_in::read(outline, &beside.shelf)?;
+                request.model = outline.model.clone();
+                request.stream = outline.stream;
                 request
             }
         };

@@ -204,7 +204,7 @@ impl<'b> Outline<'b> {
     /// usage chunk that the client has not.
     pub fn changes(&self, model: &str, ask_usage: bool) -> Splices {
         let mut changes = Splices::default();
-        if model != self.model {
+        if model != self.model && !self.model_at.is_empty() {
             let mut name = Vec::with_capacity(model.len() + 2);
             json::push_string(&mut name, model);
             changes.replace(self.model_at.clone(), &name);

@@ -7,7 +7,7 @@ use crate::wire::sse::SseDecoder;
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::expected::Expected;
 use super::order::Vendor;
-use super::{anthropic_answer, gemini_answer};
+use super::{anthropic_answer, gemini_answer, openai_answer};
 
 /// Sizes that an answer may have.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,7 @@ impl AnswerLimits {
 enum Answer {
     Gemini(gemini_answer::Answer),
     Anthropic(anthropic_answer::Answer),
+    OpenAi(openai_answer::Answer),
 }
 
 impl Answer {
@@ -41,6 +42,7 @@ impl Answer {
         match self {
             Self::Gemini(answer) => answer.payload(reader, sink),
             Self::Anthropic(answer) => answer.payload(reader, sink),
+            Self::OpenAi(answer) => answer.payload(reader, sink),
         }
     }
 
@@ -48,6 +50,15 @@ impl Answer {
         match self {
             Self::Gemini(answer) => answer.finish(sink),
             Self::Anthropic(answer) => answer.finish(sink),
+            Self::OpenAi(answer) => answer.finish(sink),
+        }
+    }
+
+    /// Is this data, which is no JSON, the end of the answer, or does it follow that?
+    fn is_end(&mut self, data: &[u8]) -> bool {
+        match self {
+            Self::Gemini(_) | Self::Anthropic(_) => false,
+            Self::OpenAi(answer) => answer.is_end(data),
         }
     }
 }
@@ -81,6 +92,7 @@ impl Decoder {
             Vendor::Anthropic | Vendor::Claude => {
                 Answer::Anthropic(anthropic_answer::Answer::new(expected.seed))
             }
+            Vendor::OpenAi => Answer::OpenAi(openai_answer::Answer::new(expected)),
         };
         Self { form, answer, limits }
     }
@@ -135,7 +147,8 @@ fn one(
     data: &[u8],
     sink: &mut impl FnMut(Event<'_>),
 ) -> Result<(), UpstreamError> {
-    if data.trim_ascii().is_empty() { Ok(()) } else { payload(answer, data, sink) }
+    let silent = data.trim_ascii().is_empty() || answer.is_end(data);
+    if silent { Ok(()) } else { payload(answer, data, sink) }
 }
 
 /// One JSON text of the vendor.

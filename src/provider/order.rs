@@ -13,6 +13,8 @@ pub enum Vendor {
     Anthropic,
     /// Anthropic's Messages on Vertex AI.
     Claude,
+    /// `OpenAI`'s chat completions, by whomever they are served.
+    OpenAi,
 }
 
 /// Whom a request goes to, and for which model.
@@ -41,6 +43,8 @@ pub struct Rules<'p> {
     /// A client that wants no parallel calls gets the first one alone, where the vendor cannot be
     /// told so.
     pub first_call_only: bool,
+    /// `OpenAI`'s streams are not asked for usage: some compatible services refuse that.
+    pub no_stream_usage: bool,
     /// Sent to Anthropic, which wants a limit, when the client sets none.
     pub max_tokens: Option<u64>,
 }

@@ -1,6 +1,7 @@
 //! Vendors' points in time: RFC 3339 text to seconds since 1970.
 
 use crate::base::ascii::parse_u64;
+use crate::wire::date::days_since_1970;
 
 /// Reads `2026-02-15T07:50:39.884152Z` or with an offset like `+01:00`; fractions are cut off.
 /// Nothing for anything else and for times before 1970.
@@ -38,17 +39,6 @@ pub(super) fn rfc3339_to_unix(text: &str) -> Option<u64> {
             }
         }
     }
-}
-
-/// Days of the Gregorian calendar between 1970-01-01 and a date that is not before it.
-fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    // A year that begins in March has its leap day last (Hinnant, "chrono-compatible
-    // low-level date algorithms").
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let (era, of_era) = (year / 400, year % 400);
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    let of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-    era * 146_097 + of_era - 719_468
 }
 
 #[cfg(test)]

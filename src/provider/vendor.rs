@@ -10,7 +10,7 @@ use crate::wire::json::JsonText;
 use super::dropped::Dropped;
 use super::error::UpstreamError;
 use super::order::{Order, Vendor};
-use super::{anthropic, error, error_anthropic, gemini};
+use super::{anthropic, error, error_anthropic, error_openai, gemini, openai};
 
 /// Appends the request target.
 ///
@@ -38,6 +38,7 @@ pub fn target(order: &Order<'_>, stream: bool, out: &mut Vec<u8>) -> Result<(), 
             out.extend_from_slice(model.as_bytes());
             anthropic::method(stream, out);
         }
+        Vendor::OpenAi => out.extend_from_slice(b"/chat/completions"),
     }
     Ok(())
 }
@@ -97,6 +98,7 @@ pub fn encode<'r>(
     match order.vendor {
         Vendor::Gemini | Vendor::Vertex => gemini::encode(order, request, out, dropped),
         Vendor::Anthropic | Vendor::Claude => anthropic::encode(order, request, out, dropped),
+        Vendor::OpenAi => openai::encode(order, request, out, dropped),
     }
 }
 
@@ -111,6 +113,7 @@ pub fn read_error(
         Vendor::Gemini | Vendor::Vertex => error::read_google(status, retry_after, body),
         Vendor::Anthropic => error_anthropic::read(status, retry_after, body),
         Vendor::Claude => error_anthropic::read_on_vertex(status, retry_after, body),
+        Vendor::OpenAi => error_openai::read(status, retry_after, body),
     }
 }
 

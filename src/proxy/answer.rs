@@ -1,10 +1,13 @@
 //! Answers that are whole when they are written: errors, fixed bodies, JSON.
 
 use crate::chat::ApiError;
+use crate::config::Upstream;
 use crate::rt::{Lent, Runtime};
 
+use super::attempt::NoAnswer;
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
+use super::failure::Failure;
 use super::reply::{Ends, Envelope, end_head};
 
 /// A whole answer.
@@ -105,13 +108,72 @@ where
     }
 }
 
+/// Ends an exchange that got no answer.
+pub(super) async fn none<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    exchange: Exchange<'_, R>,
+    upstream: &Upstream,
+    why: NoAnswer,
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    match why {
+        NoAnswer::ClientLeft => {
+            exchange.settle(Ending::ClientLeft);
+            After::Gone
+        }
+        NoAnswer::Request(error) => fail(client, exchange, &error.to_api()).await,
+        NoAnswer::Failed(failure) => failed(client, exchange, upstream, &failure).await,
+    }
+}
+
+/// Ends an exchange whose upstream's failure was read, unless the client left meanwhile.
+pub(super) async fn failed_unless_gone<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    exchange: Exchange<'_, R>,
+    upstream: &Upstream,
+    read: Result<Failure, Gone>,
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    match read {
+        Ok(failure) => failed(client, exchange, upstream, &failure).await,
+        Err(Gone) => {
+            exchange.settle(Ending::ClientLeft);
+            After::Gone
+        }
+    }
+}
+
+/// Ends an exchange with what its upstream's failure means, while that still has its status.
+pub(super) async fn failed<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    mut exchange: Exchange<'_, R>,
+    upstream: &Upstream,
+    failure: &Failure,
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    exchange.on_failure(failure.reason());
+    fail(client, exchange, &failure.told(upstream)).await
+}
+
 /// What the envelope promised.
 pub(super) fn after(envelope: &Envelope) -> After {
     if envelope.keep_alive { After::KeepAlive } else { After::Close }
 }
 
 /// The fields that tell a client when, and whether, to try again.
-fn error_fields<R: Runtime>(
+pub(super) fn error_fields<R: Runtime>(
     error: &ApiError,
     shard: &crate::shard::Shard<R>,
     fields: &mut Vec<u8>,

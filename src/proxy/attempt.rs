@@ -5,11 +5,12 @@ use crate::chat::problem::ChatError;
 use crate::config::Upstream;
 use crate::net::dial::dial;
 use crate::net::{Link, NetError, NetErrorKind, NetOp, StreamOf};
-use crate::provider::{Dropped, Order, vendor};
+use crate::provider::{Dropped, Order, UpstreamError, UpstreamErrorKind, vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::{Deadline, Late, Shard};
 use crate::wire::head::field_store;
 use crate::wire::hop::{self, Crossing};
+use crate::wire::splice::Splices;
 use crate::wire::{BodyReader, HeadLimits, HeadScan, Method, ResponseHead, WireError, write};
 
 use super::body::Answer;
@@ -33,6 +34,24 @@ pub(super) struct Plan<'p> {
     pub(super) order: Order<'p>,
 }
 
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outgoing<'r> {
+    /// A request in the vendor's words.
+    Translated(&'r Request<'r>),
+    /// The client's own.
+    Exact(&'r Forward<'r>),
+}
+
+/// A body that goes on as it came, but for a few changes.
+#[derive(Debug)]
+pub(super) struct Forward<'b> {
+    /// What follows the upstream's own path.
+    pub(super) target: &'b str,
+    pub(super) body: &'b str,
+    pub(super) changes: Splices,
+}
+
 /// What the head of an answer says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
@@ -40,7 +59,23 @@ pub(super) struct Head {
     pub(super) is_event_stream: bool,
     /// A content coding that was not asked for.
     pub(super) encoded: bool,
-    pub(super) retry_after_s: Option<u64>,
+    /// When the vendor wants to be asked again.
+    pub(super) retry_after_ms: Option<u64>,
+}
+
+impl Head {
+    /// What is wrong with an answer of a kind that was not asked for.
+    pub(super) fn unfit(&self, stream: bool) -> Option<Failure> {
+        let what = match (self.is_event_stream, stream) {
+            _ if self.encoded => {
+                "the upstream's answer has a content coding that was not asked for"
+            }
+            (true, false) => "the upstream streamed an answer that was asked for whole",
+            (false, true) => "the upstream did not stream its answer",
+            _ => return None,
+        };
+        Some(Failure::Vendor(UpstreamError::new(UpstreamErrorKind::Invalid, what)))
+    }
 }
 
 /// Why there is no answer.
@@ -66,7 +101,7 @@ pub(super) async fn attempt<'r, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
     plan: Plan<'_>,
-    request: &'r Request<'_>,
+    outgoing: Outgoing<'r>,
     dropped: &mut Dropped<'r>,
 ) -> Result<(Head, Answer<R>), NoAnswer>
 where
@@ -82,7 +117,7 @@ where
     loop {
         let mut out = exchange.shard.buffers.take();
         let mut left_out = Dropped::default();
-        write_request((exchange.shard, shown), plan, request, &mut out, &mut left_out)
+        write_request((exchange.shard, shown), plan, outgoing, &mut out, &mut left_out)
             .map_err(NoAnswer::Request)?;
         let link = match idle.take() {
             Some(link) => link,
@@ -151,14 +186,17 @@ where
 fn write_request<'r, R: Runtime>(
     (shard, shown): (&Shard<R>, Shown),
     plan: Plan<'_>,
-    request: &'r Request<'_>,
+    outgoing: Outgoing<'r>,
     out: &mut Vec<u8>,
     dropped: &mut Dropped<'r>,
 ) -> Result<(), ChatError> {
     let origin = &plan.upstream.origin;
     out.extend_from_slice(b"POST ");
     out.extend_from_slice(origin.path.as_bytes());
-    vendor::target(&plan.order, request.stream, out)?;
+    match outgoing {
+        Outgoing::Translated(request) => vendor::target(&plan.order, request.stream, out)?,
+        Outgoing::Exact(forward) => out.extend_from_slice(forward.target.as_bytes()),
+    }
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
     out.extend_from_slice(origin.authority.as_bytes());
     out.extend_from_slice(b"\r\ncontent-type: application/json\r\naccept-encoding: identity\r\n");
@@ -166,12 +204,20 @@ fn write_request<'r, R: Runtime>(
         concat!("user-agent: vertex-bridge/", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes(),
     );
     credential::push(shard, plan.upstream, shown, out);
-    vendor::fields(&plan.order, request, out);
+    if let Outgoing::Translated(request) = outgoing {
+        vendor::fields(&plan.order, request, out);
+    }
     out.extend_from_slice(b"content-length:           ");
     let digits_end = out.len();
     out.extend_from_slice(b"\r\n\r\n");
     let body = out.len();
-    vendor::encode(&plan.order, request, out, dropped)?;
+    match outgoing {
+        Outgoing::Translated(request) => vendor::encode(&plan.order, request, out, dropped)?,
+        Outgoing::Exact(forward) => {
+            out.reserve(forward.body.len());
+            forward.changes.apply(forward.body.as_bytes(), out);
+        }
+    }
     let mut digits = Vec::with_capacity(10);
     crate::base::ascii::push_u64(&mut digits, u64::try_from(out.len() - body).unwrap_or(0));
     if let Some(place) = out.get_mut(digits_end.saturating_sub(digits.len())..digits_end) {
@@ -267,7 +313,8 @@ where
         while let Some(length) = scan.find(&buffer) {
             let body_max = u64::try_from(exchange.shard.config.limits.upstream_body_bytes);
             let bytes = buffer.get(..length).unwrap_or_default();
-            let mut read = understand(bytes, body_max.unwrap_or(u64::MAX))
+            let now = exchange.shard.rt.unix_millis() / 1000;
+            let mut read = understand(bytes, body_max.unwrap_or(u64::MAX), now)
                 .map_err(|error| NoAnswer::Failed(Failure::Wire(error)))?;
             if !(100..200).contains(&read.head.status) {
                 read.buffer = buffer;
@@ -304,8 +351,8 @@ where
     }
 }
 
-/// Parses a head and takes from it what the rest needs.
-fn understand(bytes: &[u8], body_max: u64) -> Result<ReadHead, WireError> {
+/// Parses a head and takes from it what the rest needs. `now` is in seconds since 1970.
+fn understand(bytes: &[u8], body_max: u64, now: u64) -> Result<ReadHead, WireError> {
     let mut store = field_store();
     let head = ResponseHead::parse(bytes, &HEAD, &mut store)?;
     let reader = BodyReader::new(head.framing(Method::Post)?, body_max)?;
@@ -315,11 +362,11 @@ fn understand(bytes: &[u8], body_max: u64) -> Result<ReadHead, WireError> {
         status: head.status,
         is_event_stream: starts_with_ignoring_case(content_type, b"text/event-stream"),
         encoded: !coding.eq_ignore_ascii_case(b"identity"),
-        retry_after_s: head.field("retry-after").and_then(crate::base::ascii::parse_u64),
+        retry_after_ms: retry_after_ms(&head, now),
     };
     let mut crossing = Vec::new();
     for (name, value) in head.fields() {
-        let name = match hop::crossing(name) {
+        let name = match hop::crossing(name, value) {
             Crossing::Same => name,
             Crossing::RequestId => "x-upstream-request-id",
             Crossing::Dies => continue,
@@ -329,6 +376,16 @@ fn understand(bytes: &[u8], body_max: u64) -> Result<ReadHead, WireError> {
     }
     let keep_alive = head.keep_alive();
     Ok(ReadHead { head: said, buffer: Vec::new(), at: bytes.len(), reader, keep_alive, crossing })
+}
+
+/// The vendor's milliseconds, or its seconds, or its date.
+fn retry_after_ms(head: &ResponseHead<'_, '_>, now: u64) -> Option<u64> {
+    let number = |name| head.field(name).and_then(crate::base::ascii::parse_u64);
+    let seconds = || {
+        let date = || crate::wire::date::parse_http_date(head.field("retry-after")?);
+        number("retry-after").or_else(|| date().map(|date| date.saturating_sub(now)))
+    };
+    number("retry-after-ms").or_else(|| seconds().map(|seconds| seconds.saturating_mul(1000)))
 }
 
 fn starts_with_ignoring_case(text: &[u8], start: &[u8]) -> bool {

@@ -2,21 +2,20 @@
 
 use crate::chat::door::Beside;
 use crate::chat::{ApiError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
-use crate::config::{Config, Kind, SchemaMode, SystemMessages, Target};
+use crate::config::{Config, Kind, SchemaMode, StreamUsage, SystemMessages, Target, Upstream};
 use crate::policy::KeyId;
 use crate::provider::decode::AnswerLimits;
-use crate::provider::{Dropped, Expected, Order, Rules, UpstreamError, UpstreamErrorKind, Vendor};
+use crate::provider::{Decoder, Dropped, Expected, Order, Rules, Vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::Shard;
 
 use super::answer;
-use super::attempt::{self, Head, NoAnswer, Plan};
+use super::attempt::{self, Head, Outgoing, Plan};
 use super::body::Answer;
 use super::client::Client;
-use super::exchange::{After, Ending, Exchange};
-use super::failure::Failure;
+use super::exchange::{After, Exchange};
 use super::translate::Translation;
-use super::{marks, stream, unary};
+use super::{exact, marks, stream, unary};
 
 /// Who asks through which door, known from the head.
 pub(super) struct Asker {
@@ -38,40 +37,38 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let shard = exchange.shard;
-    let mut request = match asker.door.parse(body, &asker.beside) {
+    let outline = match asker.door.outline(body, &asker.beside) {
+        Ok(outline) => outline,
+        Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
+    };
+    exchange.phases.parse = exchange.age();
+    let (target, upstream, vendor) = match choose(shard, &mut exchange, asker.key, &outline.model) {
+        Ok(chosen) => chosen,
+        Err(error) => return answer::fail(client, exchange, &error).await,
+    };
+    let model = shard.config.upstream_model(target, &outline.model);
+    let plan = plan(shard, (target.upstream, upstream), (vendor, model));
+    if let Some(way) = exact::way(asker.door, upstream) {
+        return exact::serve(client, exchange, plan, way, &outline).await;
+    }
+    let mut request = match asker.door.read(&outline, &asker.beside) {
         Ok(request) => request,
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
     exchange.phases.parse = exchange.age();
-    let (target, vendor) = match choose(shard, &mut exchange, asker.key, &request) {
-        Ok(chosen) => chosen,
-        Err(error) => return answer::fail(client, exchange, &error).await,
-    };
     let google = matches!(vendor, Vendor::Gemini | Vendor::Vertex);
     if google && shard.config.gemini.system_messages == SystemMessages::Inline {
         request.inline_system();
     }
     marks::recall(&mut request, vendor, &shard.signatures, shard.rt.now());
-    let Some(plan) = plan(shard, target, vendor, &request) else {
-        let error = not_found(&request.model);
-        return answer::fail(client, exchange, &error).await;
-    };
-    let mut dropped = Dropped::default();
-    let attempted = attempt::attempt(client, &mut exchange, plan, &request, &mut dropped).await;
+    let (outgoing, mut dropped) = (Outgoing::Translated(&request), Dropped::default());
+    let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut dropped).await;
     match attempted {
         Ok(answered) => {
             let asked = (asker.door, &request, &dropped);
             hand_on(client, exchange, plan, answered, asked).await
         }
-        Err(NoAnswer::ClientLeft) => {
-            exchange.settle(Ending::ClientLeft);
-            After::Gone
-        }
-        Err(NoAnswer::Request(error)) => answer::fail(client, exchange, &error.to_api()).await,
-        Err(NoAnswer::Failed(failure)) => {
-            exchange.on_failure(failure.reason());
-            answer::fail(client, exchange, &failure.told(plan.upstream)).await
-        }
+        Err(why) => answer::none(client, exchange, plan.upstream, why).await,
     }
 }
 
@@ -90,18 +87,20 @@ where
 {
     let shard = exchange.shard;
     if head.status != 200 {
-        let failure = unary::read_failure(client, &mut exchange, plan, head, upstream_answer).await;
-        let Ok(failure) = failure else {
-            exchange.settle(Ending::ClientLeft);
-            return After::Gone;
-        };
-        exchange.on_failure(failure.reason());
-        return answer::fail(client, exchange, &failure.told(plan.upstream)).await;
+        let read = unary::read_failure(client, &mut exchange, plan, head, upstream_answer).await;
+        return answer::failed_unless_gone(client, exchange, plan.upstream, read).await;
     }
-    if let Some(failure) = unfit(head, request.stream) {
-        exchange.on_failure(failure.reason());
-        upstream_answer.discard(&exchange, plan.index);
-        return answer::fail(client, exchange, &failure.told(plan.upstream)).await;
+    let expected = Expected::of(&plan.order, request, shard.random());
+    let limits = AnswerLimits::of(&shard.config.limits);
+    if let Some(unfit) = head.unfit(request.stream) {
+        let look = |body: &[u8]| {
+            let mut decoder = Decoder::new(Expected { stream: false, ..expected }, limits);
+            decoder.feed(body, &mut |_| {})?;
+            decoder.finish(&mut |_| {})
+        };
+        let answered = (head, upstream_answer);
+        let read = unary::read_misfit(client, &mut exchange, plan, answered, unfit, look).await;
+        return answer::failed_unless_gone(client, exchange, plan.upstream, read).await;
     }
     let meta = ReplyMeta {
         fallback_id: shard.random(),
@@ -110,9 +109,7 @@ where
     };
     let mut fields = upstream_answer.crossing.clone();
     push_dropped(dropped, shard.config.server.own_headers, &mut fields);
-    let expected = Expected::of(&plan.order, request, shard.random());
     if request.stream {
-        let limits = AnswerLimits::of(&shard.config.limits);
         let writer = StreamWriter::new(door, meta, request);
         let pipe = Translation::new(expected, limits, writer);
         stream::relay(client, exchange, plan, upstream_answer, pipe, fields).await
@@ -122,44 +119,41 @@ where
     }
 }
 
-/// The first target of the model's route, if the key may use the model, and whose wire format
-/// it speaks.
+/// The first target of the model's route, if the key may use the model, its upstream, and whose
+/// wire format that speaks.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 fn choose<'s, R: Runtime>(
     shard: &'s Shard<R>,
     exchange: &mut Exchange<'_, R>,
     key: KeyId,
-    request: &Request<'_>,
-) -> Result<(&'s Target, Vendor), ApiError> {
-    shard.keys.check_model(key, &request.model).map_err(|reject| {
+    model: &str,
+) -> Result<(&'s Target, &'s Upstream, Vendor), ApiError> {
+    shard.keys.check_model(key, model).map_err(|reject| {
         ApiError::new(Row::PERMISSION_DENIED, reject.message()).with_param("model")
     })?;
-    let missing = || not_found(&request.model);
-    let index = shard.config.route(&request.model).ok_or_else(missing)?;
+    let missing = || not_found(model);
+    let index = shard.config.route(model).ok_or_else(missing)?;
     let route = shard.config.routes.as_slice().get(index).ok_or_else(missing)?;
     let target = route.targets.first().ok_or_else(missing)?;
     exchange.target = shard.series(index);
     let upstream = shard.config.upstreams.get(target.upstream).ok_or_else(missing)?;
-    let model = shard.config.upstream_model(target, &request.model);
+    let model = shard.config.upstream_model(target, model);
     let vendor = match upstream.kind {
         Kind::Gemini => Vendor::Gemini,
         Kind::Vertex if model.starts_with("claude") => Vendor::Claude,
         Kind::Vertex => Vendor::Vertex,
         Kind::Anthropic => Vendor::Anthropic,
-        Kind::OpenAi => return Err(missing()),
+        Kind::OpenAi => Vendor::OpenAi,
     };
-    Ok((target, vendor))
+    Ok((target, upstream, vendor))
 }
 
-/// What is asked of a target.
+/// What is asked of an upstream.
 fn plan<'p, R: Runtime>(
     shard: &'p Shard<R>,
-    target: &'p Target,
-    vendor: Vendor,
-    request: &'p Request<'_>,
-) -> Option<Plan<'p>> {
-    let upstream = shard.config.upstreams.get(target.upstream)?;
-    let model = shard.config.upstream_model(target, &request.model);
+    (index, upstream): (usize, &'p Upstream),
+    (vendor, model): (Vendor, &'p str),
+) -> Plan<'p> {
     let Config { gemini, anthropic, .. } = &shard.config;
     let rules = Rules {
         place: upstream.vertex.as_ref(),
@@ -167,25 +161,15 @@ fn plan<'p, R: Runtime>(
         openapi_schemas: gemini.schema_mode == SchemaMode::OpenApi,
         signature_in_id: gemini.signatures.in_id,
         first_call_only: gemini.enforce_parallel,
+        no_stream_usage: upstream.stream_usage == StreamUsage::Never,
         max_tokens: anthropic.default_max_tokens,
     };
-    Some(Plan { upstream, index: target.upstream, order: Order { vendor, model, rules } })
+    Plan { upstream, index, order: Order { vendor, model, rules } }
 }
 
 fn not_found(model: &str) -> ApiError {
     let message = format!("no route serves the model `{model}`");
     ApiError::new(Row::MODEL_NOT_FOUND, message).with_param("model")
-}
-
-/// An answer of a kind that was not asked for.
-fn unfit(head: Head, stream: bool) -> Option<Failure> {
-    let what = match (head.is_event_stream, stream) {
-        _ if head.encoded => "the upstream's answer has a content coding that was not asked for",
-        (true, false) => "the upstream streamed an answer that was asked for whole",
-        (false, true) => "the upstream did not stream its answer",
-        _ => return None,
-    };
-    Some(Failure::Vendor(UpstreamError::new(UpstreamErrorKind::Invalid, what)))
 }
 
 /// Appends the field that tells what was left out of the translated request.

@@ -52,6 +52,7 @@ impl Marks {
 /// Puts back what the client has not returned.
 pub(super) fn recall(request: &mut Request<'_>, vendor: Vendor, kept: &Signatures, now: Tick) {
     match vendor {
+        Vendor::OpenAi => {}
         Vendor::Gemini | Vendor::Vertex => {
             let calls = request.turns.iter_mut().flat_map(|turn| &mut turn.calls);
             for call in calls.filter(|call| call.signature.is_none()) {

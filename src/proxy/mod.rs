@@ -8,6 +8,7 @@ mod body;
 mod chat;
 mod client;
 mod credential;
+mod exact;
 mod exchange;
 mod failure;
 pub mod fixed;

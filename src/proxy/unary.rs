@@ -24,7 +24,7 @@ pub(super) enum Unread {
 }
 
 /// Reads a whole body into `sink`.
-async fn read_all<R, F, M>(
+pub(super) async fn read_all<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
     answer: &mut Answer<R>,
@@ -125,30 +125,84 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    let (bytes, end) = read_error_body(client, exchange, &mut answer, ERROR_BYTES_MAX).await?;
+    match end {
+        ErrorEnd::Whole => answer.release(exchange, plan.index),
+        ErrorEnd::Broken(failure) if head.status < 400 => return Ok(failure),
+        // The status is known, whatever became of the body.
+        ErrorEnd::Broken(_) | ErrorEnd::TooLong => {}
+    }
+    let mut error = read_error(plan.order.vendor, head.status, None, &bytes);
+    error.retry_after_ms = head.retry_after_ms.or(error.retry_after_ms);
+    Ok(Failure::Status(head.status, error))
+}
+
+/// What an answer of a kind that was not asked for means: `unfit`, or the error in it. Vendors
+/// send an error as one JSON text, also where a stream was asked for.
+pub(super) async fn read_misfit<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    exchange: &mut Exchange<'_, R>,
+    plan: Plan<'_>,
+    (head, mut answer): (Head, Answer<R>),
+    unfit: Failure,
+    look: impl FnOnce(&[u8]) -> Result<(), UpstreamError>,
+) -> Result<Failure, Gone>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
     let mut body = Vec::new();
-    let mut too_long = false;
-    let read = read_all(client, exchange, &mut answer, |data| {
-        let room = ERROR_BYTES_MAX - body.len();
-        body.extend_from_slice(data.get(..data.len().min(room)).unwrap_or_default());
+    if !head.encoded && !head.is_event_stream {
+        body = read_error_body(client, exchange, &mut answer, ERROR_BYTES_MAX).await?.0;
+    }
+    answer.discard(exchange, plan.index);
+    match look(&body) {
+        Err(error)
+            if !matches!(error.kind, UpstreamErrorKind::Invalid | UpstreamErrorKind::Truncated) =>
+        {
+            Ok(Failure::Vendor(error))
+        }
+        _ => Ok(unfit),
+    }
+}
+
+/// How the body of an answer with an error status ended.
+pub(super) enum ErrorEnd {
+    /// It is whole.
+    Whole,
+    /// It is longer than anybody wants to read.
+    TooLong,
+    /// It broke off.
+    Broken(Failure),
+}
+
+/// Reads the body of an answer with an error status, at most so many bytes of it.
+pub(super) async fn read_error_body<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    exchange: &mut Exchange<'_, R>,
+    answer: &mut Answer<R>,
+    bytes_max: usize,
+) -> Result<(Vec<u8>, ErrorEnd), Gone>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let (mut bytes, mut too_long) = (Vec::new(), false);
+    let read = read_all(client, exchange, answer, |data| {
+        let room = bytes_max - bytes.len();
+        bytes.extend_from_slice(data.get(..data.len().min(room)).unwrap_or_default());
         too_long |= data.len() > room;
         // Reading ends here: the link is closed, which costs less than a page of megabytes.
         if too_long { Err(UpstreamError::new(UpstreamErrorKind::Invalid, "")) } else { Ok(()) }
     })
     .await;
-    let retry_after = head.retry_after_s.map(|seconds| seconds.to_string());
-    let understood = |body: &[u8]| {
-        read_error(plan.order.vendor, head.status, retry_after.as_deref().map(str::as_bytes), body)
+    let end = match read {
+        Err(Unread::ClientLeft) => return Err(Gone),
+        Err(Unread::Failed(_)) if too_long => ErrorEnd::TooLong,
+        Err(Unread::Failed(failure)) => ErrorEnd::Broken(failure),
+        Ok(()) => ErrorEnd::Whole,
     };
-    match read {
-        Err(Unread::ClientLeft) => Err(Gone),
-        // The status is known, whatever became of the body.
-        Err(Unread::Failed(_)) if too_long || head.status >= 400 => {
-            Ok(Failure::Status(head.status, understood(&body)))
-        }
-        Err(Unread::Failed(failure)) => Ok(failure),
-        Ok(()) => {
-            answer.release(exchange, plan.index);
-            Ok(Failure::Status(head.status, understood(&body)))
-        }
-    }
+    Ok((bytes, end))
 }

@@ -1,7 +1,9 @@
 //! HTTP/1.1 heads and bodies, server-sent events, JSON spans: incremental and pure.
 
 pub mod body;
+pub mod date;
 pub mod error;
+pub mod frames;
 pub mod head;
 pub mod hop;
 pub mod json;

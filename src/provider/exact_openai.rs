@@ -1,0 +1,308 @@
+//! OpenAI's answers as they pass: usage, model, finish reasons, errors and the end.
+
+use memchr::memmem::Finder;
+
+use crate::chat::Event;
+use crate::wire::json::{Kind, Reader};
+
+use super::error::UpstreamError;
+use super::openai_answer::reason;
+use super::watch::{Found, Shape, Watched, check, text, wrong_shape};
+use super::{error_openai, openai_usage};
+
+/// The data of the last event.
+const DONE: &[u8] = b"[DONE]";
+
+/// Watches one answer.
+#[derive(Debug)]
+pub(super) struct Watch {
+    watched: Watched,
+    named: bool,
+    usage: Finder<'static>,
+    finish: Finder<'static>,
+    error: Finder<'static>,
+}
+
+/// What the top of one JSON text holds.
+#[derive(Debug, Default)]
+struct Top {
+    error: Option<UpstreamError>,
+    usage: bool,
+    /// `choices` or `data`, as the shape has it; and is it empty?
+    list: Option<bool>,
+}
+
+impl Watch {
+    pub(super) fn new(watched: Watched) -> Self {
+        Self {
+            watched,
+            named: false,
+            usage: Finder::new(b"\"usage\""),
+            finish: Finder::new(b"\"finish_reason\""),
+            error: Finder::new(b"\"error\""),
+        }
+    }
+
+    /// Looks at the data of one event.
+    pub(super) fn event(
+        &mut self,
+        data: &[u8],
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<Found, UpstreamError> {
+        if data.trim_ascii() == DONE {
+            return Ok(Found::End);
+        }
+        if !self.is_telling(data) {
+            return check(data).map(|()| Found::Part);
+        }
+        let mut reader = Reader::new(text(data)?);
+        if reader.kind()? != Kind::Object {
+            return check(data).map(|()| Found::Part);
+        }
+        let top = self.top(&mut reader, sink)?;
+        reader.end()?;
+        Ok(match top {
+            Top { error: Some(error), .. } => Found::Error(error),
+            Top { usage: true, list: Some(true), .. } if self.watched.withhold_usage => {
+                Found::Withheld
+            }
+            _ => Found::Part,
+        })
+    }
+
+    /// Looks at an answer that is one JSON text.
+    pub(super) fn whole(
+        &mut self,
+        reader: &mut Reader<'_>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<Found, UpstreamError> {
+        let top = self.top(reader, sink)?;
+        match top {
+            Top { error: Some(error), .. } => Ok(Found::Error(error)),
+            Top { list: Some(_), .. } => Ok(Found::End),
+            _ => Err(wrong_shape()),
+        }
+    }
+
+    /// Can this text hold anything that is looked for? Most chunks cannot, and are only checked.
+    fn is_telling(&self, data: &[u8]) -> bool {
+        !self.named
+            || has_value(&self.usage, data)
+            || has_value(&self.finish, data)
+            || has_value(&self.error, data)
+    }
+
+    fn top(
+        &mut self,
+        reader: &mut Reader<'_>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<Top, UpstreamError> {
+        let list = match self.watched.shape {
+            Shape::OpenAiChoices => "choices",
+            Shape::OpenAiEmbeddings => "data",
+        };
+        let mut top = Top::default();
+        reader.object(|reader, key| {
+            match (key.raw(), reader.kind()?) {
+                ("model", Kind::String) => {
+                    let model = Some(reader.string()?).filter(|model| !model.is_empty());
+                    if model.is_some() && !std::mem::replace(&mut self.named, true) {
+                        sink(Event::Start { id: None, bare: true, model, created: None });
+                    }
+                }
+                ("usage", Kind::Object) => {
+                    top.usage = true;
+                    sink(Event::Usage(openai_usage::read(reader)?));
+                }
+                ("error", _) if error_openai::is_error(&mut reader.clone())? => {
+                    top.error = Some(error_openai::in_answer(reader)?);
+                }
+                (name, Kind::Array) if name == list => {
+                    top.list = Some(elements(reader, sink)?);
+                }
+                _ => reader.skip()?,
+            }
+            Ok::<(), UpstreamError>(())
+        })?;
+        Ok(top)
+    }
+}
+
+/// Looks for the finish reasons in `choices`; are there no elements?
+fn elements(
+    reader: &mut Reader<'_>,
+    sink: &mut impl FnMut(Event<'_>),
+) -> Result<bool, UpstreamError> {
+    let mut empty = true;
+    reader.array(|reader, place| {
+        empty = false;
+        if reader.kind()? != Kind::Object {
+            return Ok(reader.skip()?);
+        }
+        let mut choice = u32::try_from(place).unwrap_or(u32::MAX);
+        let mut finish = None;
+        reader.object(|reader, key| {
+            match (key.raw(), reader.kind()?) {
+                ("index", Kind::Number) => choice = reader.number()?.parse().unwrap_or(choice),
+                ("finish_reason", Kind::String) => finish = Some(reader.string()?),
+                _ => reader.skip()?,
+            }
+            Ok::<(), UpstreamError>(())
+        })?;
+        if let Some(reason) = finish.map(reason) {
+            sink(Event::Finish { choice, reason, sequence: None });
+        }
+        Ok::<(), UpstreamError>(())
+    })?;
+    Ok(empty)
+}
+
+/// Does a key like this one have a value other than `null` anywhere?
+fn has_value(key: &Finder<'_>, data: &[u8]) -> bool {
+    key.find_iter(data).any(|at| {
+        let rest = data.get(at + key.needle().len()..).unwrap_or_default();
+        let value = rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        value.is_some_and(|value| !value.starts_with(b"null"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decode::AnswerLimits;
+    use super::super::error::UpstreamErrorKind;
+    use super::super::exact::{ExactStream, read_whole};
+    use super::*;
+
+    const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 500 };
+
+    /// What passed, what was told, and how it ended.
+    type Seen = (String, Vec<String>, Result<(), UpstreamErrorKind>);
+
+    fn told(event: &Event<'_>) -> String {
+        match event {
+            Event::Start { model, .. } => format!("model {}", model.unwrap_or_default().raw()),
+            Event::Usage(usage) => format!("usage {}+{}", usage.prompt, usage.completion),
+            Event::Finish { choice, reason, .. } => format!("finish {choice} {}", reason.as_str()),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn run(withhold_usage: bool, parts: &[&[u8]]) -> Seen {
+        let watched = Watched { shape: Shape::OpenAiChoices, withhold_usage };
+        let mut stream = ExactStream::new(watched, LIMITS);
+        let (mut out, mut events) = (Vec::new(), Vec::new());
+        let mut sink = |event: Event<'_>| events.push(told(&event));
+        let fed = parts.iter().try_for_each(|part| stream.feed(part, &mut out, &mut sink));
+        let ended = fed.and_then(|()| stream.finish(&mut out, &mut sink));
+        assert_eq!(stream.has_ended(), ended.is_ok());
+        (String::from_utf8(out).unwrap(), events, ended.map_err(|error| error.kind))
+    }
+
+    /// The outcome must not depend on the cuts.
+    fn every_cut(withhold_usage: bool, input: &str) -> Seen {
+        let input = input.as_bytes();
+        let whole = run(withhold_usage, &[input]);
+        let bytes: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(run(withhold_usage, &bytes), whole, "per byte");
+        for cut in 0..=input.len() {
+            assert_eq!(run(withhold_usage, &[&input[..cut], &input[cut..]]), whole, "at {cut}");
+        }
+        whole
+    }
+
+    const ROLE: &str = "data: {\"model\":\"m-1\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"},\"finish_reason\":null}],\"usage\":null}\n\n";
+    const TEXT: &str = ": note\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\": 1\"}}]}\r\n\r\n";
+    const FINISH: &str =
+        "data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\" : \"length\"}]}\r\r";
+    const USAGE: &str = "id: 1\ndata: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n";
+    const DONE: &str = "data: [DONE]\n\n";
+
+    #[test]
+    fn a_whole_stream_passes_and_is_told() {
+        let stream = ["\u{feff}", ROLE, TEXT, FINISH, USAGE, DONE].concat();
+        let events = ["model m-1", "finish 1 length", "usage 3+4"].map(str::to_owned);
+        assert_eq!(every_cut(false, &stream), (stream, events.to_vec(), Ok(())));
+        let kept = ["\u{feff}", ROLE, TEXT, FINISH, DONE].concat();
+        let stream = ["\u{feff}", ROLE, TEXT, FINISH, USAGE, DONE].concat();
+        assert_eq!(every_cut(true, &stream), (kept, events.to_vec(), Ok(())));
+    }
+
+    #[test]
+    fn the_end_may_lack_its_blank_line_and_something_may_follow() {
+        for end in
+            ["data: [DONE]", "data:[DONE]\n", "data: [DONE]\n\n: x\n\ndata: {\"late\":1}\n\n"]
+        {
+            let stream = [ROLE, end].concat();
+            let (passed, _, ended) = every_cut(false, &stream);
+            assert_eq!((passed, ended), (stream, Ok(())));
+        }
+        // Nobody listens any more.
+        let stream = [ROLE, DONE, "data: {not json\n\n"].concat();
+        assert_eq!(every_cut(false, &stream).2, Ok(()));
+    }
+
+    #[test]
+    fn a_cut_is_no_end() {
+        let stream = [ROLE, TEXT, FINISH].concat();
+        for cut in 0..stream.len() {
+            let (passed, _, ended) = run(false, &[&stream.as_bytes()[..cut]]);
+            assert_eq!(ended, Err(UpstreamErrorKind::Truncated), "{cut}");
+            assert!(stream.starts_with(&passed), "{cut}");
+            assert!(passed.is_empty() || passed.ends_with(['\r', '\n']), "{cut}: {passed}");
+        }
+        let whole = [ROLE, TEXT, FINISH].concat();
+        assert_eq!(every_cut(false, &whole).2, Err(UpstreamErrorKind::Truncated));
+    }
+
+    #[test]
+    fn what_is_no_json_ends_the_stream_before_it() {
+        for bad in ["{not json", "{\"a\":1}}", "[DONE] x", "{\"a\":NaN}", "\u{1}", &"[".repeat(200)]
+        {
+            let stream = [ROLE, "data: ", bad, "\n\n", DONE].concat();
+            let (passed, _, ended) = every_cut(false, &stream);
+            assert_eq!((passed.as_str(), ended), (ROLE, Err(UpstreamErrorKind::Invalid)), "{bad}");
+        }
+        let (passed, _, ended) = run(false, &[ROLE.as_bytes(), b"data: \"\xff\"\n\n"]);
+        assert_eq!((passed.as_str(), ended), (ROLE, Err(UpstreamErrorKind::Invalid)));
+        let large = format!("data: \"{}\"\n\n", "x".repeat(500));
+        assert_eq!(every_cut(false, &large).2, Err(UpstreamErrorKind::Invalid));
+        let silent = ": note\n\n".repeat(100);
+        assert_eq!(every_cut(false, &silent).2, Err(UpstreamErrorKind::Invalid));
+        // Any JSON, and nothing at all, is fine.
+        let odd = ["data: 7\n\ndata:\n\ndata: {\"error\":null}\n\nevent: x\n\n", DONE].concat();
+        assert_eq!(every_cut(false, &odd), (odd.clone(), vec![], Ok(())));
+    }
+
+    #[test]
+    fn a_vendors_error_passes_once_something_has_passed() {
+        let error = "data: {\"error\":{\"type\":\"server_error\",\"message\":\"m\"}}\n\n";
+        let failed = Err(UpstreamErrorKind::Failed(500));
+        let (passed, _, ended) = every_cut(false, &[ROLE, error, DONE].concat());
+        assert_eq!((passed, ended), ([ROLE, error].concat(), failed));
+        let (passed, _, ended) = every_cut(false, &[": note\n\n", error, DONE].concat());
+        assert_eq!((passed.as_str(), ended), (": note\n\n", failed));
+    }
+
+    #[test]
+    fn whole_answers_are_looked_at() {
+        let whole = |shape, body: &str| {
+            let mut events = Vec::new();
+            let watched = Watched { shape, withhold_usage: false };
+            let read = read_whole(watched, body.as_bytes(), &mut |event| events.push(told(&event)));
+            read.map(|()| events).map_err(|error| error.kind)
+        };
+        let chat = |body| whole(Shape::OpenAiChoices, body);
+        let body = r#" {"usage":{"prompt_tokens":3,"total_tokens":7},"choices":[{"message":{},"finish_reason":"stop"}],"model":"m","id":1,"id":2} "#;
+        let events = ["usage 3+4", "finish 0 stop", "model m"].map(str::to_owned);
+        assert_eq!(chat(body), Ok(events.to_vec()));
+        for bad in ["", "null", "[]", "{", "{}", r#"{"choices":7}"#, r#"{"choices":[]} x"#] {
+            assert_eq!(chat(bad), Err(UpstreamErrorKind::Invalid), "{bad}");
+        }
+        let error = r#"{"error":{"code":503,"message":"m"},"choices":[]}"#;
+        assert_eq!(chat(error), Err(UpstreamErrorKind::Overloaded));
+        let list = r#"{"object":"list","data":[{"embedding":[1e-3]}],"model":"e","usage":{"prompt_tokens":8,"total_tokens":8}}"#;
+        let events = ["model e", "usage 8+0"].map(str::to_owned);
+        assert_eq!(whole(Shape::OpenAiEmbeddings, list), Ok(events.to_vec()));
+        assert_eq!(chat(list), Err(UpstreamErrorKind::Invalid));
+    }
+}
