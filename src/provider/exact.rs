@@ -11,6 +11,7 @@ use crate::wire::json::{Kind, Reader};
 
 use super::decode::AnswerLimits;
 use super::error::{UpstreamError, UpstreamErrorKind};
+use super::fixups::Fixups;
 use super::watch::{Found, Shape, Watched, text, wrong_shape};
 use super::{error_openai, exact_openai};
 
@@ -69,7 +70,14 @@ enum State {
 #[derive(Debug)]
 pub struct ExactStream {
     frames: Frames,
+    passage: Passage,
+}
+
+/// What is known of a stream while its events pass.
+#[derive(Debug)]
+struct Passage {
     watch: Watch,
+    fixups: Option<Fixups>,
     state: State,
     event_bytes_max: usize,
 }
@@ -77,12 +85,13 @@ pub struct ExactStream {
 impl ExactStream {
     /// Nothing has come yet.
     pub fn new(watched: Watched, limits: AnswerLimits) -> Self {
-        Self {
-            frames: Frames::new(limits.event_bytes),
+        let passage = Passage {
             watch: Watch::new(watched),
+            fixups: watched.repair.map(Fixups::new),
             state: State::Silent(0),
             event_bytes_max: limits.event_bytes,
-        }
+        };
+        Self { frames: Frames::new(limits.event_bytes), passage }
     }
 
     /// Takes body bytes, appends the events that they complete, and tells what is in them.
@@ -96,18 +105,8 @@ impl ExactStream {
         out: &mut Vec<u8>,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamError> {
-        let Self { frames, watch, state, event_bytes_max } = self;
-        frames.feed(bytes, &mut |frame| {
-            pass(watch, state, frame, out, sink)?;
-            // Comments before the first event are kept back with the head.
-            if let State::Silent(held) = state {
-                *held += frame.raw.len();
-                if *held > *event_bytes_max {
-                    return Err(WireError::EventTooLarge.into());
-                }
-            }
-            Ok(())
-        })
+        let Self { frames, passage } = self;
+        frames.feed(bytes, &mut |frame| passage.judge(frame, out, sink))
     }
 
     /// The body has ended.
@@ -119,16 +118,16 @@ impl ExactStream {
         out: &mut Vec<u8>,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamError> {
-        let Self { frames, watch, state, .. } = self;
-        let (before, running) = (out.len(), *state);
-        let rest = frames.finish(&mut |frame| pass(watch, state, frame, out, sink));
-        if *state == State::Ended {
+        let Self { frames, passage } = self;
+        let (before, state) = (out.len(), passage.state);
+        let rest = frames.finish(&mut |frame| passage.judge(frame, out, sink));
+        if passage.state == State::Ended {
             return Ok(());
         }
         // A client takes an event without its blank line for none: nor is it passed on, unless it
         // ends the answer.
         out.truncate(before);
-        *state = running;
+        passage.state = state;
         match rest {
             Err(error) if error.kind != UpstreamErrorKind::Invalid => Err(error),
             _ => Err(UpstreamError::truncated()),
@@ -137,49 +136,73 @@ impl ExactStream {
 
     /// Has an event come that settles the status?
     pub fn has_started(&self) -> bool {
-        !matches!(self.state, State::Silent(_))
+        !matches!(self.passage.state, State::Silent(_))
     }
 
     /// Has the end of the answer passed?
     pub fn has_ended(&self) -> bool {
-        self.state == State::Ended
+        self.passage.state == State::Ended
     }
 
     /// Has the client got the vendor's own error?
     pub fn has_failed(&self) -> bool {
-        self.state == State::Failed
+        self.passage.state == State::Failed
     }
 }
 
-/// Judges one frame and lets it pass.
-fn pass(
-    watch: &mut Watch,
-    state: &mut State,
-    frame: Frame<'_>,
-    out: &mut Vec<u8>,
-    sink: &mut impl FnMut(Event<'_>),
-) -> Result<(), UpstreamError> {
-    let found = match frame.data.filter(|data| !data.trim_ascii().is_empty()) {
-        None => None,
-        // The answer is over, and whoever reads it has stopped reading.
-        Some(_) if *state == State::Ended => None,
-        Some(data) => Some(watch.event(data, sink)?),
-    };
-    match found {
-        None => {}
-        Some(Found::Withheld) => return Ok(()),
-        Some(Found::Part) => *state = State::Running,
-        Some(Found::End) => *state = State::Ended,
-        Some(Found::Error(error)) => {
-            if *state == State::Running {
-                *state = State::Failed;
+impl Passage {
+    /// Judges one frame and lets it pass.
+    fn judge(
+        &mut self,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), UpstreamError> {
+        let found = match frame.data.filter(|data| !data.trim_ascii().is_empty()) {
+            None => None,
+            // The answer is over, and whoever reads it has stopped reading.
+            Some(_) if self.state == State::Ended => None,
+            Some(data) => Some(self.watch.event(data, sink)?),
+        };
+        match found {
+            Some(Found::Withheld) => {}
+            Some(Found::Part) => {
+                self.state = State::Running;
+                self.push_repaired(frame, out)?;
+            }
+            Some(Found::Error(error)) => {
+                if self.state == State::Running {
+                    self.state = State::Failed;
+                    out.extend_from_slice(frame.raw);
+                }
+                return Err(error);
+            }
+            Some(Found::End) => {
+                self.state = State::Ended;
                 out.extend_from_slice(frame.raw);
             }
-            return Err(error);
+            None => out.extend_from_slice(frame.raw),
         }
+        // Comments before the first event are kept back with the head.
+        if let State::Silent(held) = &mut self.state {
+            *held += frame.raw.len();
+            if *held > self.event_bytes_max {
+                return Err(WireError::EventTooLarge.into());
+            }
+        }
+        Ok(())
     }
-    out.extend_from_slice(frame.raw);
-    Ok(())
+
+    fn push_repaired(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<(), UpstreamError> {
+        let is_object = |data: &&[u8]| data.trim_ascii_start().starts_with(b"{");
+        let (Some(fixups), Some(data)) = (&mut self.fixups, frame.data.filter(is_object)) else {
+            out.extend_from_slice(frame.raw);
+            return Ok(());
+        };
+        let splices = fixups.look(text(data)?)?;
+        splices.apply_mapped(frame.raw, |place| frame.raw_place(place), out);
+        Ok(())
+    }
 }
 
 /// Understands an answer whose status is not 200.
@@ -198,11 +221,29 @@ pub fn read_error(
 
 /// Does a client get the body of this failure as it came? It does where it is an error object of
 /// the vendor's about the client's own request.
-pub fn error_passes(shape: Shape, status: u16, body: &[u8]) -> bool {
-    let is_error = match shape {
+pub fn error_passes(watched: Watched, status: u16, body: &[u8]) -> bool {
+    let is_error = match watched.shape {
         Shape::OpenAiChoices | Shape::OpenAiEmbeddings => error_openai::is_error_object,
     };
-    matches!(status, 400 | 409 | 413 | 422 | 429) && is_error(body)
+    let about_request = matches!(status, 400 | 409 | 413 | 422 | 429);
+    about_request && watched.repair.is_none() && is_error(body)
+}
+
+/// Repairs an answer that is not streamed and has been looked at, where that is wanted; else it
+/// stays.
+///
+/// # Errors
+/// When it is not what was looked at.
+pub fn repair_whole(watched: Watched, body: &mut Vec<u8>) -> Result<(), UpstreamError> {
+    let Some(seed) = watched.repair else { return Ok(()) };
+    let mut fixups = Fixups::new(seed);
+    let splices = fixups.look(text(body)?)?;
+    if !splices.is_empty() {
+        let mut repaired = Vec::with_capacity(body.len() + 256);
+        splices.apply(body, &mut repaired);
+        *body = repaired;
+    }
+    Ok(())
 }
 
 /// Looks at an answer that is not streamed.

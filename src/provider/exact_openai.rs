@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn run(withhold_usage: bool, parts: &[&[u8]]) -> Seen {
-        let watched = Watched { shape: Shape::OpenAiChoices, withhold_usage };
+        let watched = Watched { shape: Shape::OpenAiChoices, withhold_usage, repair: None };
         let mut stream = ExactStream::new(watched, LIMITS);
         let (mut out, mut events) = (Vec::new(), Vec::new());
         let mut sink = |event: Event<'_>| events.push(told(&event));
@@ -287,7 +287,7 @@ mod tests {
     fn whole_answers_are_looked_at() {
         let whole = |shape, body: &str| {
             let mut events = Vec::new();
-            let watched = Watched { shape, withhold_usage: false };
+            let watched = Watched { shape, withhold_usage: false, repair: None };
             let read = read_whole(watched, body.as_bytes(), &mut |event| events.push(told(&event)));
             read.map(|()| events).map_err(|error| error.kind)
         };

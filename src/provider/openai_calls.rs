@@ -1,7 +1,4 @@
 //! The calls of one choice, put together from the pieces of a stream.
-//!
-//! OpenAI numbers the calls from 0 and names each in its first piece. Compatible services number
-//! from 1, by content block or not at all, begin again in every chunk, or send no id.
 
 use crate::base::Rng;
 use crate::chat::Event;
@@ -11,17 +8,11 @@ use crate::wire::json::JsonText;
 use super::call_id;
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::openai_message::{Arguments, Fragment};
-
-/// No vendor calls more tools in one answer.
-const CALLS_MAX: usize = 4096;
+use super::openai_numbers::{Label, Numbers};
 
 /// One call.
 #[derive(Debug, Default)]
 struct Call {
-    /// The vendor's number.
-    number: Option<u64>,
-    /// The vendor's id; empty while there is none.
-    id: String,
     /// Its tool has been named, and it has been told.
     told: bool,
     /// Arguments that came before that.
@@ -32,7 +23,11 @@ struct Call {
 
 /// The calls of one choice.
 #[derive(Debug, Default)]
-pub(super) struct Calls(Vec<Call>);
+pub(super) struct Calls {
+    numbers: Numbers,
+    /// By place.
+    calls: Vec<Call>,
+}
 
 impl Calls {
     /// Takes a piece of a stream, or a `whole` call.
@@ -43,18 +38,17 @@ impl Calls {
         rng: &mut Rng,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamError> {
-        let at = self.place(&fragment);
-        if at >= CALLS_MAX {
+        let named = fragment.name.is_some();
+        let label = Label { number: fragment.index, id: fragment.id, named };
+        let Some((at, new)) = self.numbers.place(label) else {
             return Err(UpstreamError::new(UpstreamErrorKind::Invalid, "too many tool calls"));
-        }
-        if at == self.0.len() {
-            self.0.push(Call { number: fragment.index, ..Call::default() });
+        };
+        if new {
+            self.calls.push(Call::default());
         }
         let number = u32::try_from(at).unwrap_or(u32::MAX);
-        let Some(call) = self.0.get_mut(at) else { return Ok(()) };
-        if let (true, Some(id)) = (call.id.is_empty(), fragment.id) {
-            id.raw().clone_into(&mut call.id);
-        }
+        let id = self.numbers.id(at);
+        let Some(call) = self.calls.get_mut(at) else { return Ok(()) };
         let text = match fragment.arguments {
             Some(Arguments::Text(text)) if whole => Some(text.unescape()),
             _ => None,
@@ -69,11 +63,11 @@ impl Calls {
             call.told = true;
             call.argued = complete.is_some();
             let random;
-            let id = if call.id.is_empty() {
+            let id = if id.is_empty() {
                 random = call_id::random(rng);
                 random.text()
             } else {
-                JsonText::spelt(&call.id)
+                JsonText::spelt(id)
             };
             let (signature, arguments) = (fragment.signature, complete);
             sink(Event::Call { choice, call: number, id, name, arguments, signature });
@@ -97,34 +91,13 @@ impl Calls {
         Ok(())
     }
 
-    /// Which call a piece belongs to; behind the last one for a new call.
-    fn place(&self, fragment: &Fragment<'_>) -> usize {
-        let new = self.0.len();
-        let same_id =
-            |call: &Call| fragment.id.is_none_or(|id| call.id.is_empty() || call.id == id.raw());
-        match fragment.index {
-            // One number with another id and a name is another call.
-            Some(number) => {
-                let known = self.0.iter().rposition(|call| call.number == Some(number));
-                let known = known
-                    .filter(|at| fragment.name.is_none() || self.0.get(*at).is_some_and(same_id));
-                known.unwrap_or(new)
-            }
-            None if fragment.name.is_some() => new,
-            None => match fragment.id {
-                Some(id) => self.0.iter().position(|call| call.id == id.raw()).unwrap_or(new),
-                None => new.saturating_sub(1),
-            },
-        }
-    }
-
     /// The answer has ended: a call without arguments has none. Was there any call?
     pub(super) fn finish(
         &self,
         choice: u32,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<bool, UpstreamError> {
-        for (at, call) in self.0.iter().enumerate() {
+        for (at, call) in self.calls.iter().enumerate() {
             if !call.told {
                 let what = "the upstream called a tool without its name";
                 return Err(UpstreamError::new(UpstreamErrorKind::Invalid, what));
@@ -134,6 +107,6 @@ impl Calls {
                 sink(Event::Arguments { choice, call, piece });
             }
         }
-        Ok(!self.0.is_empty())
+        Ok(!self.numbers.is_empty())
     }
 }

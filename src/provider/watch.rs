@@ -20,6 +20,8 @@ pub struct Watched {
     pub shape: Shape,
     /// Its usage chunk was asked for by us, not by the client, and is withheld.
     pub withhold_usage: bool,
+    /// It is repaired on its way; the number decides the ids that are made.
+    pub repair: Option<u64>,
 }
 
 /// What one JSON text of an answer is.

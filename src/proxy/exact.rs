@@ -5,7 +5,7 @@
 //! a usage chunk that only we asked for; failures that are not about the client's request.
 
 use crate::chat::{ApiError, Dialect, Door, Outline};
-use crate::config::{Kind, StreamUsage, Upstream};
+use crate::config::{Compat, Kind, StreamUsage, Upstream};
 use crate::provider::decode::AnswerLimits;
 use crate::provider::{Dropped, ExactStream, Shape, UpstreamError, Watched, exact};
 use crate::rt::{Lent, Runtime};
@@ -64,10 +64,11 @@ where
         Ok(answered) => answered,
         Err(why) => return answer::none(client, exchange, plan.upstream, why).await,
     };
+    let repair = (plan.upstream.compat == Compat::Fixups).then(|| exchange.shard.random());
+    let watched = Watched { shape: way.shape, withhold_usage: ask_usage, repair };
     if head.status != 200 {
-        return refused(client, exchange, plan, (head, answer), way.shape).await;
+        return refused(client, exchange, plan, (head, answer), watched).await;
     }
-    let watched = Watched { shape: way.shape, withhold_usage: ask_usage };
     if let Some(unfit) = head.unfit(outline.stream) {
         let look = |body: &[u8]| exact::read_whole(watched, body, &mut |_| {});
         let answered = (head, answer);
@@ -98,7 +99,7 @@ async fn refused<R, F, M>(
     mut exchange: Exchange<'_, R>,
     plan: Plan<'_>,
     (head, mut answer): (Head, Answer<R>),
-    shape: Shape,
+    watched: Watched,
 ) -> After
 where
     R: Runtime,
@@ -119,12 +120,12 @@ where
     let failure = match end {
         ErrorEnd::Broken(failure) if status < 400 => failure,
         _ => {
-            let mut error = exact::read_error(shape, status, None, &body);
+            let mut error = exact::read_error(watched.shape, status, None, &body);
             error.retry_after_ms = head.retry_after_ms.or(error.retry_after_ms);
             Failure::Status(status, error)
         }
     };
-    if !is_whole || !exact::error_passes(shape, status, &body) || quotes_key(plan, &body) {
+    if !is_whole || !exact::error_passes(watched, status, &body) || quotes_key(plan, &body) {
         return answer::failed(client, exchange, plan.upstream, &failure).await;
     }
     exchange.on_failure(failure.reason());
@@ -162,8 +163,9 @@ where
         Ok(())
     });
     let looked_at = read.await.and_then(|()| {
-        let looked_at = exact::read_whole(watched, &body, &mut |event| exchange.on_event(&event));
-        looked_at.map_err(|error| Unread::Failed(Failure::Vendor(error)))
+        exact::read_whole(watched, &body, &mut |event| exchange.on_event(&event))
+            .and_then(|()| exact::repair_whole(watched, &mut body))
+            .map_err(|error| Unread::Failed(Failure::Vendor(error)))
     });
     match looked_at {
         Ok(()) => {}
