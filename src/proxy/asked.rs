@@ -12,6 +12,7 @@ use crate::wire::head::field_store;
 use crate::wire::{Framing, HeadLimits, Method, RequestHead, WireError};
 
 use super::chat::Asker;
+use super::exact::Errand;
 use super::reply::Envelope;
 use super::route::{self, Endpoint, NoRoute};
 
@@ -77,7 +78,7 @@ fn decide<R: Runtime>(
         Err(NoRoute::Unknown) => return What::Fixed(404, "", false),
         Err(NoRoute::Method(allow)) => return What::Fixed(405, allow, false),
     };
-    let counted = matches!(endpoint, Endpoint::Door(..));
+    let counted = matches!(endpoint, Endpoint::Door(..) | Endpoint::Embeddings);
     let mut key = KeyId::Nobody;
     if !matches!(endpoint, Endpoint::Health | Endpoint::Ready) {
         match who(shard, head, dialect) {
@@ -96,7 +97,11 @@ fn decide<R: Runtime>(
             let betas = head.field("anthropic-beta").map(String::from_utf8_lossy);
             let betas = betas.map(Cow::into_owned);
             let beside = Beside { model: route::decoded(model), betas, ..Beside::default() };
-            admit(shard, head, framing, Asker { key, door, beside })
+            admit(shard, head, framing, Asker { key, errand: Errand::Talk(door), beside })
+        }
+        Endpoint::Embeddings => {
+            let beside = Beside::default();
+            admit(shard, head, framing, Asker { key, errand: Errand::Embed, beside })
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A conversation through any door: understand, choose, attempt, relay.
 
 use crate::chat::door::Beside;
-use crate::chat::{ApiError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
+use crate::chat::problem::Problem;
+use crate::chat::{ApiError, ChatError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
 use crate::config::{Config, Kind, SchemaMode, StreamUsage, SystemMessages, Target, Upstream};
 use crate::policy::KeyId;
 use crate::provider::decode::AnswerLimits;
@@ -13,14 +14,15 @@ use super::answer;
 use super::attempt::{self, Head, Outgoing, Plan};
 use super::body::Answer;
 use super::client::Client;
+use super::exact::{self, Errand};
 use super::exchange::{After, Exchange};
 use super::translate::Translation;
-use super::{exact, marks, stream, unary};
+use super::{marks, stream, unary};
 
-/// Who asks through which door, known from the head.
+/// Who asks for what, known from the head.
 pub(super) struct Asker {
     pub(super) key: KeyId,
-    pub(super) door: Door,
+    pub(super) errand: Errand,
     pub(super) beside: Beside,
 }
 
@@ -37,7 +39,7 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let shard = exchange.shard;
-    let outline = match asker.door.outline(body, &asker.beside) {
+    let outline = match asker.errand.outline(body, &asker.beside) {
         Ok(outline) => outline,
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
@@ -48,10 +50,15 @@ where
     };
     let model = shard.config.upstream_model(target, &outline.model);
     let plan = plan(shard, (target.upstream, upstream), (vendor, model));
-    if let Some(way) = exact::way(asker.door, upstream) {
+    if let Some(way) = exact::way(asker.errand, upstream) {
         return exact::serve(client, exchange, plan, way, &outline).await;
     }
-    let mut request = match asker.door.read(&outline, &asker.beside) {
+    let Errand::Talk(door) = asker.errand else {
+        let why = "the upstream of this model has no embeddings that can be asked for here";
+        let error = ChatError::at("model", Problem::Unsupported(why));
+        return answer::fail(client, exchange, &error.to_api()).await;
+    };
+    let mut request = match door.read(&outline, &asker.beside) {
         Ok(request) => request,
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
@@ -65,7 +72,7 @@ where
     let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut dropped).await;
     match attempted {
         Ok(answered) => {
-            let asked = (asker.door, &request, &dropped);
+            let asked = (door, &request, &dropped);
             hand_on(client, exchange, plan, answered, asked).await
         }
         Err(why) => answer::none(client, exchange, plan.upstream, why).await,

@@ -4,7 +4,8 @@
 //! What is changed all the same stands at the end of the error table: nothing of a good answer but
 //! a usage chunk that only we asked for; failures that are not about the client's request.
 
-use crate::chat::{ApiError, Dialect, Door, Outline};
+use crate::chat::door::Beside;
+use crate::chat::{ApiError, ChatError, Dialect, Door, Form, Outline};
 use crate::config::{Compat, Kind, StreamUsage, Upstream};
 use crate::provider::decode::AnswerLimits;
 use crate::provider::{Dropped, ExactStream, Shape, UpstreamError, Watched, exact};
@@ -19,7 +20,30 @@ use super::failure::Failure;
 use super::stream::{self, Pipe};
 use super::unary::{self, ErrorEnd, Unread};
 
-/// How the requests of a door go on.
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// An answer in a conversation, in the words of some API.
+    Talk(Door),
+    /// Embeddings, in OpenAI's words.
+    Embed,
+}
+
+impl Errand {
+    /// Checks a body and reads what it is routed by.
+    pub(super) fn outline<'b>(
+        self,
+        body: &'b [u8],
+        beside: &'b Beside,
+    ) -> Result<Outline<'b>, ChatError> {
+        match self {
+            Self::Talk(door) => door.outline(body, beside),
+            Self::Embed => Outline::parse(body, &Form::EMBEDDINGS),
+        }
+    }
+}
+
+/// How requests go on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     /// What follows the upstream's own path.
@@ -28,12 +52,13 @@ pub(super) struct Way {
     shape: Shape,
 }
 
-/// The way of a door's requests to an upstream that speaks the same API.
-pub(super) fn way(door: Door, upstream: &Upstream) -> Option<Way> {
-    let (target, shape) = match (door, upstream.kind) {
-        (Door::Chat, Kind::OpenAi) => ("/chat/completions", Shape::OpenAiChoices),
-        (Door::Completions, Kind::OpenAi) => ("/completions", Shape::OpenAiChoices),
-        (Door::Responses | Door::Messages | Door::Generate(_), _)
+/// The way to an upstream that speaks the client's API.
+pub(super) fn way(errand: Errand, upstream: &Upstream) -> Option<Way> {
+    let (target, shape) = match (errand, upstream.kind) {
+        (Errand::Talk(Door::Chat), Kind::OpenAi) => ("/chat/completions", Shape::OpenAiChoices),
+        (Errand::Talk(Door::Completions), Kind::OpenAi) => ("/completions", Shape::OpenAiChoices),
+        (Errand::Embed, Kind::OpenAi) => ("/embeddings", Shape::OpenAiEmbeddings),
+        (Errand::Talk(Door::Responses | Door::Messages | Door::Generate(_)), _)
         | (_, Kind::Gemini | Kind::Vertex | Kind::Anthropic) => return None,
     };
     Some(Way { target, shape })

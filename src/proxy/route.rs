@@ -9,6 +9,8 @@ use crate::wire::Method;
 pub(super) enum Endpoint<'p> {
     /// A conversation, and the model where it stands in the path, as it was sent.
     Door(Door, &'p str),
+    /// `POST /v1/embeddings`
+    Embeddings,
     /// `GET /v1/models`, `GET /v1beta/models`
     Models,
     /// `GET /v1/models/{id}`, `GET /v1beta/models/{id}`
@@ -75,6 +77,7 @@ pub(super) fn find<'p>(
     let (endpoint, wants) = match path {
         "/v1/chat/completions" => (Endpoint::Door(Door::Chat, ""), Method::Post),
         "/v1/completions" => (Endpoint::Door(Door::Completions, ""), Method::Post),
+        "/v1/embeddings" => (Endpoint::Embeddings, Method::Post),
         "/v1/responses" => (Endpoint::Door(Door::Responses, ""), Method::Post),
         "/v1/messages" => (Endpoint::Door(Door::Messages, ""), Method::Post),
         "/v1/models" | "/v1beta/models" => (Endpoint::Models, Method::Get),
