@@ -7,6 +7,7 @@
 
 #![expect(clippy::expect_used, reason = "the inputs are our own; a wrong one must stop the bench")]
 #![expect(missing_docs, unused_qualifications, reason = "what the macros of gungraun make")]
+#![expect(clippy::exit, reason = "the macro that makes `main` ends the process itself")]
 
 use std::hint::black_box;
 

@@ -479,9 +479,7 @@ impl<'b> Reader<'b> {
                     let object = bracket == b'{';
                     objects = objects << 1 | u128::from(object);
                     if !self.take(closing(object)) {
-                        if object {
-                            self.key()?;
-                        }
+                        self.key_of(object)?;
                         continue;
                     }
                     self.depth -= 1;
@@ -500,9 +498,7 @@ impl<'b> Reader<'b> {
                 match self.peek() {
                     Some(b',') => {
                         self.at += 1;
-                        if object {
-                            self.key()?;
-                        }
+                        self.key_of(object)?;
                         break;
                     }
                     Some(bracket) if bracket == closing(object) => self.at += 1,
@@ -519,6 +515,12 @@ impl<'b> Reader<'b> {
         let key = self.string().map_err(|_not_a_key| JsonError::Syntax)?;
         self.must(b':')?;
         Ok(key)
+    }
+
+    /// The key of the next member, where the container is an object.
+    #[inline]
+    fn key_of(&mut self, object: bool) -> Result<(), JsonError> {
+        if object { self.key().map(drop) } else { Ok(()) }
     }
 
     /// What was read since the place at `offset`, which [`Self::offset`] gave.

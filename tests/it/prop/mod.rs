@@ -8,7 +8,10 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a test stops where it cannot go on; variables and the clock say how long it runs"
+    clippy::print_stderr,
+    clippy::format_push_string,
+    reason = "a test stops where it cannot go on and says its seed; variables and the clock say \
+              how long it runs"
 )]
 
 mod hub;

@@ -104,7 +104,8 @@ fn value(rng: &mut Rng, depth: u32) -> String {
 }
 
 fn space(rng: &mut Rng) -> &'static str {
-    *pick(&["", "", "", " ", "\n  ", "\t", "\r\n"], rng)
+    let space: &&str = pick(&["", "", "", " ", "\n  ", "\t", "\r\n"], rng);
+    space
 }
 
 /// One event per JSON text; line ends as a server may write them.
