@@ -376,10 +376,13 @@ mod tests {
         }) {
             let plain = |text: &str| {
                 let at = text.find("\"call_");
-                at.map_or(text.to_owned(), |at| {
-                    let (head, tail) = text.split_at(at);
-                    format!("{head}\"ID{}", tail.get(28..).unwrap())
-                })
+                at.map_or_else(
+                    || text.to_owned(),
+                    |at| {
+                        let (head, tail) = text.split_at(at);
+                        format!("{head}\"ID{}", tail.get(28..).unwrap())
+                    },
+                )
             };
             assert_eq!(plain(&given), expected);
         }
