@@ -5,6 +5,7 @@ mod anthropic_answer;
 mod anthropic_blocks;
 mod anthropic_event;
 mod anthropic_ids;
+mod anthropic_limits;
 mod anthropic_media;
 mod anthropic_messages;
 mod anthropic_model;
@@ -39,6 +40,7 @@ mod time;
 pub mod vendor;
 pub mod watch;
 
+pub use anthropic_limits::RateLimits;
 pub use decode::Decoder;
 pub use dropped::Dropped;
 pub use error::{UpstreamError, UpstreamErrorKind};

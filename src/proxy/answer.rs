@@ -93,7 +93,8 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    match send_error(client, &exchange.envelope, error).await {
+    let crossing = std::mem::take(&mut exchange.crossing);
+    match send_error_with(client, &exchange.envelope, error, crossing).await {
         Ok(sent) => {
             let after = after(&exchange.envelope);
             exchange.bytes_out = sent;

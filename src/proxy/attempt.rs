@@ -5,7 +5,7 @@ use crate::chat::problem::ChatError;
 use crate::config::Upstream;
 use crate::net::dial::dial;
 use crate::net::{Link, NetError, NetErrorKind, NetOp, StreamOf};
-use crate::provider::{Dropped, Order, UpstreamError, UpstreamErrorKind, vendor};
+use crate::provider::{Dropped, Order, RateLimits, UpstreamError, UpstreamErrorKind, vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::{Deadline, Late, Shard};
 use crate::wire::head::field_store;
@@ -364,8 +364,11 @@ fn understand(bytes: &[u8], body_max: u64, now: u64) -> Result<ReadHead, WireErr
         encoded: !coding.eq_ignore_ascii_case(b"identity"),
         retry_after_ms: retry_after_ms(&head, now),
     };
-    let mut crossing = Vec::new();
+    let (mut crossing, mut limits) = (Vec::new(), RateLimits::default());
     for (name, value) in head.fields() {
+        if limits.take(name, value) {
+            continue;
+        }
         let name = match hop::crossing(name, value) {
             Crossing::Same => name,
             Crossing::RequestId => "x-upstream-request-id",
@@ -374,6 +377,7 @@ fn understand(bytes: &[u8], body_max: u64, now: u64) -> Result<ReadHead, WireErr
         // A value that could split our head was refused with the vendor's head already.
         write::field(&mut crossing, name, value);
     }
+    limits.render(now, &mut crossing);
     let keep_alive = head.keep_alive();
     Ok(ReadHead { head: said, buffer: Vec::new(), at: bytes.len(), reader, keep_alive, crossing })
 }

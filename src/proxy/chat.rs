@@ -84,7 +84,7 @@ async fn hand_on<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'_, R>,
     plan: Plan<'_>,
-    (head, upstream_answer): (Head, Answer<R>),
+    (head, mut upstream_answer): (Head, Answer<R>),
     (door, request, dropped): (Door, &Request<'_>, &Dropped<'_>),
 ) -> After
 where
@@ -93,6 +93,8 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let shard = exchange.shard;
+    // A failure crosses with them too: they say when to come again.
+    exchange.crossing = std::mem::take(&mut upstream_answer.crossing);
     if head.status != 200 {
         let read = unary::read_failure(client, &mut exchange, plan, head, upstream_answer).await;
         return answer::failed_unless_gone(client, exchange, plan.upstream, read).await;
@@ -114,7 +116,7 @@ where
         created: shard.rt.unix_millis() / 1000,
         model: plan.order.model.to_owned(),
     };
-    let mut fields = upstream_answer.crossing.clone();
+    let mut fields = exchange.crossing.clone();
     push_dropped(dropped, shard.config.server.own_headers, &mut fields);
     if request.stream {
         let writer = StreamWriter::new(door, meta, request);

@@ -60,6 +60,8 @@ pub(super) struct Exchange<'s, R: Runtime> {
     pub(super) bytes_out: u64,
     /// Why the last attempt that failed did so.
     reason: Option<UpstreamFailure>,
+    /// Fields of the vendor's head that cross to the client, ready to be written.
+    pub(super) crossing: Vec<u8>,
     usage: Usage,
     marks: Marks,
     permit: Option<Permit>,
@@ -88,6 +90,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             bytes_in: 0,
             bytes_out: 0,
             reason: None,
+            crossing: Vec::new(),
             usage: Usage::default(),
             marks: Marks::default(),
             permit,

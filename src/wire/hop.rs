@@ -27,7 +27,8 @@ pub fn crossing(name: &str, value: &[u8]) -> Crossing {
     }
     let is_id = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
     let unique = value.len() >= REQUEST_ID_MIN && value.iter().all(is_id);
-    if is("x-goog-request-id") || is("x-request-id") && unique {
+    // Anthropic's, Google's and OpenAI's own names.
+    if is("request-id") || is("x-goog-request-id") || is("x-request-id") && unique {
         return Crossing::RequestId;
     }
     Crossing::Dies
@@ -48,6 +49,7 @@ mod tests {
         for other in [&b"edge-7"[..], b"0123456789abcdef, x"] {
             assert_eq!(crossing("X-Request-Id", other), Crossing::Dies);
         }
+        assert_eq!(crossing("request-id", b"req_1"), Crossing::RequestId);
         let dies = ["Set-Cookie", "Server", "Via", "Connection", "Keep-Alive", "Upgrade", "openai"];
         for name in dies {
             assert_eq!(crossing(name, b"1"), Crossing::Dies, "{name}");
