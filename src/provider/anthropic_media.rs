@@ -117,3 +117,95 @@ fn decoded(data: JsonText<'_>) -> Option<String> {
     let bytes = STANDARD.decode(data.unescape().trim_ascii()).ok()?;
     String::from_utf8(bytes).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::chat::Request;
+
+    use super::*;
+
+    fn pushed(part: &str) -> Result<String, ChatError> {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{part}]}}]}}"#);
+        let request = Request::parse(body.as_bytes())?;
+        let mut out = Vec::new();
+        let medium = request.turns[0].content.media().next().unwrap();
+        push(medium, &mut Blocks::new(&mut out))?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    fn image(url: &str) -> String {
+        format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#)
+    }
+
+    fn file(fields: &str) -> String {
+        format!(r#"{{"type":"file","file":{{{fields}}}}}"#)
+    }
+
+    #[test]
+    fn images_and_documents_have_their_sources() {
+        for (part, expected) in [
+            (
+                image(r"data:image\/jpg;base64,AA\/B+="),
+                r#"{"type":"image","source":{"type":"base64","media_type":"image/jpeg","data":"AA\/B+="}}"#,
+            ),
+            (
+                image("https://h/a?x=1"),
+                r#"{"type":"image","source":{"type":"url","url":"https://h/a?x=1"}}"#,
+            ),
+            (
+                file(r#""filename":"a.pdf","file_data":"JVBERi0=""#),
+                r#"{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0="}}"#,
+            ),
+            (
+                file(r#""filename":"\"a\".txt","file_data":"data:text/plain;base64,aMOpIgo=""#),
+                r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"hé\"\n"},"title":"\"a\".txt"}"#,
+            ),
+            (
+                file(r#""file_id":"https://h/a.pdf""#),
+                r#"{"type":"document","source":{"type":"url","url":"https://h/a.pdf"}}"#,
+            ),
+            (
+                file(r#""file_id":"http://h/a""#),
+                r#"{"type":"document","source":{"type":"url","url":"http://h/a"}}"#,
+            ),
+            (
+                file(r#""file_id":"https://h/a.WEBP""#),
+                r#"{"type":"image","source":{"type":"url","url":"https://h/a.WEBP"}}"#,
+            ),
+            (
+                file(r#""file_data":"data:image/png;base64,AA==""#),
+                r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA=="}}"#,
+            ),
+            (
+                file(r#""file_id":"file_011""#),
+                r#"{"type":"document","source":{"type":"file","file_id":"file_011"}}"#,
+            ),
+            (
+                file(r#""file_id":"file_011","format":"image/png""#),
+                r#"{"type":"image","source":{"type":"file","file_id":"file_011"}}"#,
+            ),
+        ] {
+            assert_eq!(pushed(&part).unwrap(), expected, "{part}");
+        }
+    }
+
+    #[test]
+    fn other_media_are_refused_by_name() {
+        let audio = r#"{"type":"input_audio","input_audio":{"data":"AA==","format":"wav"}}"#;
+        let at = "messages[0].content[0]";
+        for (part, field) in [
+            (audio.to_owned(), ".input_audio"),
+            (image("data:image/heic;base64,AA=="), ".image_url"),
+            (image("data:;base64,AA=="), ".image_url"),
+            (image("https://h/a.mp4"), ".image_url"),
+            (image("gs://b/a.png"), ""),
+            (file(r#""file_data":"data:text/csv;base64,AA==""#), ".file"),
+            (file(r#""file_id":"https://h/a.txt""#), ".file"),
+            (file(r#""file_id":"gs://b/a.pdf""#), ""),
+            (file(r#""file_data":"data:text/plain;base64,/w==""#), ".file.file_data"),
+            (file(r#""file_data":"data:text/plain;base64,!""#), ".file.file_data"),
+        ] {
+            assert_eq!(pushed(&part).unwrap_err().param, format!("{at}{field}"), "{part}");
+        }
+    }
+}

@@ -306,3 +306,214 @@ fn is_signed(block: &str) -> Result<bool, JsonError> {
     })?;
     Ok(redacted || thinking && signed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `system` and `messages`, and what was left out.
+    fn sent(list: &str) -> Result<(String, String), ChatError> {
+        let body = format!(r#"{{"model":"m","messages":[{list}]}}"#);
+        let request = Request::parse(body.as_bytes())?;
+        let (mut out, mut dropped) = (Vec::new(), Dropped::default());
+        system(&request, &mut out)?;
+        messages(&request.turns, &mut out, &mut dropped)?;
+        let text = String::from_utf8(out).unwrap().split_off(1);
+        serde_json::from_str::<serde::de::IgnoredAny>(&format!("{{{text}}}")).unwrap();
+        let mut names = Vec::new();
+        dropped.render(&mut names);
+        Ok((text, String::from_utf8(names).unwrap()))
+    }
+
+    #[track_caller]
+    fn becomes(list: &str, expected: &str) {
+        assert_eq!(sent(list).unwrap(), (expected.to_owned(), String::new()), "{list}");
+    }
+
+    #[test]
+    fn neighbours_of_one_role_are_one_message() {
+        becomes(
+            r#"{"role":"system","content":"S"},{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":""}]},
+               {"role":"developer","content":""},{"role":"user","content":"b\n"},{"role":"user","content":""},
+               {"role":"assistant","content":"c"},{"role":"assistant","content":null},{"role":"assistant","content":"d "},
+               {"role":"user","content":""},{"role":"assistant","content":"e"},
+               {"role":"developer","content":[{"type":"text","text":"T"}]},{"role":"user","content":"f"}"#,
+            concat!(
+                r#""system":[{"type":"text","text":"S"},{"type":"text","text":"T"}],"messages":["#,
+                r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b\n"}]},"#,
+                r#"{"role":"assistant","content":[{"type":"text","text":"c"},{"type":"text","text":"d "},{"type":"text","text":"e"}]},"#,
+                r#"{"role":"user","content":[{"type":"text","text":"f"}]}]"#
+            ),
+        );
+        becomes(
+            r#"{"role":"assistant","content":"first"},{"role":"user","content":"x"}"#,
+            r#""messages":[{"role":"assistant","content":[{"type":"text","text":"first"}]},{"role":"user","content":[{"type":"text","text":"x"}]}]"#,
+        );
+    }
+
+    #[test]
+    fn an_answer_to_go_on_with_does_not_end_in_space() {
+        let prefill = |content: &str| {
+            let list = format!(
+                r#"{{"role":"user","content":"x"}},{{"role":"assistant","content":{content}}}"#
+            );
+            let (text, _) = sent(&list).unwrap();
+            let (_, rest) = text.split_once(r#""assistant","content":"#).unwrap_or(("", &text));
+            rest.to_owned()
+        };
+        let block = |text: &str| format!(r#"[{{"type":"text","text":"{text}"}}]}}]"#);
+        assert_eq!(prefill(r#""a\u007b""#), block(r"a\u007b"), "spelling stays");
+        assert_eq!(prefill(r#""a \n\t ""#), block("a"));
+        assert_eq!(prefill(r#""a\u0020\u00a0""#), block("a"));
+        assert_eq!(prefill(r#""a\\n""#), block(r"a\\n"), "no line end");
+        assert_eq!(prefill(r#""é\"\\\n""#), block("é\\\"\\\\"));
+        let two = r#"[{"type":"text","text":"a "},{"type":"text","text":"b "},{"type":"text","text":" \n"}]"#;
+        let blocks = r#"[{"type":"text","text":"a "},{"type":"text","text":"b"}]}]"#;
+        assert_eq!(prefill(two), blocks);
+        let only = r#""messages":[{"role":"user","content":[{"type":"text","text":"x"}]}]"#;
+        assert_eq!(prefill(r#""\n""#), only);
+    }
+
+    #[test]
+    fn results_come_first_and_text_before_calls() {
+        let call = |id: &str, name: &str, arguments: &str| {
+            format!(
+                r#"{{"id":"{id}","type":"function","function":{{"name":"{name}","arguments":"{arguments}"}}}}"#
+            )
+        };
+        let list = [
+            r#"{"role":"user","content":"go"}"#,
+            &format!(
+                r#"{{"role":"assistant","content":"\n\n","tool_calls":[{},{}]}}"#,
+                call("a.1", "f", r#" {\"n\": 1.0e400} "#),
+                call("b", "g", "")
+            ),
+            &format!(
+                r#"{{"role":"assistant","content":"late","tool_calls":[{}]}}"#,
+                call("c", "h", "{}")
+            ),
+            r#"{"role":"tool","tool_call_id":"c","content":""}"#,
+            r#"{"role":"tool","tool_call_id":"b","content":[{"type":"text","text":"B"},{"type":"image_url","image_url":{"url":"https://h/b.png"}}]}"#,
+            r#"{"role":"tool","tool_call_id":"a.1","content":"{\"x\":1}"}"#,
+            r#"{"role":"user","content":"so?"}"#,
+            &format!(r#"{{"role":"assistant","tool_calls":[{}]}}"#, call("a_1", "f", "{}")),
+            r#"{"role":"tool","tool_call_id":"a_1","content":"A"}"#,
+        ]
+        .join(",");
+        becomes(
+            &list,
+            concat!(
+                r#""messages":[{"role":"user","content":[{"type":"text","text":"go"}]},"#,
+                r#"{"role":"assistant","content":[{"type":"text","text":"late"},"#,
+                r#"{"type":"tool_use","id":"a_1","name":"f","input":{"n": 1.0e400}},"#,
+                r#"{"type":"tool_use","id":"b","name":"g","input":{}},"#,
+                r#"{"type":"tool_use","id":"c","name":"h","input":{}}]},"#,
+                r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"a_1","content":[{"type":"text","text":"{\"x\":1}"}]},"#,
+                r#"{"type":"tool_result","tool_use_id":"b","content":[{"type":"text","text":"B"},{"type":"image","source":{"type":"url","url":"https://h/b.png"}}]},"#,
+                r#"{"type":"tool_result","tool_use_id":"c"},{"type":"text","text":"so?"}]},"#,
+                r#"{"role":"assistant","content":[{"type":"tool_use","id":"a_1_2","name":"f","input":{}}]},"#,
+                r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"a_1_2","content":[{"type":"text","text":"A"}]}]}]"#
+            ),
+        );
+    }
+
+    #[test]
+    fn failed_tools_say_so() {
+        let mut turns = Request::parse(
+            br#"{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f"}}]},{"role":"tool","tool_call_id":"a","content":"no"}]}"#,
+        )
+        .unwrap()
+        .turns;
+        turns[1].failed = true;
+        let mut out = Vec::new();
+        messages(&turns, &mut out, &mut Dropped::default()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.contains(r#""content":[{"type":"text","text":"no"}],"is_error":true}"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn signed_reasoning_goes_back_as_it_came() {
+        let signed = r#"{ "type":"thinking", "thinking":"h\u00e9","signature":"c2ln" }"#;
+        let redacted = r#"{"data":"ZA==","type":"redacted_thinking"}"#;
+        let unsigned = r#"{"type":"thinking","thinking":"x"},{"type":"thinking","thinking":"x","signature":""},{"type":"text","text":"x","signature":"s"},7"#;
+        let list = |blocks: &str| {
+            format!(
+                r#"{{"role":"user","content":"x"}},{{"role":"assistant","content":"a","reasoning_content":"h","thinking_blocks":[{blocks}],"tool_calls":[{{"id":"c","function":{{"name":"f","arguments":""}}}}]}},{{"role":"tool","tool_call_id":"c","content":"r"}}"#
+            )
+        };
+        let (text, dropped) = sent(&list(&format!("{signed} , {redacted}"))).unwrap();
+        let content = format!(
+            r#""assistant","content":[{signed},{redacted},{{"type":"text","text":"a"}},{{"type":"tool_use""#
+        );
+        assert!(text.contains(&content), "{text}");
+        assert_eq!(dropped, "");
+        let (text, dropped) = sent(&list(unsigned)).unwrap();
+        assert!(text.contains(r#""assistant","content":[{"type":"text","text":"a"}"#), "{text}");
+        assert_eq!(dropped, "messages[].thinking_blocks[]");
+    }
+
+    #[test]
+    fn cache_marks_stand_where_they_were_set() {
+        let cache = r#""cache_control":{"type":"ephemeral"}"#;
+        let one_hour = r#""cache_control":{ "type":"ephemeral","ttl":"1h" }"#;
+        becomes(
+            &format!(
+                r#"{{"role":"system","content":"S",{cache}}},
+                {{"role":"system","content":[{{"type":"text","text":"T",{one_hour}}},{{"type":"text","text":"U"}}]}},
+                {{"role":"user","content":[{{"type":"text","text":"a",{cache}}},{{"type":"text","text":"b"}},{{"type":"image_url","image_url":{{"url":"https://h/i"}},{one_hour}}}]}},
+                {{"role":"user","content":[{{"type":"text","text":"c"}},{{"type":"text","text":"d"}}],{cache}}},
+                {{"role":"user","content":"","cache_control":{{"type":"lost"}}}},
+                {{"role":"user","content":[{{"type":"text","text":"e",{one_hour}}}],{cache}}},
+                {{"role":"assistant","content":"f","tool_calls":[{{"id":"1","function":{{"name":"f","arguments":""}}}},{{"id":"2","function":{{"name":"f","arguments":""}}}}],{cache}}},
+                {{"role":"tool","tool_call_id":"1","content":[{{"type":"text","text":"r",{one_hour}}}]}},
+                {{"role":"tool","tool_call_id":"2","content":"s",{cache}}},
+                {{"role":"assistant","content":"g",{cache}}}"#
+            ),
+            &[
+                r#""system":[{"type":"text","text":"S","#,
+                cache,
+                r#"},{"type":"text","text":"T","#,
+                one_hour,
+                r#"},{"type":"text","text":"U"}],"messages":[{"role":"user","content":[{"type":"text","text":"a","#,
+                cache,
+                r#"},{"type":"text","text":"b"},{"type":"image","source":{"type":"url","url":"https://h/i"},"#,
+                one_hour,
+                r#"},{"type":"text","text":"c"},{"type":"text","text":"d","#,
+                cache,
+                r#"},{"type":"text","text":"e","#,
+                one_hour,
+                r#"}]},{"role":"assistant","content":[{"type":"text","text":"f"},{"type":"tool_use","id":"1","name":"f","input":{}},{"type":"tool_use","id":"2","name":"f","input":{},"#,
+                cache,
+                r#"}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"text","text":"r","#,
+                one_hour,
+                r#"}]},{"type":"tool_result","tool_use_id":"2","content":[{"type":"text","text":"s"}],"#,
+                cache,
+                r#"}]},{"role":"assistant","content":[{"type":"text","text":"g","#,
+                cache,
+                "}]}]",
+            ]
+            .concat(),
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_refused() {
+        let image = r#"[{"type":"image_url","image_url":{"url":"https://h/i.png"}}]"#;
+        for (list, param) in [
+            (r#"{"role":"system","content":"S"}"#.to_owned(), "messages"),
+            (r#"{"role":"user","content":""}"#.to_owned(), "messages"),
+            (format!(r#"{{"role":"system","content":{image}}}"#), "messages[0].content[0]"),
+            (format!(r#"{{"role":"assistant","content":{image}}}"#), "messages[0].content[0]"),
+            (
+                r#"{"role":"user","content":"x"},{"role":"tool","tool_call_id":"z","content":"x"}"#
+                    .to_owned(),
+                "messages[1].tool_call_id",
+            ),
+        ] {
+            assert_eq!(sent(&list).unwrap_err().param, param, "{list}");
+        }
+    }
+}

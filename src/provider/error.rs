@@ -250,11 +250,12 @@ fn seconds_to_ms(text: &str) -> Option<u64> {
 
 /// Vendors have no code for a prompt that is too long, only these words.
 pub(super) fn is_context_overflow(message: &str) -> bool {
-    const WORDS: [&str; 4] = [
+    const WORDS: [&str; 5] = [
         "prompt is too long",
         "exceeds the maximum number of tokens",
         "input token count",
         "context window",
+        "exceed context limit",
     ];
     WORDS.iter().any(|words| message.contains(words))
 }

@@ -106,3 +106,156 @@ fn code_of(message: &str) -> Option<&'static str> {
     }
     message.contains("content filtering policy").then_some("content_policy_violation")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUTH: (u16, &str, Option<&str>) = (502, "server_error", Some("upstream_auth_error"));
+
+    fn body(kind: &str, message: &str) -> String {
+        format!(
+            r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}},"request_id":"req_011"}}"#
+        )
+    }
+
+    /// Status, type and code of what a client sees, the message, and the wait in milliseconds.
+    #[track_caller]
+    fn seen(
+        error: &UpstreamError,
+        (status, kind, code): (u16, &str, Option<&str>),
+        message: &str,
+        wait: Option<u64>,
+    ) {
+        let api = error.to_api();
+        assert_eq!((api.row.status, api.row.kind, api.code()), (status, kind, code), "{message}");
+        assert_eq!((api.message.as_str(), api.retry_after_ms), (message, wait));
+        assert_eq!(api.row.final_answer, code == AUTH.2, "retried in vain: {message}");
+    }
+
+    #[test]
+    fn anthropics_spellings_become_rows() {
+        let bad = "invalid_request_error";
+        let server = "server_error";
+        for (status, kind, message, expected, wait) in [
+            (400, bad, "max_tokens: Field required", (400, bad, None), None),
+            (
+                400,
+                bad,
+                "prompt is too long: 210000 tokens > 200000 maximum",
+                (400, bad, Some("context_length_exceeded")),
+                None,
+            ),
+            (
+                400,
+                bad,
+                "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
+                (400, bad, Some("context_length_exceeded")),
+                None,
+            ),
+            (
+                400,
+                bad,
+                "Output blocked by content filtering policy",
+                (400, bad, Some("content_policy_violation")),
+                None,
+            ),
+            (400, bad, "Your credit balance is too low to access the Anthropic API.", AUTH, None),
+            (401, "authentication_error", "invalid x-api-key", AUTH, None),
+            (402, "billing_error", "There is an issue with your billing.", AUTH, None),
+            (403, "permission_error", "Your API key does not have permission.", AUTH, None),
+            (
+                404,
+                "not_found_error",
+                "model: claude-nope",
+                (404, bad, Some("model_not_found")),
+                None,
+            ),
+            (
+                413,
+                "request_too_large",
+                "Request exceeds the maximum size",
+                (413, bad, Some("request_too_large")),
+                None,
+            ),
+            (
+                429,
+                "rate_limit_error",
+                "This request would exceed your rate limit",
+                (429, "rate_limit_error", Some("rate_limit_exceeded")),
+                Some(17_000),
+            ),
+            (
+                500,
+                "api_error",
+                "Internal server error",
+                (500, server, Some("upstream_error")),
+                None,
+            ),
+            (
+                504,
+                "timeout_error",
+                "The request timed out",
+                (504, server, Some("upstream_timeout")),
+                None,
+            ),
+            (
+                529,
+                "overloaded_error",
+                "Overloaded",
+                (503, server, Some("upstream_overloaded")),
+                Some(17_000),
+            ),
+            (418, "new_error", "m", (400, bad, None), None),
+            (503, "new_error", "m", (503, server, Some("upstream_overloaded")), Some(17_000)),
+        ] {
+            let after = wait.map(|_| &b"17"[..]);
+            let text = body(kind, message);
+            seen(&read(status, after, text.as_bytes()), expected, message, wait);
+            seen(&read_on_vertex(status, after, text.as_bytes()), expected, message, wait);
+        }
+    }
+
+    #[test]
+    fn without_a_wait_of_theirs_ours_stands() {
+        let limited = (429, "rate_limit_error", Some("rate_limit_exceeded"));
+        let text = body("rate_limit_error", "m");
+        seen(&read(429, None, text.as_bytes()), limited, "m", Some(1000));
+        let odd = b"Wed, 21 Oct 2026 07:28:00 GMT";
+        seen(&read(429, Some(odd), text.as_bytes()), limited, "m", Some(1000));
+    }
+
+    #[test]
+    fn what_is_not_anthropics_is_told_by_its_status() {
+        let says = |status: u16| format!("the upstream answered with status {status}");
+        let server = |status, code| (status, "server_error", Some(code));
+        for (status, text, expected, wait) in [
+            (502, "<html>secret stack</html>", server(502, "upstream_error"), None),
+            (520, "", server(520, "upstream_error"), None),
+            (529, "[]", server(503, "upstream_overloaded"), Some(1000)),
+            (301, "moved", server(502, "upstream_invalid_response"), None),
+            (403, "\u{feff}{}", AUTH, None),
+            (403, r#"{"type":"error","error":7}"#, AUTH, None),
+        ] {
+            seen(&read(status, None, text.as_bytes()), expected, &says(status), wait);
+        }
+        let plain = read(500, None, br#"{"error":"upstream \"x\" died"}"#);
+        seen(&plain, server(500, "upstream_error"), "upstream \"x\" died", None);
+        let bytes = read(500, None, b"\xff\xfe");
+        seen(&bytes, server(500, "upstream_error"), &says(500), None);
+    }
+
+    #[test]
+    fn google_answers_for_itself_on_vertex() {
+        let google = br#"[{"error":{"code":429,"message":"Quota exceeded","status":"RESOURCE_EXHAUSTED","details":[{"retryDelay":"2.5s"}]}}]"#;
+        let limited = (429, "rate_limit_error", Some("rate_limit_exceeded"));
+        seen(&read_on_vertex(429, None, google), limited, "Quota exceeded", Some(2500));
+        let denied =
+            br#"{"error":{"code":403,"message":"no access","status":"PERMISSION_DENIED"}}"#;
+        seen(&read_on_vertex(403, None, denied), AUTH, "no access", None);
+        let unknown =
+            br#"{"error":{"code":404,"message":"Publisher Model x","status":"NOT_FOUND"}}"#;
+        let missing = (404, "invalid_request_error", Some("model_not_found"));
+        seen(&read_on_vertex(404, None, unknown), missing, "Publisher Model x", None);
+    }
+}
