@@ -61,6 +61,7 @@ impl Collector {
                 self.meta.render("chat.completion", &begun, &mut self.head);
             }
             Event::Start { .. } => {}
+            Event::Open { choice } => self.with(*choice, |_| {}),
             Event::Text { choice, text } => {
                 self.with(*choice, |kept| kept.content.extend_from_slice(text.raw().as_bytes()));
             }

@@ -18,6 +18,11 @@ pub enum Event<'e> {
         /// When the vendor made the answer, in seconds since 1970.
         created: Option<u64>,
     },
+    /// A choice begins, and has said nothing yet. Only vendors that tell this say it.
+    Open {
+        /// Which of the answers asked for by `n`.
+        choice: u32,
+    },
     /// Visible text.
     Text {
         /// Which of the answers asked for by `n`.

@@ -104,7 +104,8 @@ impl WholeGenerate {
             Event::Start { .. } => {}
             Event::Tier(tier) => self.ending.tier = tier.raw().as_bytes().to_vec(),
             Event::Usage(usage) => self.ending.usage = Some(usage),
-            Event::Text { choice, .. }
+            Event::Open { choice }
+            | Event::Text { choice, .. }
             | Event::Reasoning { choice, .. }
             | Event::Refusal { choice, .. }
             | Event::Signature { choice, .. }
@@ -213,7 +214,7 @@ impl Kept {
                 self.logprobs.extend_from_slice(content.as_bytes());
             }
             Event::Finish { reason, .. } => self.finish = Some(reason),
-            Event::Start { .. } | Event::Tier(_) | Event::Usage(_) => {}
+            Event::Start { .. } | Event::Open { .. } | Event::Tier(_) | Event::Usage(_) => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Sampling and the other wishes of a request: read, range-checked, spelling kept.
 
+use std::borrow::Cow;
+
 use crate::wire::json::{JsonText, Kind, Reader};
 
 use super::problem::{ChatError, Problem, typed};
@@ -225,8 +227,22 @@ impl<'b> Options<'b> {
     fn thinking(&mut self, reader: &mut Reader<'b>) -> Result<(), ChatError> {
         typed(reader, Kind::Object, "thinking", "an object")?;
         self.anthropic.thinking = Some(reader.clone().raw()?);
+        let mut seen: Vec<Cow<'b, str>> = Vec::new();
         reader.object(|reader, key| {
-            match (key.raw(), reader.kind()?) {
+            let name = key.unescape();
+            if seen.len() == 16 {
+                let what = Problem::Expected("an object with at most 16 fields");
+                return Err(ChatError::at("thinking", what));
+            }
+            // It goes on as it is, and the vendor might take the other one of the two.
+            if seen.contains(&name) {
+                return Err(ChatError::at(
+                    format!("thinking.{}", short(&name)),
+                    Problem::Duplicate,
+                ));
+            }
+            seen.push(name.clone());
+            match (name.as_ref(), reader.kind()?) {
                 ("type", Kind::String) => self.anthropic.thinking_kind = Some(reader.string()?),
                 ("budget_tokens", Kind::Number) => self.anthropic.budget = Some(reader.number()?),
                 _ => reader.skip()?,
@@ -515,6 +531,9 @@ mod tests {
         let options = Request::parse(body.as_bytes()).unwrap().options;
         let thinking = Thinking { budget: Some("0"), level: None, include: Some(false) };
         assert_eq!(options.google.thinking, thinking);
+        let twice = r#""thinking":{"type":"enabled","ty\u0070e":"disabled"}"#;
+        let error = Request::parse(with(twice).as_bytes()).unwrap_err();
+        assert_eq!((error.param.as_str(), error.problem), ("thinking.type", Problem::Duplicate));
         let both = r#""google":{"thinking_config":{"thinking_budget":0,"thinking_level":"low"}}"#;
         assert!(Request::parse(with(both).as_bytes()).is_err());
     }

@@ -106,6 +106,7 @@ impl StreamRenderer {
                 let (id, bare, model, created) = (*id, *bare, *model, *created);
                 self.start(&Begun { id, bare, model, created });
             }
+            Event::Open { choice } => self.open(*choice, out),
             Event::Text { choice, text } => self.delta(*choice, b"content", *text, out),
             Event::Reasoning { choice, text } => {
                 self.delta(*choice, b"reasoning_content", *text, out);
@@ -130,11 +131,7 @@ impl StreamRenderer {
             Event::Arguments { choice, call, piece } => {
                 self.open(*choice, out);
                 self.begin(*choice, out);
-                out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
-                ascii::push_u64(out, u64::from(*call));
-                out.extend_from_slice(b",\"function\":{\"arguments\":\"");
-                out.extend_from_slice(piece.raw().as_bytes());
-                out.extend_from_slice(b"\"}}]");
+                more_arguments(*call, *piece, out);
                 self.end_delta(out);
             }
             Event::Thought { choice, text, signature } => {
@@ -307,6 +304,15 @@ fn tool_call(
     out.extend_from_slice(b"\"}");
     push_signature(signature.map(|mark| mark.raw().as_bytes()), out);
     out.extend_from_slice(b"}]");
+}
+
+/// Appends `"tool_calls":[…]` with more of the arguments of a call.
+fn more_arguments(call: u32, piece: JsonText<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"tool_calls\":[{\"index\":");
+    ascii::push_u64(out, u64::from(call));
+    out.extend_from_slice(b",\"function\":{\"arguments\":\"");
+    out.extend_from_slice(piece.raw().as_bytes());
+    out.extend_from_slice(b"\"}}]");
 }
 
 /// Appends `,"extra_content":…`, if there is a mark.

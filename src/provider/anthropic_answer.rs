@@ -158,6 +158,8 @@ impl Answer {
         let named = |text: &JsonText<'_>| !text.is_empty();
         let (id, model) = (message.id.filter(named), message.model.filter(named));
         sink(Event::Start { id, bare: false, model, created: None });
+        // A model may think for minutes without a word: its client is told that it does.
+        sink(Event::Open { choice: 0 });
     }
 
     fn whole(
@@ -373,6 +375,7 @@ mod tests {
             Event::Start { id, model, .. } => {
                 format!("start {:?} {:?}", id.map(JsonText::raw), model.map(JsonText::raw))
             }
+            Event::Open { .. } => "open".to_owned(),
             Event::Text { text, .. } => format!("text {}", text.raw()),
             Event::Reasoning { text, .. } => format!("reasoning {}", text.raw()),
             Event::Refusal { text, .. } => format!("refusal {}", text.raw()),
@@ -467,6 +470,7 @@ mod tests {
         };
         let expected = [
             r#"start Some("msg_1") Some("m-1")"#,
+            "open",
             r"reasoning h\u00e9",
             "reasoning m",
             r"thought h\u00e9m c2ln",
@@ -511,6 +515,7 @@ mod tests {
         let usage = Usage { prompt: 6, completion: 7, cache_write: 3, ..Usage::default() };
         let expected = [
             r#"start Some("msg_1") Some("m-1")"#,
+            "open",
             "reasoning hm",
             "thought hm c2ln",
             "reasoning no mark",
@@ -552,10 +557,10 @@ mod tests {
             let delta = format!(r#"{{"type":"message_delta","delta":{{{ending}}}}}"#);
             let start = r#"{"type":"message_start","message":{"id":"","model":"m"}}"#;
             let heard = whole(true, &stream(&[start, &delta, STOP])).unwrap();
-            assert_eq!(heard.join(", "), format!("start None Some(\"m\"), {expected}"));
+            assert_eq!(heard.join(", "), format!("start None Some(\"m\"), open, {expected}"));
             let body = format!(r#"{{"type":"message","model":"m","content":[],{ending}}}"#);
             let heard = whole(false, &body).unwrap();
-            assert_eq!(heard.join(", "), format!("start None Some(\"m\"), {expected}"));
+            assert_eq!(heard.join(", "), format!("start None Some(\"m\"), open, {expected}"));
         }
     }
 
@@ -571,18 +576,19 @@ mod tests {
         let end = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
         let twice = stream(&[START, START, &text(0, "a"), call, more, end, STOP, &text(0, "b")]);
         let heard = every_cut(&twice).unwrap();
-        let id = heard[2].split(' ').nth(2).unwrap();
+        let id = heard[3].split(' ').nth(2).unwrap();
         assert!(id.starts_with("call_"), "{heard:?}");
         let expected = [
             r#"start Some("msg_1") Some("m-1")"#,
+            "open",
             "text a",
             &format!(r#"call 0 {id} f Some("{{\"a\":1}}")"#),
             "finish ToolCalls None",
             "tier default",
         ];
-        assert_eq!(heard[..5], expected, "a second beginning, a whole call, words after the end");
+        assert_eq!(heard[..6], expected, "a second beginning, a whole call, words after the end");
         let bare = every_cut(&stream(&[&text(7, "a"), STOP])).unwrap();
-        assert_eq!(bare, ["start None None", "text a", "finish Stop None"]);
+        assert_eq!(bare, ["start None None", "open", "text a", "finish Stop None"]);
     }
 
     #[test]

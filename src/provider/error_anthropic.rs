@@ -111,7 +111,7 @@ fn code_of(message: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    const AUTH: (u16, &str, Option<&str>) = (502, "server_error", Some("upstream_auth_error"));
+    const AUTH: Row = (502, "server_error", Some("upstream_auth_error"));
 
     fn body(kind: &str, message: &str) -> String {
         format!(
@@ -121,94 +121,85 @@ mod tests {
 
     /// Status, type and code of what a client sees, the message, and the wait in milliseconds.
     #[track_caller]
-    fn seen(
-        error: &UpstreamError,
-        (status, kind, code): (u16, &str, Option<&str>),
-        message: &str,
-        wait: Option<u64>,
-    ) {
+    fn seen(error: &UpstreamError, (status, kind, code): Row, message: &str, wait: Option<u64>) {
         let api = error.to_api();
         assert_eq!((api.row.status, api.row.kind, api.code()), (status, kind, code), "{message}");
         assert_eq!((api.message.as_str(), api.retry_after_ms), (message, wait));
         assert_eq!(api.row.final_answer, code == AUTH.2, "retried in vain: {message}");
     }
 
+    /// Status, type and message of Anthropic's; status, type, code and wait of ours.
+    type Spelling = (u16, &'static str, &'static str, Row, Option<u64>);
+
+    type Row = (u16, &'static str, Option<&'static str>);
+
+    const BAD: &str = "invalid_request_error";
+    const SERVER: &str = "server_error";
+
+    const SPELLINGS: [Spelling; 16] = [
+        (400, BAD, "max_tokens: Field required", (400, BAD, None), None),
+        (
+            400,
+            BAD,
+            "prompt is too long: 210000 tokens > 200000 maximum",
+            (400, BAD, Some("context_length_exceeded")),
+            None,
+        ),
+        (
+            400,
+            BAD,
+            "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
+            (400, BAD, Some("context_length_exceeded")),
+            None,
+        ),
+        (
+            400,
+            BAD,
+            "Output blocked by content filtering policy",
+            (400, BAD, Some("content_policy_violation")),
+            None,
+        ),
+        (400, BAD, "Your credit balance is too low to access the Anthropic API.", AUTH, None),
+        (401, "authentication_error", "invalid x-api-key", AUTH, None),
+        (402, "billing_error", "There is an issue with your billing.", AUTH, None),
+        (403, "permission_error", "Your API key does not have permission.", AUTH, None),
+        (404, "not_found_error", "model: claude-nope", (404, BAD, Some("model_not_found")), None),
+        (
+            413,
+            "request_too_large",
+            "Request exceeds the maximum size",
+            (413, BAD, Some("request_too_large")),
+            None,
+        ),
+        (
+            429,
+            "rate_limit_error",
+            "This request would exceed your rate limit",
+            (429, "rate_limit_error", Some("rate_limit_exceeded")),
+            Some(17_000),
+        ),
+        (500, "api_error", "Internal server error", (500, SERVER, Some("upstream_error")), None),
+        (
+            504,
+            "timeout_error",
+            "The request timed out",
+            (504, SERVER, Some("upstream_timeout")),
+            None,
+        ),
+        (
+            529,
+            "overloaded_error",
+            "Overloaded",
+            (503, SERVER, Some("upstream_overloaded")),
+            Some(17_000),
+        ),
+        (418, "new_error", "m", (400, BAD, None), None),
+        (503, "new_error", "m", (503, SERVER, Some("upstream_overloaded")), Some(17_000)),
+    ];
+
     #[test]
     fn anthropics_spellings_become_rows() {
-        let bad = "invalid_request_error";
-        let server = "server_error";
-        for (status, kind, message, expected, wait) in [
-            (400, bad, "max_tokens: Field required", (400, bad, None), None),
-            (
-                400,
-                bad,
-                "prompt is too long: 210000 tokens > 200000 maximum",
-                (400, bad, Some("context_length_exceeded")),
-                None,
-            ),
-            (
-                400,
-                bad,
-                "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
-                (400, bad, Some("context_length_exceeded")),
-                None,
-            ),
-            (
-                400,
-                bad,
-                "Output blocked by content filtering policy",
-                (400, bad, Some("content_policy_violation")),
-                None,
-            ),
-            (400, bad, "Your credit balance is too low to access the Anthropic API.", AUTH, None),
-            (401, "authentication_error", "invalid x-api-key", AUTH, None),
-            (402, "billing_error", "There is an issue with your billing.", AUTH, None),
-            (403, "permission_error", "Your API key does not have permission.", AUTH, None),
-            (
-                404,
-                "not_found_error",
-                "model: claude-nope",
-                (404, bad, Some("model_not_found")),
-                None,
-            ),
-            (
-                413,
-                "request_too_large",
-                "Request exceeds the maximum size",
-                (413, bad, Some("request_too_large")),
-                None,
-            ),
-            (
-                429,
-                "rate_limit_error",
-                "This request would exceed your rate limit",
-                (429, "rate_limit_error", Some("rate_limit_exceeded")),
-                Some(17_000),
-            ),
-            (
-                500,
-                "api_error",
-                "Internal server error",
-                (500, server, Some("upstream_error")),
-                None,
-            ),
-            (
-                504,
-                "timeout_error",
-                "The request timed out",
-                (504, server, Some("upstream_timeout")),
-                None,
-            ),
-            (
-                529,
-                "overloaded_error",
-                "Overloaded",
-                (503, server, Some("upstream_overloaded")),
-                Some(17_000),
-            ),
-            (418, "new_error", "m", (400, bad, None), None),
-            (503, "new_error", "m", (503, server, Some("upstream_overloaded")), Some(17_000)),
-        ] {
+        for (status, kind, message, expected, wait) in SPELLINGS {
             let after = wait.map(|_| &b"17"[..]);
             let text = body(kind, message);
             seen(&read(status, after, text.as_bytes()), expected, message, wait);

@@ -32,8 +32,9 @@ pub fn target(order: &Order<'_>, stream: bool, out: &mut Vec<u8>) -> Result<(), 
         Vendor::Claude => {
             // Versions of these models stand behind an `@`.
             must_be_clean(model, &['/', ':', '?', '#'])?;
-            if let Some(place) = place {
-                vertex_models(place, "anthropic", out);
+            match place {
+                Some(place) => vertex_models(place, "anthropic", out),
+                None => out.extend_from_slice(b"/v1/publishers/anthropic/models/"),
             }
             out.extend_from_slice(model.as_bytes());
             anthropic::method(stream, out);
@@ -129,15 +130,29 @@ mod tests {
         let project = VertexProject { id: "p".to_owned(), location: "eu".to_owned() };
         let place = VertexPlace { api_version: ApiVersion::V1, project: Some(project) };
         let express = VertexPlace { api_version: ApiVersion::V1Beta1, project: None };
-        for (place, expected) in [
-            (&place, "/v1/projects/p/locations/eu/publishers/google/models/m:generateContent"),
-            (&express, "/v1beta1/publishers/google/models/m:generateContent"),
-        ] {
+        let regional = "/v1/projects/p/locations/eu/publishers/";
+        let named = |vendor, model, place, stream| {
             let rules = Rules { place: Some(place), ..Rules::default() };
             let mut out = Vec::new();
-            target(&Order { vendor: Vendor::Vertex, model: "m", rules }, false, &mut out).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
-        }
+            target(&Order { vendor, model, rules }, stream, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            named(Vendor::Vertex, "m", &place, false),
+            format!("{regional}google/models/m:generateContent")
+        );
+        assert_eq!(
+            named(Vendor::Vertex, "m", &express, false),
+            "/v1beta1/publishers/google/models/m:generateContent"
+        );
+        assert_eq!(
+            named(Vendor::Claude, "claude-haiku-4-5@20251001", &place, false),
+            format!("{regional}anthropic/models/claude-haiku-4-5@20251001:rawPredict")
+        );
+        assert_eq!(
+            named(Vendor::Claude, "claude-x", &express, true),
+            "/v1beta1/publishers/anthropic/models/claude-x:streamRawPredict"
+        );
     }
 
     #[test]
@@ -162,6 +177,12 @@ mod tests {
         assert_eq!(out, b"/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
         for name in ["a/b", "a:b", "a@b"] {
             assert!(target(&order(name), false, &mut Vec::new()).is_err());
+        }
+        for name in ["claude/b", "claude:b", "claude?b", "claude#b"] {
+            let order = Order { vendor: Vendor::Claude, ..order(name) };
+            assert!(target(&order, false, &mut Vec::new()).is_err());
+            let order = Order { vendor: Vendor::Anthropic, ..order };
+            assert!(target(&order, false, &mut Vec::new()).is_ok(), "it stands in the body");
         }
     }
 }

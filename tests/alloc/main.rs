@@ -124,6 +124,39 @@ fn a_warm_relay_allocates_nothing_per_chunk() {
     }
 }
 
+/// Events as Anthropic sends them: a second beginning says nothing new, and blocks of reasoning,
+/// text and a call begin, go on and end.
+const BLOCKS: [&str; 12] = [
+    r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-sonnet-4-5","content":[],"stop_reason":null,"usage":{"input_tokens":9,"output_tokens":1,"service_tier":"standard"}}}"#,
+    r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
+    r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"a few words of reasoning"}}"#,
+    r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"EqkBCkYICxgCKkDo5w3BcOFDM2J7MsIKxgUf"}}"#,
+    r#"{"type":"content_block_stop","index":0}"#,
+    r#"{"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}}"#,
+    r#"{"type": "ping"}"#,
+    r#"{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"a few \"words\" of text"}}"#,
+    r#"{"type":"content_block_stop","index":1}"#,
+    r#"{"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"toolu_1","name":"f","input":{}}}"#,
+    r#"{"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{\"city\": \"Oslo\"}"}}"#,
+    r#"{"type":"content_block_stop","index":2}"#,
+];
+
+#[test]
+fn blocks_of_reasoning_and_calls_allocate_nothing() {
+    let events = BLOCKS.map(|data| format!("event: some_event\ndata: {data}\n\n"));
+    let relay = |pieces: &[Vec<u8>], rounds| relay(&ANTHROPIC, Door::Chat, pieces, rounds);
+    let whole = events.clone().map(|event| chunk(event.as_bytes()));
+    assert_eq!(relay(&whole, 1000), 0, "whole events");
+    assert_eq!(relay(&[chunk(events.concat().as_bytes())], 1000), 0, "all at once");
+    let halves = events.iter().flat_map(|event| {
+        let (head, tail) = event.as_bytes().split_at(event.len() / 2);
+        [chunk(head), chunk(tail)]
+    });
+    assert_eq!(relay(&halves.collect::<Vec<_>>(), 1000), 0, "cut events");
+    let bytes: Vec<Vec<u8>> = events.concat().bytes().map(|byte| chunk(&[byte])).collect();
+    assert_eq!(relay(&bytes, 20), 0, "a byte at a time");
+}
+
 #[test]
 fn a_translated_request_allocates_a_handful() {
     for (traffic, at_most) in VENDORS {

@@ -23,21 +23,26 @@ use vertex_bridge::provider::{Decoder, Expected, Order, Rules, UpstreamError, Ve
 
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
 
-fn expected(stream: bool, choices: u32) -> Expected {
-    Expected::plain(Vendor::Gemini, stream, choices, 7)
-}
+/// The folders of the cases, and how many there are at least.
+const VENDORS: [(&str, Vendor, usize); 3] = [
+    ("gemini", Vendor::Gemini, 24),
+    ("anthropic", Vendor::Anthropic, 25),
+    ("claude", Vendor::Claude, 2),
+];
 
 fn meta(model: &str) -> ReplyMeta {
     ReplyMeta { fallback_id: 0xf00d, created: 1_700_000_000, model: model.to_owned() }
 }
 
 /// What the client gets when the answer comes in these pieces.
-fn play(request: &Request<'_>, pieces: &[&[u8]]) -> String {
+fn play(vendor: Vendor, request: &Request<'_>, pieces: &[&[u8]]) -> String {
     let mut out = Vec::new();
+    let choices = request.options.n.unwrap_or(1);
+    let decoder = Decoder::new(Expected::plain(vendor, request.stream, choices, 7), LIMITS);
     let result = if request.stream {
-        stream(request, pieces, &mut out)
+        stream(decoder, request, pieces, &mut out)
     } else {
-        whole(request, pieces, &mut out)
+        whole(decoder, request, pieces, &mut out)
     };
     if let Err(error) = result {
         let error = error.to_api();
@@ -51,9 +56,12 @@ fn play(request: &Request<'_>, pieces: &[&[u8]]) -> String {
     String::from_utf8(out).expect("text")
 }
 
-fn stream(request: &Request<'_>, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), UpstreamError> {
-    let choices = request.options.n.unwrap_or(1);
-    let mut decoder = Decoder::new(expected(true, choices), LIMITS);
+fn stream(
+    mut decoder: Decoder,
+    request: &Request<'_>,
+    pieces: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Result<(), UpstreamError> {
     let mut renderer = StreamRenderer::new(meta(&request.model), request.include_usage);
     for piece in pieces {
         decoder.feed(piece, &mut |event| renderer.on_event(&event, out))?;
@@ -63,9 +71,12 @@ fn stream(request: &Request<'_>, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-fn whole(request: &Request<'_>, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(), UpstreamError> {
-    let choices = request.options.n.unwrap_or(1);
-    let mut decoder = Decoder::new(expected(false, choices), LIMITS);
+fn whole(
+    mut decoder: Decoder,
+    request: &Request<'_>,
+    pieces: &[&[u8]],
+    out: &mut Vec<u8>,
+) -> Result<(), UpstreamError> {
     let mut collector = Collector::new(meta(&request.model));
     for piece in pieces {
         decoder.feed(piece, &mut |_| {})?;
@@ -75,8 +86,8 @@ fn whole(request: &Request<'_>, pieces: &[&[u8]], out: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-fn cases() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gemini");
+fn cases(vendor: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(vendor);
     let folders = fs::read_dir(root).expect("the golden cases").flatten();
     let mut folders: Vec<PathBuf> = folders.map(|folder| folder.path()).collect();
     folders.sort();
@@ -95,34 +106,31 @@ fn expect(file: &Path, found: &str) {
 
 #[test]
 fn every_case_gives_its_exact_bytes() {
-    let cases = cases();
-    assert!(cases.len() >= 12, "{} cases", cases.len());
-    for case in cases {
-        let body = fs::read(case.join("request.json")).expect("a request");
-        let request = Request::parse(&body).expect("a sound request");
-        let mut upstream = Vec::new();
-        let mut dropped = Dropped::default();
-        let model = request.model.clone();
-        vendor::encode(
-            &Order { vendor: Vendor::Gemini, model: &model, rules: Rules::default() },
-            &request,
-            &mut upstream,
-            &mut dropped,
-        )
-        .expect("it can be expressed");
-        let mut upstream = String::from_utf8(upstream).expect("text");
-        serde_json::from_str::<serde::de::IgnoredAny>(&upstream).expect("JSON");
-        if !dropped.is_empty() {
-            let mut names = Vec::new();
-            dropped.render(&mut names);
-            upstream.extend(["\ndropped: ", &String::from_utf8_lossy(&names)]);
-        }
-        expect(&case.join("upstream.json"), &upstream);
-        let answer = fs::read(case.join("answer.txt")).expect("an answer");
-        let told = play(&request, &[&answer]);
-        expect(&case.join("client.txt"), &told);
-        every_cut(&case, &answer, &told, |pieces| play(&request, pieces));
+    for (folder, vendor, least) in VENDORS {
+        let cases = cases(folder);
+        assert!(cases.len() >= least, "{} cases of {folder}", cases.len());
+        cases.iter().for_each(|case| check(vendor, case));
     }
+}
+
+fn check(vendor: Vendor, case: &Path) {
+    let body = fs::read(case.join("request.json")).expect("a request");
+    let request = Request::parse(&body).expect("a sound request");
+    let (mut upstream, mut dropped) = (Vec::new(), Dropped::default());
+    let order = Order { vendor, model: &request.model, rules: Rules::default() };
+    vendor::encode(&order, &request, &mut upstream, &mut dropped).expect("it can be expressed");
+    let mut upstream = String::from_utf8(upstream).expect("text");
+    serde_json::from_str::<serde::de::IgnoredAny>(&upstream).expect("JSON");
+    if !dropped.is_empty() {
+        let mut names = Vec::new();
+        dropped.render(&mut names);
+        upstream.extend(["\ndropped: ", &String::from_utf8_lossy(&names)]);
+    }
+    expect(&case.join("upstream.json"), &upstream);
+    let answer = fs::read(case.join("answer.txt")).expect("an answer");
+    let told = play(vendor, &request, &[&answer]);
+    expect(&case.join("client.txt"), &told);
+    every_cut(case, &answer, &told, |pieces| play(vendor, &request, pieces));
 }
 
 /// The outcome must not depend on where the answer is cut.

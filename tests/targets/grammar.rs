@@ -51,6 +51,9 @@ impl Grammar {
                 self.choice(*choice);
                 [*mime, *data].into_iter().for_each(text);
             }
+            Event::Open { choice } => {
+                self.choice(*choice);
+            }
             Event::Call { .. } => self.call(event),
             Event::Arguments { choice, call, piece } => {
                 let call = usize::try_from(*call).expect("a small number");

@@ -15,7 +15,7 @@ use super::exact_json::{Unique, depth, is_json};
 static PLACE: VertexPlace = VertexPlace { api_version: ApiVersion::V1, project: None };
 
 /// Every vendor, with models and rules that make a difference.
-fn orders() -> [Order<'static>; 7] {
+fn orders() -> [Order<'static>; 9] {
     let order = |vendor, model| Order { vendor, model, rules: Rules::default() };
     let on_vertex = |vendor, model| Order {
         rules: Rules { place: Some(&PLACE), ..Rules::default() },
@@ -36,6 +36,8 @@ fn orders() -> [Order<'static>; 7] {
         order(Vendor::Anthropic, "claude-sonnet-4-5"),
         on_vertex(Vendor::Claude, "claude-opus-4-6"),
         Order { rules: strict, ..order(Vendor::Vertex, "gemini-2.0-flash") },
+        order(Vendor::Anthropic, "claude-opus-4-6"),
+        Order { rules: strict, ..order(Vendor::Anthropic, "claude-3-haiku") },
     ]
 }
 
