@@ -33,7 +33,10 @@ pub(super) fn read<'b>(outline: &Outline<'b>) -> Result<Request<'b>, ChatError> 
     };
     let mut instructions = None;
     outline.members(|reader, name| {
-        if name == "instructions" && !reader.null()? {
+        if name == "instructions" {
+            if reader.null()? {
+                return Ok(());
+            }
             request.echo.push(("instructions", reader.clone().raw()?));
             let text = reader.string();
             let text = text.map_err(|error| ChatError::json(&name, "a string", error))?;
@@ -341,6 +344,16 @@ mod tests {
             assert_eq!(fails(field), param, "{field}");
         }
         assert_eq!(parse(br#"{"model":"m"}"#).unwrap_err().param, "input");
+    }
+
+    #[test]
+    fn null_is_as_good_as_nothing() {
+        let nulls = ["instructions", "metadata", "reasoning", "text", "tools", "temperature"];
+        for field in nulls {
+            let body = format!(r#"{{"model":"m","{field}":null,"input":"hi"}}"#);
+            let request = parse(body.as_bytes()).unwrap();
+            assert_eq!((request.turns.len(), request.echo.len()), (1, 0), "{field}");
+        }
     }
 
     #[test]

@@ -131,6 +131,18 @@ impl Gateway {
         fs::read_to_string(self.folder.0.join("log")).unwrap_or_default()
     }
 
+    /// The log, once it holds these words: the thread that writes them is not the one that serves.
+    pub(super) fn log_with(&self, words: &str) -> String {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let log = self.log();
+            if log.contains(words) || Instant::now() > end {
+                return log;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     pub(super) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();

@@ -166,8 +166,9 @@ fn a_token_is_renewed_before_it_ends_and_kept_while_renewing_fails() {
     assert_eq!(gateway.metric("vertex_bridge_token_expiry_seconds{provider=\"vertex\"}"), 0);
     google.script().failure = None;
     eventually("a new token", || ask().status == 200);
-    let log = gateway.log();
-    assert!(log.contains("no access token: the token endpoint answered 503"), "{log}");
+    let words = "no access token: the token endpoint answered 503";
+    let log = gateway.log_with(words);
+    assert!(log.contains(words), "{log}");
     nothing_leaks(&gateway, &[&kept, &refused]);
 }
 
@@ -207,7 +208,8 @@ fn without_a_token_nothing_of_the_endpoint_is_shown() {
     assert!(google.script().requests.is_empty(), "nothing was sent without a token");
     let no_token = "vertex_bridge_upstream_failures_total{reason=\"no_token\"}";
     assert_eq!(gateway.metric(no_token), 1);
-    assert!(gateway.log().contains("the token endpoint answered 400 invalid_grant"));
+    let words = "the token endpoint answered 400 invalid_grant";
+    assert!(gateway.log_with(words).contains(words));
     // Answers that are no tokens to be sent.
     for body in ["canary", "{}", r#"{"access_token":"canary\r\nx: y","expires_in":9}"#] {
         google.script().failure = Some((200, body));
@@ -259,7 +261,8 @@ fn the_simulator_gives_no_token_for_the_key_of_another() {
     let answer = gateway.ask(&chat("hi", false));
     assert_eq!(answer.status, 502, "{}", answer.body);
     assert_eq!(answer.json()["error"]["code"], "upstream_auth_error");
-    assert!(gateway.log().contains("the token endpoint answered 400 invalid_grant"));
+    let words = "the token endpoint answered 400 invalid_grant";
+    assert!(gateway.log_with(words).contains(words));
     assert!(!gateway.log().contains("Invalid JWT"), "the endpoint's own words stay out");
 }
 
