@@ -54,6 +54,11 @@ pub enum Command {
     Simulate(Simulate),
     /// Check the configuration and print what would run
     Check(Check),
+    /// Print what would become of a chat request; nothing is sent
+    Explain {
+        /// A file with the request's body [default: standard input]
+        file: Option<PathBuf>,
+    },
     /// Print a shell's completion script
     Completions {
         /// The shell

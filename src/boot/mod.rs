@@ -3,6 +3,7 @@
 pub mod args;
 mod control;
 pub mod env;
+mod explain;
 pub mod machine;
 mod out;
 pub mod report;
@@ -33,6 +34,10 @@ pub fn run() -> ExitCode {
         Some(Command::Check(options)) => {
             name_process("vb-cli");
             check(&line, options.json)
+        }
+        Some(Command::Explain { file }) => {
+            name_process("vb-cli");
+            explain::run(&line, file.as_deref())
         }
         Some(Command::Completions { shell }) => {
             name_process("vb-cli");

@@ -19,6 +19,11 @@ impl<'r> Dropped<'r> {
         self.names.is_empty()
     }
 
+    /// The names, as the client wrote them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(AsRef::as_ref)
+    }
+
     /// Appends the names, separated by commas, safe for a header and at most 1 KiB.
     pub fn render(&self, out: &mut Vec<u8>) {
         let start = out.len();

@@ -109,6 +109,32 @@ where
     }
 }
 
+/// Ends an exchange with a JSON text of ours.
+pub(super) async fn json<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    mut exchange: Exchange<'_, R>,
+    body: &[u8],
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let whole = Whole { status: 200, content_type: "application/json", fields: b"", body };
+    match send(client, &exchange.envelope, whole).await {
+        Ok(sent) => {
+            let after = after(&exchange.envelope);
+            exchange.bytes_out = sent;
+            exchange.settle(Ending::Answered);
+            after
+        }
+        Err(Gone) => {
+            exchange.settle(Ending::ClientLeft);
+            After::Gone
+        }
+    }
+}
+
 /// Ends an exchange that got no answer.
 pub(super) async fn none<R, F, M>(
     client: &Client<'_, R, F, M>,

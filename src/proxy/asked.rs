@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::base::RequestId;
 use crate::chat::door::Beside;
-use crate::chat::{ApiError, Dialect, Row};
+use crate::chat::{ApiError, Dialect, Door, Row};
 use crate::policy::{KeyId, Reject, screen};
 use crate::rt::Runtime;
 use crate::shard::{Page, Permit, Shard};
@@ -78,7 +78,7 @@ fn decide<R: Runtime>(
         Err(NoRoute::Unknown) => return What::Fixed(404, "", false),
         Err(NoRoute::Method(allow)) => return What::Fixed(405, allow, false),
     };
-    let counted = matches!(endpoint, Endpoint::Door(..) | Endpoint::Embeddings);
+    let counted = matches!(endpoint, Endpoint::Door(..) | Endpoint::Embeddings | Endpoint::Explain);
     let mut key = KeyId::Nobody;
     if !matches!(endpoint, Endpoint::Health | Endpoint::Ready) {
         match who(shard, head, dialect) {
@@ -97,11 +97,16 @@ fn decide<R: Runtime>(
             let betas = head.field("anthropic-beta").map(String::from_utf8_lossy);
             let betas = betas.map(Cow::into_owned);
             let beside = Beside { model: route::decoded(model), betas, ..Beside::default() };
-            admit(shard, head, framing, Asker { key, errand: Errand::Talk(door), beside })
+            let errand = Errand::Talk(door);
+            admit(shard, head, framing, Asker { key, errand, beside, explain: false })
         }
         Endpoint::Embeddings => {
-            let beside = Beside::default();
-            admit(shard, head, framing, Asker { key, errand: Errand::Embed, beside })
+            let (errand, beside) = (Errand::Embed, Beside::default());
+            admit(shard, head, framing, Asker { key, errand, beside, explain: false })
+        }
+        Endpoint::Explain => {
+            let (errand, beside) = (Errand::Talk(Door::Chat), Beside::default());
+            admit(shard, head, framing, Asker { key, errand, beside, explain: true })
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::net::dial::dial;
 use crate::net::{Link, NetError, NetErrorKind, NetOp, StreamOf};
 use crate::provider::{Dropped, Order, RateLimits, UpstreamError, UpstreamErrorKind, vendor};
 use crate::rt::{Lent, Runtime};
-use crate::shard::{Deadline, Late, Shard};
+use crate::shard::{Deadline, Late};
 use crate::wire::head::field_store;
 use crate::wire::hop::{self, Crossing};
 use crate::wire::splice::Splices;
@@ -15,7 +15,7 @@ use crate::wire::{BodyReader, HeadLimits, HeadScan, Method, ResponseHead, WireEr
 
 use super::body::Answer;
 use super::client::{Client, Gone};
-use super::credential::{self, Shown};
+use super::credential;
 use super::exchange::Exchange;
 use super::failure::{Failure, Phase, read_failure, status_reason};
 use super::secure;
@@ -117,7 +117,9 @@ where
     loop {
         let mut out = exchange.shard.buffers.take();
         let mut left_out = Dropped::default();
-        write_request((exchange.shard, shown), plan, outgoing, &mut out, &mut left_out)
+        let shard = exchange.shard;
+        let credential = |out: &mut Vec<u8>| credential::push(shard, plan.upstream, shown, out);
+        write_request(plan, outgoing, credential, &mut out, &mut left_out)
             .map_err(NoAnswer::Request)?;
         let link = match idle.take() {
             Some(link) => link,
@@ -181,12 +183,13 @@ where
     stream.map(Link::new).map_err(NoAnswer::Failed)
 }
 
-/// Appends head and body with one length, which is patched in behind the fixed part: the field's
-/// value may have leading spaces (RFC 9110 section 5.5).
-fn write_request<'r, R: Runtime>(
-    (shard, shown): (&Shard<R>, Shown),
+/// Appends head and body; `credential` appends the fields that prove who asks. Both have one
+/// length, which is patched in behind the fixed part: the field's value may have leading spaces
+/// (RFC 9110 section 5.5).
+pub(super) fn write_request<'r>(
     plan: Plan<'_>,
     outgoing: Outgoing<'r>,
+    credential: impl FnOnce(&mut Vec<u8>),
     out: &mut Vec<u8>,
     dropped: &mut Dropped<'r>,
 ) -> Result<(), ChatError> {
@@ -203,7 +206,7 @@ fn write_request<'r, R: Runtime>(
     out.extend_from_slice(
         concat!("user-agent: vertex-bridge/", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes(),
     );
-    credential::push(shard, plan.upstream, shown, out);
+    credential(out);
     if let Outgoing::Translated(request) = outgoing {
         vendor::fields(&plan.order, request, out);
     }

@@ -3,10 +3,9 @@
 use crate::chat::door::Beside;
 use crate::chat::problem::Problem;
 use crate::chat::{ApiError, ChatError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
-use crate::config::{Config, Kind, SchemaMode, StreamUsage, SystemMessages, Target, Upstream};
 use crate::policy::KeyId;
 use crate::provider::decode::AnswerLimits;
-use crate::provider::{Decoder, Dropped, Expected, Order, Rules, Vendor};
+use crate::provider::{Decoder, Dropped, Expected};
 use crate::rt::{Lent, Runtime};
 use crate::shard::Shard;
 
@@ -17,13 +16,15 @@ use super::client::Client;
 use super::exact::{self, Errand};
 use super::exchange::{After, Exchange};
 use super::translate::Translation;
-use super::{marks, stream, unary};
+use super::{choice, explain, marks, stream, unary};
 
 /// Who asks for what, known from the head.
 pub(super) struct Asker {
     pub(super) key: KeyId,
     pub(super) errand: Errand,
     pub(super) beside: Beside,
+    /// Wants to know what would become of the request; nothing is sent.
+    pub(super) explain: bool,
 }
 
 /// Serves one request whose body has been read.
@@ -38,19 +39,20 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    if asker.explain {
+        return explain(client, exchange, asker.key, body).await;
+    }
     let shard = exchange.shard;
     let outline = match asker.errand.outline(body, &asker.beside) {
         Ok(outline) => outline,
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
     exchange.phases.parse = exchange.age();
-    let (target, upstream, vendor) = match choose(shard, &mut exchange, asker.key, &outline.model) {
-        Ok(chosen) => chosen,
+    let plan = match choose(shard, &mut exchange, asker.key, &outline.model) {
+        Ok(plan) => plan,
         Err(error) => return answer::fail(client, exchange, &error).await,
     };
-    let model = shard.config.upstream_model(target, &outline.model);
-    let plan = plan(shard, (target.upstream, upstream), (vendor, model));
-    if let Some(way) = exact::way(asker.errand, upstream) {
+    if let Some(way) = exact::way(asker.errand, plan.upstream) {
         return exact::serve(client, exchange, plan, way, &outline).await;
     }
     let Errand::Talk(door) = asker.errand else {
@@ -63,11 +65,8 @@ where
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
     exchange.phases.parse = exchange.age();
-    let google = matches!(vendor, Vendor::Gemini | Vendor::Vertex);
-    if google && shard.config.gemini.system_messages == SystemMessages::Inline {
-        request.inline_system();
-    }
-    marks::recall(&mut request, vendor, &shard.signatures, shard.rt.now());
+    choice::prepare(&shard.config, &plan, &mut request);
+    marks::recall(&mut request, plan.order.vendor, &shard.signatures, shard.rt.now());
     let (outgoing, mut dropped) = (Outgoing::Translated(&request), Dropped::default());
     let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut dropped).await;
     match attempted {
@@ -76,6 +75,30 @@ where
             hand_on(client, exchange, plan, answered, asked).await
         }
         Err(why) => answer::none(client, exchange, plan.upstream, why).await,
+    }
+}
+
+/// Tells what would become of a request.
+#[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
+async fn explain<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    exchange: Exchange<'_, R>,
+    key: KeyId,
+    body: &[u8],
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let shard = exchange.shard;
+    let permit = |model: &str| permitted(shard, key, model);
+    let recall = |request: &mut Request<'_>, vendor| {
+        marks::recall(request, vendor, &shard.signatures, shard.rt.now());
+    };
+    match explain::explain(&shard.config, body, permit, recall) {
+        Ok(text) => answer::json(client, exchange, &text).await,
+        Err(error) => answer::fail(client, exchange, &error).await,
     }
 }
 
@@ -128,57 +151,27 @@ where
     }
 }
 
-/// The first target of the model's route, if the key may use the model, its upstream, and whose
-/// wire format that speaks.
+/// The plan for the first target of the model's route, if the key may use the model.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
-fn choose<'s, R: Runtime>(
-    shard: &'s Shard<R>,
+fn choose<'p, R: Runtime>(
+    shard: &'p Shard<R>,
     exchange: &mut Exchange<'_, R>,
     key: KeyId,
-    model: &str,
-) -> Result<(&'s Target, &'s Upstream, Vendor), ApiError> {
+    model: &'p str,
+) -> Result<Plan<'p>, ApiError> {
+    permitted(shard, key, model)?;
+    let (index, route) = choice::route(&shard.config, model)?;
+    exchange.target = shard.series(index);
+    let plan = route.targets.first().and_then(|target| choice::plan(&shard.config, target, model));
+    plan.ok_or_else(|| choice::not_found(model))
+}
+
+/// May this key use this model?
+#[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
+fn permitted<R: Runtime>(shard: &Shard<R>, key: KeyId, model: &str) -> Result<(), ApiError> {
     shard.keys.check_model(key, model).map_err(|reject| {
         ApiError::new(Row::PERMISSION_DENIED, reject.message()).with_param("model")
-    })?;
-    let missing = || not_found(model);
-    let index = shard.config.route(model).ok_or_else(missing)?;
-    let route = shard.config.routes.as_slice().get(index).ok_or_else(missing)?;
-    let target = route.targets.first().ok_or_else(missing)?;
-    exchange.target = shard.series(index);
-    let upstream = shard.config.upstreams.get(target.upstream).ok_or_else(missing)?;
-    let model = shard.config.upstream_model(target, model);
-    let vendor = match upstream.kind {
-        Kind::Gemini => Vendor::Gemini,
-        Kind::Vertex if model.starts_with("claude") => Vendor::Claude,
-        Kind::Vertex => Vendor::Vertex,
-        Kind::Anthropic => Vendor::Anthropic,
-        Kind::OpenAi => Vendor::OpenAi,
-    };
-    Ok((target, upstream, vendor))
-}
-
-/// What is asked of an upstream.
-fn plan<'p, R: Runtime>(
-    shard: &'p Shard<R>,
-    (index, upstream): (usize, &'p Upstream),
-    (vendor, model): (Vendor, &'p str),
-) -> Plan<'p> {
-    let Config { gemini, anthropic, .. } = &shard.config;
-    let rules = Rules {
-        place: upstream.vertex.as_ref(),
-        safety_settings: gemini.safety_settings.as_deref(),
-        openapi_schemas: gemini.schema_mode == SchemaMode::OpenApi,
-        signature_in_id: gemini.signatures.in_id,
-        first_call_only: gemini.enforce_parallel,
-        no_stream_usage: upstream.stream_usage == StreamUsage::Never,
-        max_tokens: anthropic.default_max_tokens,
-    };
-    Plan { upstream, index, order: Order { vendor, model, rules } }
-}
-
-fn not_found(model: &str) -> ApiError {
-    let message = format!("no route serves the model `{model}`");
-    ApiError::new(Row::MODEL_NOT_FOUND, message).with_param("model")
+    })
 }
 
 /// Appends the field that tells what was left out of the translated request.

@@ -49,6 +49,20 @@ pub(super) fn push<R: Runtime>(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends the same fields with a mask where the secret stands.
+pub(super) fn push_masked(upstream: &Upstream, out: &mut Vec<u8>) {
+    if upstream.kind == Kind::Anthropic {
+        out.extend_from_slice(ANTHROPIC_VERSION);
+    }
+    let field = match upstream.account {
+        Some(_) => key_field(Kind::OpenAi),
+        None if upstream.keys.is_empty() => return,
+        None => key_field(upstream.kind),
+    };
+    out.extend_from_slice(field);
+    out.extend_from_slice(b"***\r\n");
+}
+
 /// How a field with a key begins.
 fn key_field(kind: Kind) -> &'static [u8] {
     match kind {

@@ -77,12 +77,7 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let ask_usage = outline.stream && !outline.include_usage && wants_usage(plan.upstream);
-    let forward = Forward {
-        target: way.target,
-        body: outline.body(),
-        changes: outline.changes(plan.order.model, ask_usage),
-    };
+    let (forward, ask_usage) = forward(way, plan, outline);
     let (outgoing, mut nothing) = (Outgoing::Exact(&forward), Dropped::default());
     let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut nothing).await;
     let (head, answer) = match attempted {
@@ -108,6 +103,13 @@ where
     let dialect = exchange.envelope.dialect;
     let pipe = Passage { stream: ExactStream::new(watched, limits), dialect };
     stream::relay(client, exchange, plan, answer, pipe, fields).await
+}
+
+/// The body as it goes on, and whether usage is asked for that the client has not.
+pub(super) fn forward<'b>(way: Way, plan: Plan<'_>, outline: &Outline<'b>) -> (Forward<'b>, bool) {
+    let ask_usage = outline.stream && !outline.include_usage && wants_usage(plan.upstream);
+    let changes = outline.changes(plan.order.model, ask_usage);
+    (Forward { target: way.target, body: outline.body(), changes }, ask_usage)
 }
 
 /// Is usage needed that the client did not ask for? So far no limit depends on it.

@@ -62,9 +62,8 @@ pub(super) fn recall(request: &mut Request<'_>, vendor: Vendor, kept: &Signature
         }
         Vendor::Anthropic | Vendor::Claude => {
             for turn in request.turns.iter_mut().filter(|turn| turn.thinking.is_none()) {
-                let blocks = turn.calls.iter();
-                let blocks =
-                    blocks.filter_map(|call| kept.recall(Marker::Anthropic, call.id.raw(), now));
+                let ids = turn.calls.iter().map(|call| ids::bare(call.id.raw()));
+                let blocks = ids.filter_map(|id| kept.recall(Marker::Anthropic, id, now));
                 turn.thinking =
                     blocks.reduce(|first, second| joined(first, &second)).map(Cow::Owned);
             }

@@ -11,6 +11,8 @@ pub(super) enum Endpoint<'p> {
     Door(Door, &'p str),
     /// `POST /v1/embeddings`
     Embeddings,
+    /// `POST /v1/explain`
+    Explain,
     /// `GET /v1/models`, `GET /v1beta/models`
     Models,
     /// `GET /v1/models/{id}`, `GET /v1beta/models/{id}`
@@ -40,7 +42,7 @@ pub(super) fn dialect(path: &str, has: impl Fn(&str) -> bool) -> Dialect {
     let below = |root: &str| {
         path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let openai = ["/v1/chat", "/v1/completions", "/v1/embeddings", "/v1/responses"];
+    let openai = ["/v1/chat", "/v1/completions", "/v1/embeddings", "/v1/explain", "/v1/responses"];
     match () {
         () if below("/v1beta") || below("/v1beta1") || generate(path, None).is_some() => {
             Dialect::Google
@@ -78,6 +80,7 @@ pub(super) fn find<'p>(
         "/v1/chat/completions" => (Endpoint::Door(Door::Chat, ""), Method::Post),
         "/v1/completions" => (Endpoint::Door(Door::Completions, ""), Method::Post),
         "/v1/embeddings" => (Endpoint::Embeddings, Method::Post),
+        "/v1/explain" => (Endpoint::Explain, Method::Post),
         "/v1/responses" => (Endpoint::Door(Door::Responses, ""), Method::Post),
         "/v1/messages" => (Endpoint::Door(Door::Messages, ""), Method::Post),
         "/v1/models" | "/v1beta/models" => (Endpoint::Models, Method::Get),
@@ -151,6 +154,7 @@ mod tests {
     fn paths_and_methods_decide() {
         assert_eq!(post("/v1/chat/completions"), Ok(Endpoint::Door(Door::Chat, "")));
         assert_eq!(post("/v1/messages"), Ok(Endpoint::Door(Door::Messages, "")));
+        assert_eq!(post("/v1/explain"), Ok(Endpoint::Explain));
         assert_eq!(find(Method::Head, "/health", None), Ok(Endpoint::Health));
         assert_eq!(get("/v1/models/a/b"), Ok(Endpoint::Model("a/b")));
         assert_eq!(get("/v1/models/a:generateContent"), Ok(Endpoint::Model("a:generateContent")));

@@ -130,10 +130,15 @@ pub(super) fn chat(content: &str, stream: bool) -> Vec<u8> {
 
 /// A POST of this JSON to the chat endpoint.
 pub(super) fn post(body: &str) -> Vec<u8> {
+    post_to("/v1/chat/completions", "sk-vertex-bridge-dev", body)
+}
+
+/// A POST of this JSON to a path, with this key.
+pub(super) fn post_to(path: &str, key: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-         authorization: Bearer sk-vertex-bridge-dev\r\ncontent-length: {length}\r\n\r\n{body}"
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         authorization: Bearer {key}\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

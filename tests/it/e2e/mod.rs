@@ -7,12 +7,15 @@
     reason = "a test stops where it cannot go on, and waits in real time"
 )]
 
+mod agents;
 mod bad_input;
 mod certificates;
 mod chat;
 mod client;
 mod doors;
 mod drivers;
+
+mod explain;
 mod gateway;
 mod google;
 mod life;
