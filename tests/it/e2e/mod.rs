@@ -15,10 +15,12 @@ mod client;
 mod doors;
 mod drivers;
 
+mod errors;
 mod explain;
 mod gateway;
 mod google;
 mod life;
+mod replay;
 mod sdk;
 mod simulator;
 mod tls_clients;
