@@ -253,8 +253,9 @@ fn shape_of(config: &Config) -> Shape {
 fn resolve_all(config: &Config) -> Vec<Vec<SocketAddr>> {
     let resolve = |upstream: &Upstream| {
         dns::resolve(&upstream.origin.host, upstream.origin.port).unwrap_or_else(|error| {
-            let (name, host) = (&upstream.name, &upstream.origin.host);
-            say(Level::Warn, &format!("upstream {name}: cannot resolve {host}: {error}"));
+            // Logs travel far: where an upstream is stays in the configuration.
+            let name = &upstream.name;
+            say(Level::Warn, &format!("upstream {name}: its host cannot be resolved: {error}"));
             Vec::new()
         })
     };

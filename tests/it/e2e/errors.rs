@@ -35,8 +35,28 @@ fn configuration(upstream: SocketAddr) -> String {
             format!("targets = [{{ upstream = \"up-{name}\", model = \"some-model\" }}]\n"),
         ]);
     }
-    text
+    text + LOST
 }
+
+/// Two upstreams that cannot be reached: no name, and nobody there.
+const LOST: &str = r#"
+[[upstream]]
+name = "nameless"
+kind = "openai"
+base_url = "https://backend-17.internal:8080/v1"
+api_key = "sk-lost-0123456789abcdef"
+[[route]]
+model = "m-nameless"
+targets = [{ upstream = "nameless" }]
+[[upstream]]
+name = "refusing"
+kind = "gemini"
+base_url = "http://127.77.66.55:9"
+api_key = "AIza-lost-0123456789abcdef"
+[[route]]
+model = "m-refusing"
+targets = [{ upstream = "refusing" }]
+"#;
 
 /// A gateway before an upstream with these replies.
 fn before(flavour: Flavour, folder: &Folder, replies: HashMap<String, Reply>) -> Gateway {
@@ -60,9 +80,13 @@ fn cases(vendor: &str) -> Vec<Value> {
     list
 }
 
+/// Hosts inside, as a proxy's page and the configuration name them, and the start of a page.
+const HIDDEN: [&str; 6] =
+    ["backend-17.internal", "10.1.2.3", "127.77.66.55", "<html", "sk-lost-", "AIza-lost-"];
+
 /// Nothing of a key, and nothing of a page's inside or of where the upstream is.
 fn assert_clean(text: &str, what: &str) {
-    for secret in SECRETS.iter().copied().chain(["backend-17.internal", "10.1.2.3", "<html"]) {
+    for secret in SECRETS.iter().copied().chain(HIDDEN) {
         assert!(!text.contains(secret), "{what} shows {secret}: {text}");
     }
 }
@@ -109,6 +133,14 @@ fn every_spelling_of_a_failure_becomes_its_row_and_exception() {
         let output = command.output().expect("the script starts: run scripts/test.sh once");
         let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success() && told.contains("all is well"), "{flavour:?}: {told}");
+        for lost in ["nameless", "refusing"] {
+            let body =
+                format!(r#"{{"model":"m-{lost}","messages":[{{"role":"user","content":"x"}}]}}"#);
+            let answer = gateway.ask(&post_to("/v1/chat/completions", MASTER, &body));
+            assert_eq!(answer.status, 502, "{}", answer.body);
+            assert_eq!(answer.json()["error"]["code"], "upstream_connection_error");
+            assert_clean(&format!("{}{}", answer.head, answer.body), lost);
+        }
         for page in ["/metrics", "/metrics/prometheus", "/health/ready"] {
             let answer = look(&gateway, page);
             assert_clean(&format!("{}{}", answer.head, answer.body), page);
