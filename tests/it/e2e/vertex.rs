@@ -398,11 +398,18 @@ fn each_vendor_gets_its_key_in_its_own_field() {
             ("APP_VERTEX__API_KEY_BASE_URL", &google.origin),
             ("ANTHROPIC_API_KEY", "key-of-anthropic"),
             ("ANTHROPIC_BASE_URL", &google.origin),
+            ("OPENAI_API_KEY", "key-of-openai"),
+            ("OPENAI_BASE_URL", &google.origin),
         ],
     );
+    let openai_fields = ["authorization: Bearer key-of-openai"].as_slice();
     let google_fields = ["x-goog-api-key: key-of-google"].as_slice();
     let anthropic_fields = ["x-api-key: key-of-anthropic", "anthropic-version: 2023-06-01"];
-    for (model, fields) in [("gemini-3", google_fields), ("claude-4", &anthropic_fields)] {
+    for (model, fields) in [
+        ("gemini-3", google_fields),
+        ("claude-4", &anthropic_fields),
+        ("gpt-4o", openai_fields),
+    ] {
         let body = format!(
             "{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}"
         );
