@@ -149,14 +149,16 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
         if self.pipe.has_ended() { Ok(()) } else { ended }
     }
 
-    /// Until the first event the limit is the one for the first token, then the one between two.
+    /// Until the first event the limits are those of the first token and of the whole request, then
+    /// the one between two: a stream that goes on is never cut.
     fn until(&self) -> crate::base::Tick {
-        let timeouts = &self.exchange.shard.config.timeouts;
-        let idle = self.exchange.until(timeouts.idle);
-        match timeouts.first_token {
-            Some(limit) if !self.pipe.has_started() => idle.min(self.exchange.started.after(limit)),
-            _ => idle,
+        let shard = self.exchange.shard;
+        let timeouts = &shard.config.timeouts;
+        if self.pipe.has_started() {
+            return shard.rt.now().after(timeouts.idle);
         }
+        let until = self.exchange.until(timeouts.idle);
+        timeouts.first_token.map_or(until, |limit| until.min(self.exchange.started.after(limit)))
     }
 
     /// Takes all that has arrived; true at the end of the body.
