@@ -405,11 +405,9 @@ fn each_vendor_gets_its_key_in_its_own_field() {
     let openai_fields = ["authorization: Bearer key-of-openai"].as_slice();
     let google_fields = ["x-goog-api-key: key-of-google"].as_slice();
     let anthropic_fields = ["x-api-key: key-of-anthropic", "anthropic-version: 2023-06-01"];
-    for (model, fields) in [
-        ("gemini-3", google_fields),
-        ("claude-4", &anthropic_fields),
-        ("gpt-4o", openai_fields),
-    ] {
+    for (model, fields) in
+        [("gemini-3", google_fields), ("claude-4", &anthropic_fields), ("gpt-4o", openai_fields)]
+    {
         let body = format!(
             "{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}]}}"
         );
