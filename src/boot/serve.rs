@@ -22,7 +22,7 @@ use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
 use crate::policy::Keyring;
 use crate::proxy::fixed;
 use crate::rt::{self, Accepted, Mailbox};
-use crate::shard::{Board, FixedBody, Letter, Parts, Report, Signatures};
+use crate::shard::{Board, FixedBody, Letter, Parts, Rates, Report, Signatures};
 
 use super::args::CommandLine;
 use super::control::{Control, say};
@@ -97,6 +97,7 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         mailboxes: &mailboxes,
         control: &sender,
         board: Board::new(cores.len()),
+        rates: Rates::new(&config),
         signatures: Signatures::new(if config.gemini.signatures.cache {
             SIGNATURE_BYTES
         } else {
@@ -168,6 +169,7 @@ struct Common<'c> {
     control: &'c Sender<Report>,
     board: Board,
     signatures: Signatures,
+    rates: Rates,
     fixed: Arc<[FixedBody]>,
     keys: Keyring,
     shape: &'c Shape,
@@ -187,6 +189,7 @@ impl Common<'_> {
             cells,
             board: self.board.clone(),
             signatures: self.signatures.clone(),
+            rates: self.rates.clone(),
             mailboxes: self.mailboxes.to_vec(),
             control: self.control.clone(),
             shape: self.shape.clone(),

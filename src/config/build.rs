@@ -8,8 +8,8 @@ use super::limits::{self, Range};
 use super::origin::is_loopback;
 use super::parse::{self, Notes, Settings, Sources};
 use super::schema::{
-    Anthropic, Auth, Backend, Config, Driver, Gemini, Limits, Log, LogFormat, LogLevel, Retry,
-    Runtime, SchemaMode, Server, Signatures, Stream, SystemMessages, Timeouts,
+    Anthropic, Auth, Backend, Breaker, Config, Driver, Gemini, Limits, Log, LogFormat, LogLevel,
+    Rate, Retry, Runtime, SchemaMode, Server, Signatures, Stream, SystemMessages, Timeouts,
 };
 use super::tls_keys;
 use super::upstreams;
@@ -39,6 +39,8 @@ impl Config {
             runtime: runtime(&settings),
             timeouts: timeouts(&settings),
             limits: sizes(&settings),
+            rate: rate(&settings),
+            breaker: breaker(&settings),
             retry: retry(&settings),
             stream: Stream { early_head: settings.wait("stream.early_head", limits::EARLY_HEAD) },
             tls,
@@ -149,6 +151,23 @@ fn sizes(settings: &Settings) -> Limits {
         target_bytes: settings.count("limits.target_bytes", limits::TARGET_BYTES),
         upstream_body_bytes: settings.count("limits.upstream_body", limits::UPSTREAM_BODY),
         event_bytes: settings.count("limits.event", limits::EVENT),
+    }
+}
+
+fn rate(settings: &Settings) -> Rate {
+    Rate {
+        capacity: settings.whole("rate_limit.capacity", limits::RATE.default),
+        per_second: settings.whole("rate_limit.refill_per_second", limits::REFILL_DEFAULT),
+    }
+}
+
+fn breaker(settings: &Settings) -> Breaker {
+    let count = |key, default| u32::try_from(settings.whole(key, default)).unwrap_or(u32::MAX);
+    let seconds = settings.whole("circuit_breaker.timeout_secs", limits::SECONDS.default);
+    Breaker {
+        failures: count("circuit_breaker.failure_threshold", limits::BREAKER.default),
+        timeout: Duration::from_secs(seconds),
+        successes: count("circuit_breaker.success_threshold", limits::SUCCESSES_DEFAULT),
     }
 }
 
@@ -293,6 +312,14 @@ mod tests {
         assert_eq!((schema_mode, enforce_parallel), (SchemaMode::JsonSchema, false));
         assert!(signatures.cache && !signatures.in_id);
         assert_eq!(config.anthropic.default_max_tokens, None);
+    }
+
+    #[test]
+    fn rates_and_circuits_have_the_documented_defaults() {
+        let config = load("", &[]).expect("defaults");
+        assert_eq!(config.rate, Rate { capacity: 100, per_second: 10 });
+        let Breaker { failures, timeout, successes } = config.breaker;
+        assert_eq!((failures, timeout, successes), (10, Duration::from_secs(60), 3));
     }
 
     #[test]
@@ -473,7 +500,6 @@ mod tests {
              official API)",
             "vb.toml:10: admin.listen is accepted but has no effect in this release",
             "HTTPS_PROXY is accepted but has no effect in this release",
-            "vb.toml:2: rate_limit.capacity is accepted but has no effect in this release",
             "APP_RETRY__BUDGET is accepted but has no effect in this release",
         ];
         let mut found = config.warnings;

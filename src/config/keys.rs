@@ -197,8 +197,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
 /// Keys (a trailing `*` covers a section) whose behaviour this release does not have: set to
 /// anything but off, they get a warning. Building the behaviour removes the row.
 pub(super) const NOT_YET: &[&str] = &[
-    "rate_limit.*",
-    "circuit_breaker.*",
     "cache.*",
     "retry.*",
     "fallback.*",
@@ -215,8 +213,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "proxy.*",
     "route.targets.weight",
     "route.fallbacks",
-    "key.requests_per_minute",
-    "key.tokens_per_minute",
     "key.budget",
 ];
 

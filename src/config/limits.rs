@@ -98,6 +98,10 @@ pub const RETRY_WAIT: Range = range(0, 5000, HOUR);
 
 /// Requests or tokens of a rate. The default is that of the bucket's capacity.
 pub const RATE: Range = range(1, 100, 1_000_000_000);
+/// Requests that come back to a bucket every second, where nothing is said.
+pub const REFILL_DEFAULT: u64 = 10;
+/// Good answers that close a circuit, where nothing is said.
+pub const SUCCESSES_DEFAULT: u64 = 3;
 /// Failures or successes that a breaker counts.
 pub const BREAKER: Range = range(1, 10, 1_000_000_000);
 /// Whole seconds of the keys that end in `_secs`.

@@ -22,10 +22,10 @@ pub use model::{Route, RouteTable, Target, covers};
 pub use origin::Origin;
 pub use parse::{FlagValue, Sources};
 pub use schema::{
-    Anthropic, ApiVersion, Auth, Backend, ClientKey, Compat, Config, DEVELOPMENT_KEY, Driver,
-    Gemini, Kind, Limits, Log, LogFormat, LogLevel, Responses, Retry, Runtime, SchemaMode, Server,
-    Signatures, Stream, StreamUsage, SystemMessages, Timeouts, Upstream, VertexPlace,
-    VertexProject,
+    Anthropic, ApiVersion, Auth, Backend, Breaker, ClientKey, Compat, Config, DEVELOPMENT_KEY,
+    Driver, Gemini, Kind, Limits, Log, LogFormat, LogLevel, Rate, Responses, Retry, Runtime,
+    SchemaMode, Server, Signatures, Stream, StreamUsage, SystemMessages, Timeouts, Upstream,
+    VertexPlace, VertexProject,
 };
 pub use secret::Secret;
 pub use tls::{Roots, ServerTls, Tls, TlsFile, TlsPair};

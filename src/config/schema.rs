@@ -28,6 +28,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Sizes and counts.
     pub limits: Limits,
+    /// How much one client key may ask, whichever it is.
+    pub rate: Rate,
+    /// When an upstream is left alone.
+    pub breaker: Breaker,
     /// When an attempt may be repeated.
     pub retry: Retry,
     /// What is sent before it must be.
@@ -85,6 +89,10 @@ pub struct ClientKey {
     pub secret: Secret,
     /// Names, and prefixes ending in `*`, that it may use; empty means all.
     pub models: Vec<String>,
+    /// At most so many requests in a minute.
+    pub requests_per_minute: Option<u64>,
+    /// At most so many tokens in a minute, of prompts and answers.
+    pub tokens_per_minute: Option<u64>,
 }
 
 /// Logging.
@@ -195,6 +203,26 @@ pub struct Limits {
     pub upstream_body_bytes: usize,
     /// One event of an upstream's stream, in bytes.
     pub event_bytes: usize,
+}
+
+/// The token bucket of each client key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests at once.
+    pub capacity: u64,
+    /// Requests in each further second.
+    pub per_second: u64,
+}
+
+/// The circuit breaker of each upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Breaker {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// How long it stays open.
+    pub timeout: Duration,
+    /// Good answers in a row that close it.
+    pub successes: u32,
 }
 
 /// Repeated attempts.

@@ -329,7 +329,13 @@ fn targets(
 pub(super) fn client_keys(settings: &Settings, notes: &mut Notes) -> Vec<ClientKey> {
     let mut keys: Vec<ClientKey> = Vec::new();
     if let Some(secret) = secrets(settings, "auth.master_key").pop() {
-        keys.push(ClientKey { name: "master".to_owned(), secret, models: Vec::new() });
+        keys.push(ClientKey {
+            name: "master".to_owned(),
+            secret,
+            models: Vec::new(),
+            requests_per_minute: None,
+            tokens_per_minute: None,
+        });
     }
     let mut names = BTreeSet::from(["master"]);
     for table in settings.tables("key") {
@@ -346,7 +352,17 @@ pub(super) fn client_keys(settings: &Settings, notes: &mut Notes) -> Vec<ClientK
             Some(Value::Texts(models)) => models.clone(),
             _ => Vec::new(),
         };
-        keys.push(ClientKey { name: name.to_owned(), secret, models });
+        let limit = |key| match table.value(key) {
+            Some(Value::Whole(limit)) => Some(*limit),
+            _ => None,
+        };
+        keys.push(ClientKey {
+            name: name.to_owned(),
+            secret,
+            models,
+            requests_per_minute: limit("requests_per_minute"),
+            tokens_per_minute: limit("tokens_per_minute"),
+        });
     }
     check_secrets(&keys, settings, notes);
     keys
@@ -695,8 +711,11 @@ mod tests {
         let names: Vec<&str> = config.auth.keys.iter().map(|key| key.name.as_str()).collect();
         assert_eq!(names, ["master", "team"]);
         assert_eq!(config.auth.keys[1].models, ["fast", "gemini-*"]);
+        let limits =
+            (config.auth.keys[1].requests_per_minute, config.auth.keys[1].tokens_per_minute);
+        assert_eq!(limits, (Some(5), None));
         assert!(config.auth.required);
-        assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
+        assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
         let twice = load(file, &[("APP_AUTH__MASTER_KEY", "0123456789abcdef")]);
         assert!(twice.expect_err("a refusal")[0].contains("one secret for the keys"));
     }

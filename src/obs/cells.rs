@@ -192,6 +192,8 @@ pub struct Cells {
     pub connections_handed_over: Cell,
     /// Exchanges now.
     pub in_flight: Cell,
+    /// Refusals for a limit of the client: the bucket, requests, tokens.
+    pub limited: [Cell; 3],
     /// Panics that were caught: bugs.
     pub bugs: Cell,
     targets: usize,
@@ -223,6 +225,7 @@ impl Cells {
             connections_accepted: Cell::default(),
             connections_handed_over: Cell::default(),
             in_flight: Cell::default(),
+            limited: Default::default(),
             bugs: Cell::default(),
             targets: shape.targets.len(),
         }

@@ -182,7 +182,7 @@ impl Registry {
         type CellsOf = fn(&Cells) -> &[Cell];
         let reasons = UpstreamFailure::ALL.map(|(_, reason)| reason);
         let ends = HandshakeEnd::ALL.map(|(_, end)| end);
-        let families: [(&'static str, &'static str, &[&str], CellsOf); 5] = [
+        let families: [(&'static str, &'static str, &[&str], CellsOf); 6] = [
             (
                 "vertex_bridge_tokens_total",
                 "kind",
@@ -190,6 +190,9 @@ impl Registry {
                 |cells| &cells.tokens,
             ),
             ("vertex_bridge_bytes_total", "direction", &["in", "out"], |cells| &cells.bytes),
+            ("vertex_bridge_limited_total", "limit", &["bucket", "requests", "tokens"], |cells| {
+                &cells.limited
+            }),
             ("vertex_bridge_upstream_failures_total", "reason", &reasons, |cells| &cells.failures),
             ("vertex_bridge_upstream_tls_handshakes_total", "kind", &ends, |cells| {
                 &cells.upstream_handshakes

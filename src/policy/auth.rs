@@ -135,6 +135,8 @@ mod tests {
             name: format!("key-{index}"),
             secret: Secret::new((*secret).to_owned()),
             models: if index == 1 { vec!["gemini-*".to_owned()] } else { Vec::new() },
+            requests_per_minute: None,
+            tokens_per_minute: None,
         };
         Keyring::new(&Auth { keys: keys.iter().enumerate().map(key).collect(), required })
     }

@@ -39,6 +39,11 @@ impl Bucket {
         }
     }
 
+    /// One that was admitted was not wanted after all.
+    pub fn give_back(&self, state: u64) -> u64 {
+        state.saturating_sub(self.interval)
+    }
+
     /// How many more would be admitted at `now`.
     pub fn left(&self, state: u64, now: u64) -> u64 {
         let used = state.saturating_sub(now).div_ceil(self.interval);

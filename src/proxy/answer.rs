@@ -8,6 +8,7 @@ use super::attempt::NoAnswer;
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
+use super::limits;
 use super::reply::{Ends, Envelope, end_head};
 
 /// A whole answer.
@@ -93,7 +94,8 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let crossing = std::mem::take(&mut exchange.crossing);
+    let mut crossing = std::mem::take(&mut exchange.crossing);
+    limits::push_fields(exchange.shard, exchange.key, &mut crossing);
     match send_error_with(client, &exchange.envelope, error, crossing).await {
         Ok(sent) => {
             let after = after(&exchange.envelope);

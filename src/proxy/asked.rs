@@ -13,12 +13,15 @@ use crate::wire::{Framing, HeadLimits, Method, RequestHead, WireError};
 
 use super::chat::Asker;
 use super::exact::Errand;
+use super::limits;
 use super::reply::Envelope;
 use super::route::{self, Endpoint, NoRoute};
 
 /// What the head of a request asks for, without the head.
 pub(super) struct Asked {
     pub(super) envelope: Envelope,
+    /// Who asks.
+    pub(super) key: KeyId,
     pub(super) what: What,
     pub(super) framing: Framing,
     pub(super) expects_continue: bool,
@@ -62,16 +65,18 @@ pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<A
         dialect: route::dialect(head.path(), |name| head.field(name).is_some()),
     };
     let expects_continue = head.expects_continue()?;
-    let what = decide(shard, &head, framing, envelope.dialect);
-    Ok(Asked { envelope, what, framing, expects_continue, head_bytes: bytes.len() })
+    let mut key = KeyId::Nobody;
+    let what = decide(shard, &head, framing, envelope.dialect, &mut key);
+    Ok(Asked { envelope, key, what, framing, expects_continue, head_bytes: bytes.len() })
 }
 
-/// Route, key, size and room, in this order.
+/// Route, key, size, rate and room, in this order. `who_asks` is set as soon as it is known.
 fn decide<R: Runtime>(
     shard: &Shard<R>,
     head: &RequestHead<'_, '_>,
     framing: Framing,
     dialect: Dialect,
+    who_asks: &mut KeyId,
 ) -> What {
     let endpoint = match route::find(head.method, head.path(), head.query()) {
         Ok(endpoint) => endpoint,
@@ -82,7 +87,7 @@ fn decide<R: Runtime>(
     let mut key = KeyId::Nobody;
     if !matches!(endpoint, Endpoint::Health | Endpoint::Ready) {
         match who(shard, head, dialect) {
-            Ok(known) => key = known,
+            Ok(known) => (key, *who_asks) = (known, known),
             Err(reject) => return refused(reject, counted),
         }
     }
@@ -156,6 +161,11 @@ fn admit<R: Runtime>(
     let most = shard.config.server.request_body_bytes_max;
     if matches!(framing, Framing::Length(length) if length > u64::try_from(most).unwrap_or(0)) {
         return What::Refuse(wire_error(WireError::BodyTooLarge, shard));
+    }
+    if !asker.explain
+        && let Err(error) = limits::admit(shard, asker.key)
+    {
+        return What::Refuse(error);
     }
     match shard.permits.take() {
         Some(permit) => What::Talk(permit, asker),

@@ -16,7 +16,7 @@ use super::client::Client;
 use super::exact::{self, Errand};
 use super::exchange::{After, Exchange};
 use super::translate::Translation;
-use super::{choice, explain, marks, stream, unary};
+use super::{choice, explain, limits, marks, stream, unary};
 
 /// Who asks for what, known from the head.
 pub(super) struct Asker {
@@ -48,6 +48,12 @@ where
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
     exchange.phases.parse = exchange.age();
+    if shard.rates.counts_tokens(asker.key) {
+        match limits::reserve(shard, asker.key, body.len()) {
+            Ok(tokens) => exchange.reserved = Some(tokens),
+            Err(error) => return answer::fail(client, exchange, &error).await,
+        }
+    }
     let plan = match choose(shard, &mut exchange, asker.key, &outline.model) {
         Ok(plan) => plan,
         Err(error) => return answer::fail(client, exchange, &error).await,

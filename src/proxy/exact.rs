@@ -208,7 +208,7 @@ where
     let mut fields = answer.crossing.clone();
     answer.release(&exchange, plan.index);
     exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
-    exchange.push_timing(&mut fields);
+    exchange.push_own(&mut fields);
     let content_type = exchange.envelope.dialect.head().json;
     let passing = Whole { status: 200, content_type, fields: &fields, body: &body };
     send(client, exchange, passing, Ending::Answered).await

@@ -6,9 +6,11 @@ use crate::base::{Tick, ascii};
 use crate::chat::{Event, Usage};
 use crate::obs::log::{self, Level, Line};
 use crate::obs::{Settled, Tokens, UpstreamFailure};
+use crate::policy::KeyId;
 use crate::rt::{Mutant, Runtime};
 use crate::shard::{Permit, Shard};
 
+use super::limits;
 use super::marks::Marks;
 use super::reply::{Envelope, Phases};
 
@@ -45,6 +47,10 @@ pub(super) enum After {
 pub(super) struct Exchange<'s, R: Runtime> {
     pub(super) shard: &'s Shard<R>,
     pub(super) envelope: Envelope,
+    /// Who asks.
+    pub(super) key: KeyId,
+    /// Tokens that were reserved for the key.
+    pub(super) reserved: Option<u64>,
     pub(super) phases: Phases,
     /// When its first byte was there.
     pub(super) started: Tick,
@@ -72,7 +78,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     /// Begins; dropping it without [`Exchange::settle`] is counted as a bug.
     pub(super) fn new(
         shard: &'s Shard<R>,
-        envelope: Envelope,
+        (envelope, key): (Envelope, KeyId),
         started: Tick,
         permit: Option<Permit>,
     ) -> Self {
@@ -80,6 +86,8 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         Self {
             shard,
             envelope,
+            key,
+            reserved: None,
             phases: Phases::default(),
             started,
             target: None,
@@ -110,9 +118,11 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         }
     }
 
-    /// Appends the fields that tell how long it took: the API's own, unless the vendor's crossed,
-    /// and `server-timing`, unless the operator wants none of ours. `out` ends in all others.
-    pub(super) fn push_timing(&self, out: &mut Vec<u8>) {
+    /// Appends the fields that tell what is left of the client's limits and how long it took: the
+    /// API's own, unless the vendor's crossed, and `server-timing`, unless the operator wants none
+    /// of ours. `out` is all others.
+    pub(super) fn push_own(&self, out: &mut Vec<u8>) {
+        limits::push_fields(self.shard, self.key, out);
         if let Some(name) = self.envelope.dialect.head().took_field
             && !out.windows(TOOK.len()).any(|text| text == TOOK)
         {
@@ -155,6 +165,12 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         debug_assert!(!self.settled, "an exchange is settled once");
         self.settled = true;
         self.permit = None;
+        if let Some(reserved) = self.reserved.take() {
+            let used = self.usage.prompt + self.usage.completion;
+            // What the vendor did not count stays as it was estimated.
+            let used = if used == 0 { reserved } else { used };
+            self.shard.rates.correct(self.key, self.shard.rt.now(), reserved, used);
+        }
         let duration = self.age();
         let (status, failed) = match ending {
             Ending::Answered => (200, false),

@@ -16,6 +16,7 @@ mod failure;
 pub mod fixed;
 mod health;
 mod incoming;
+mod limits;
 mod marks;
 mod plain;
 mod posted;

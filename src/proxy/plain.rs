@@ -12,6 +12,7 @@ use super::asked::{Asked, What};
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
 use super::fixed;
+use super::limits;
 use super::reply::Envelope;
 
 /// Answers everything but chat. A body that is not here yet is not waited for.
@@ -40,8 +41,9 @@ where
         What::Fixed(status, _, true) => Some((*status, Some("invalid_api_key"))),
         _ => None,
     };
-    let exchange = counted
-        .map(|counted| (Exchange::new(client.shard, asked.envelope, started, None), counted));
+    let exchange = counted.map(|counted| {
+        (Exchange::new(client.shard, (asked.envelope, asked.key), started, None), counted)
+    });
     let sent = give(client, &asked).await;
     if let Some((exchange, (status, code))) = exchange {
         let failed = Ending::Failed(status, code.unwrap_or("refused"));
@@ -103,9 +105,12 @@ where
             answer::send(client, envelope, answer).await
         }
         What::Fixed(status, allow, _) => refuse(client, envelope, *status, allow).await,
-        What::Refuse(error) | What::Error(error) => {
-            answer::send_error(client, envelope, error).await
+        What::Refuse(error) => {
+            let mut fields = Vec::new();
+            limits::push_fields(shard, asked.key, &mut fields);
+            answer::send_error_with(client, envelope, error, fields).await
         }
+        What::Error(error) => answer::send_error(client, envelope, error).await,
         What::Talk(..) => Ok(0),
     }
 }

@@ -211,7 +211,7 @@ where
 {
     let What::Talk(permit, asker) = asked.what else { return After::Close };
     let shard = client.shard;
-    let mut exchange = Exchange::new(shard, asked.envelope, started, Some(permit));
+    let mut exchange = Exchange::new(shard, (asked.envelope, asked.key), started, Some(permit));
     let body = Incoming {
         head_bytes: asked.head_bytes,
         framing: asked.framing,

@@ -267,9 +267,9 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
         out.extend_from_slice(b"content-type: ");
         out.extend_from_slice(self.pipe.content_type().as_bytes());
         out.extend_from_slice(b"\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n");
-        out.extend_from_slice(&self.fields);
         exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
-        exchange.push_timing(out);
+        exchange.push_own(&mut self.fields);
+        out.extend_from_slice(&self.fields);
         let ends = if exchange.envelope.http10 { Ends::Close } else { Ends::Chunked };
         end_head(ends, out);
     }

@@ -93,7 +93,7 @@ where
     writer.render(&mut body);
     let mut head = fields.to_vec();
     exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
-    exchange.push_timing(&mut head);
+    exchange.push_own(&mut head);
     let content_type = exchange.envelope.dialect.head().json;
     let whole = Whole { status: 200, content_type, fields: &head, body: &body };
     let sent = answer::send(client, &exchange.envelope, whole).await;

@@ -1,13 +1,16 @@
 //! The one place that reads clocks.
 
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::base::Tick;
 
-/// Where monotonic time starts for one executor.
+/// Where monotonic time starts: one place for all executors of the process, so that times of two
+/// shards can be compared.
 #[expect(clippy::disallowed_methods, reason = "rt is where the clock is read")]
 pub(super) fn origin() -> Instant {
-    Instant::now()
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    *ORIGIN.get_or_init(Instant::now)
 }
 
 /// Monotonic time since `origin`.

@@ -1,11 +1,12 @@
-//! All state of one core. Nothing here is touched by another core, except the board of
-//! connection counts, the mailbox and the signatures, which are made for it.
+//! All state of one core. Nothing here is touched by another core, except the board of connection
+//! counts, the mailbox, the rates of clients' keys and the signatures, which are made for it.
 
 pub mod board;
 pub mod buffers;
 pub mod deadline;
 pub mod mailbox;
 pub mod permit;
+pub mod rates;
 pub mod signatures;
 pub mod state;
 pub mod token;
@@ -15,6 +16,7 @@ pub use buffers::Buffers;
 pub use deadline::{Deadline, Deadlines, Late};
 pub use mailbox::{Ask, Letter, Page, Report, TokenReport};
 pub use permit::{Permit, Permits};
+pub use rates::{Limit, Limited, Rates, Told};
 pub use signatures::{Marker, Signatures};
 pub use state::{FixedBody, Parts, Shard, Upstream};
 pub use token::{Held, News, Token, TokenSlot};

@@ -20,6 +20,7 @@ use super::buffers::Buffers;
 use super::deadline::Deadlines;
 use super::mailbox::{Letter, Report};
 use super::permit::Permits;
+use super::rates::Rates;
 use super::signatures::Signatures;
 use super::token::{News, TokenSlot};
 
@@ -45,6 +46,8 @@ pub struct Parts<A> {
     pub board: Board,
     /// Vendors' marks on calls of tools, of all shards.
     pub signatures: Signatures,
+    /// How much clients have asked, of all shards.
+    pub rates: Rates,
     /// The mailboxes of all shards, by index.
     pub mailboxes: Vec<Mailbox<Letter<A>>>,
     /// Questions to the control thread.
@@ -105,6 +108,8 @@ pub struct Shard<R: Runtime> {
     pub board: Board,
     /// Vendors' marks on calls of tools, of all shards.
     pub signatures: Signatures,
+    /// How much clients have asked, of all shards.
+    pub rates: Rates,
     /// The mailboxes of all shards, by index.
     pub mailboxes: Vec<Mailbox<Letter<R::Accepted>>>,
     /// Questions to the control thread.
@@ -150,6 +155,7 @@ impl<R: Runtime> Shard<R> {
             cells: parts.cells,
             board: parts.board,
             signatures: parts.signatures,
+            rates: parts.rates,
             mailboxes: parts.mailboxes,
             control: parts.control,
             shape: parts.shape,

@@ -31,7 +31,7 @@ use vertex_bridge::policy::Keyring;
 use vertex_bridge::proxy;
 use vertex_bridge::rt::virt::{FaultKind, Faults, Virt, VirtConn, VirtSocket};
 use vertex_bridge::rt::{Conn, Listener, Runtime, mailbox};
-use vertex_bridge::shard::{Board, Parts, Shard, Signatures};
+use vertex_bridge::shard::{Board, Parts, Rates, Shard, Signatures};
 use vertex_bridge::simulator;
 
 const CLIENTS: u64 = 8;
@@ -181,6 +181,7 @@ fn shard(rt: &Virt, seed: u64, idle: &str, encryption: Option<&Encryption>) -> R
     let (control, _nobody_asks) = std::sync::mpsc::channel();
     let parts = Parts {
         index: 0,
+        rates: Rates::new(&config),
         keys: Keyring::new(&config.auth),
         config,
         cells: Arc::new(Cells::new(&shape)),
