@@ -20,6 +20,7 @@ mod explain;
 mod gateway;
 mod google;
 mod life;
+mod native;
 mod replay;
 mod sdk;
 mod simulator;
