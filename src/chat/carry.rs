@@ -11,6 +11,13 @@ use crate::wire::json::JsonText;
 /// mark, so the text before the dot must change with the form.
 const FORM: &str = "vbridge1.";
 
+/// How the form begins in base64, where an API wants that: it fills whole groups, so it always
+/// looks the same.
+pub(super) const OPAQUE_FORM: &str = "dmJyaWRnZTEu";
+
+/// What a text that holds a mark has in it.
+pub(super) const FORMS: [&str; 2] = [FORM, OPAQUE_FORM];
+
 /// Whose mark, and on what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {

@@ -46,6 +46,8 @@ pub struct Beside {
     pub model: String,
     /// Unfinished features of Anthropic's that it wants, as its header field names them.
     pub betas: Option<String>,
+    /// The version of Anthropic's API that it speaks, if it says so.
+    pub version: Option<String>,
     /// Texts that are made while the body is read.
     pub shelf: Shelf,
 }

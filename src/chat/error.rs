@@ -153,7 +153,7 @@ impl ApiError {
         }
         out.extend_from_slice(b"data: ");
         self.render(dialect, id, out);
-        out.extend_from_slice(b"\n\n");
+        out.extend_from_slice(if dialect == Dialect::Google { b"\r\n\r\n" } else { b"\n\n" });
     }
 
     /// Appends OpenAI's error object.

@@ -374,11 +374,7 @@ impl GenerateStream {
     /// Appends what tells a client that the answer broke off.
     pub fn error(&mut self, error: &ApiError, out: &mut Vec<u8>) {
         match self.series {
-            Series::Events => {
-                out.extend_from_slice(b"data: ");
-                error.render(Dialect::Google, "", out);
-                out.extend_from_slice(b"\r\n\r\n");
-            }
+            Series::Events => error.render_event(Dialect::Google, "", out),
             Series::Array => {
                 out.extend_from_slice(if self.any { b",\r\n" } else { b"[" });
                 error.render(Dialect::Google, "", out);

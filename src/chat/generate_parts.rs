@@ -263,14 +263,12 @@ fn push_said<'b>(turns: &mut Vec<Turn<'b>>, parts: &mut Vec<Part<'b>>) {
 
 /// Google's marks are bytes, so ours are one base64 further in. Its own are nothing to us.
 fn opened<'b>(signature: JsonText<'b>, shelf: &'b Shelf) -> Option<(Mark, JsonText<'b>)> {
-    // The form before the dot fills whole groups of base64, so it always looks the same.
-    const FORM: &str = "dmJyaWRnZTEu";
     const CONFIG: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     const PLAIN: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
     const FOR_URLS: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG);
     let text = signature.unescape();
-    if !text.starts_with(FORM) {
+    if !text.starts_with(carry::OPAQUE_FORM) {
         return None;
     }
     // Google's own client sends the other alphabet back than it was given.

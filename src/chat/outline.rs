@@ -10,6 +10,7 @@ use std::ops::Range;
 use crate::wire::json::{self, JsonError, JsonText, Kind, Reader};
 use crate::wire::splice::Splices;
 
+use super::carry;
 use super::problem::{ChatError, Problem};
 use super::turn::MARK_SEPARATOR;
 
@@ -101,6 +102,8 @@ pub struct Outline<'b> {
     body: &'b str,
     /// The value of `model`, with its quotes.
     model_at: Range<usize>,
+    /// The name `model`, with its quotes.
+    model_key_at: Range<usize>,
     options: Options,
     /// The brace that ends the body.
     end: usize,
@@ -139,6 +142,7 @@ impl<'b> Outline<'b> {
             include_usage: false,
             body: text,
             model_at: 0..0,
+            model_key_at: 0..0,
             options: Options::Missing,
             end: 0,
             marks: Vec::new(),
@@ -218,6 +222,38 @@ impl<'b> Outline<'b> {
         changes
     }
 
+    /// Puts another member, name and value, in the place of `model`.
+    pub fn replace_model(&self, name: &str, value: &str, changes: &mut Splices) {
+        if self.model_at.is_empty() {
+            return;
+        }
+        for (at, text) in [(&self.model_key_at, name), (&self.model_at, value)] {
+            let mut quoted = Vec::with_capacity(text.len() + 2);
+            json::push_string(&mut quoted, text);
+            changes.replace(at.clone(), &quoted);
+        }
+    }
+
+    /// Adds a member behind all others, of which there is at least one.
+    pub fn add_member(&self, name: &str, value: &str, changes: &mut Splices) {
+        let member = [",\"", name, "\":", value].concat();
+        changes.replace(self.end..self.end, member.as_bytes());
+    }
+
+    /// Has the conversation been with other vendors, so that it holds what only a translation
+    /// takes off: marks in the clothes of this API, or behind ids?
+    pub fn has_foreign_marks(&self) -> bool {
+        let has = |text: &str| memchr::memmem::find(self.body.as_bytes(), text.as_bytes());
+        carry::FORMS.into_iter().chain([MARK_SEPARATOR]).any(|text| has(text).is_some())
+    }
+
+    /// Where the key of the value at `from` stands, with its quotes.
+    fn key_before(&self, from: usize, key: JsonText<'_>) -> Range<usize> {
+        let before = self.body.get(..from).unwrap_or_default().trim_ascii_end();
+        let before = before.strip_suffix(':').unwrap_or(before).trim_ascii_end();
+        before.len().saturating_sub(key.raw().len() + 2)..before.len()
+    }
+
     fn ask_usage(&self, changes: &mut Splices) {
         match &self.options {
             Options::Missing => {
@@ -249,6 +285,7 @@ impl<'b> Outline<'b> {
                 once(&mut seen.model, &name)?;
                 self.model = model_name(reader)?;
                 self.model_at = from..reader.offset();
+                self.model_key_at = self.key_before(from, key);
             }
             payload if payload == form.payload => {
                 once(&mut seen.payload, payload)?;

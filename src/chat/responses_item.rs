@@ -1,7 +1,9 @@
 //! The items of the output of OpenAI's responses, and the events that tell of them.
 
 use crate::base::ascii;
+use crate::wire::json;
 
+use super::error::ApiError;
 use super::event::Usage;
 
 /// Whether and where events go.
@@ -26,6 +28,21 @@ impl Pace {
         self.sequence += 1;
         body(out);
         out.extend_from_slice(b"}\n\n");
+    }
+
+    /// Appends the event that tells why no more come.
+    pub(super) fn emit_error(&mut self, error: &ApiError, out: &mut Vec<u8>) {
+        self.emit("error", out, |out| {
+            out.extend_from_slice(b",\"code\":");
+            match error.code() {
+                Some(code) => json::push_string(out, code),
+                None => out.extend_from_slice(b"null"),
+            }
+            out.extend_from_slice(b",\"message\":");
+            json::push_string(out, &error.message);
+            out.extend_from_slice(b",\"param\":null,\"error\":");
+            error.render_openai(out);
+        });
     }
 }
 

@@ -173,17 +173,7 @@ impl ResponseWriter {
     /// error in a form that OpenAI's own client raises.
     pub fn error(&mut self, error: &ApiError, out: &mut Vec<u8>) {
         self.emit_response("response.failed", Some(error), out);
-        self.pace.emit("error", out, |out| {
-            out.extend_from_slice(b",\"code\":");
-            match error.code() {
-                Some(code) => json::push_string(out, code),
-                None => out.extend_from_slice(b"null"),
-            }
-            out.extend_from_slice(b",\"message\":");
-            json::push_string(out, &error.message);
-            out.extend_from_slice(b",\"param\":null,\"error\":");
-            error.render_openai(out);
-        });
+        self.pace.emit_error(error, out);
     }
 
     fn start(
@@ -522,6 +512,11 @@ fn end_part(pace: &mut Pace, (id, index): (&[u8], usize), parts: &[Part], out: &
         out.extend_from_slice(b",\"part\":");
         part.push(out);
     });
+}
+
+/// Appends the event that ends a stream of another writer's, behind so many events.
+pub fn push_error_event(error: &ApiError, sequence: u64, out: &mut Vec<u8>) {
+    Pace { streamed: true, sequence }.emit_error(error, out);
 }
 
 #[cfg(test)]

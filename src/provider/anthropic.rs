@@ -18,7 +18,7 @@ use super::put::{name, quoted};
 use super::{anthropic_media, anthropic_messages, anthropic_schema, anthropic_tools};
 
 /// What Vertex AI wants instead of a header field.
-const VERTEX_VERSION: &str = "vertex-2023-10-16";
+pub(super) const VERTEX_VERSION: &str = "vertex-2023-10-16";
 
 /// The least that a model may be told to think.
 const BUDGET_MIN: u64 = 1024;

@@ -318,16 +318,7 @@ impl Answer {
 
     /// Why the message ends. Later words stand.
     fn ending(&mut self, ending: &Ending<'_>, sink: &mut impl FnMut(Event<'_>)) {
-        let Some(reason) = ending.reason else { return };
-        let reason = match reason.raw() {
-            "max_tokens" => FinishReason::Length,
-            "model_context_window_exceeded" => FinishReason::ContextFull,
-            "tool_use" => FinishReason::ToolCalls,
-            "pause_turn" => FinishReason::Pause,
-            "refusal" => FinishReason::Refusal,
-            // `end_turn`, `stop_sequence`, and what is not known.
-            _ => FinishReason::Stop,
-        };
+        let Some(reason) = ending.reason.map(|reason| reason_of(reason.raw())) else { return };
         if reason == FinishReason::Refusal && self.finish != Some(reason) {
             let explained = ending.explanation.filter(|text| !text.is_empty());
             let text = explained.unwrap_or(JsonText::plain(REFUSED));
@@ -336,6 +327,19 @@ impl Answer {
         self.finish = Some(reason);
         self.sequence.clear();
         self.sequence.push_str(ending.sequence.unwrap_or_default().raw());
+    }
+}
+
+/// What a reason of Anthropic's means.
+pub(super) fn reason_of(reason: &str) -> FinishReason {
+    match reason {
+        "max_tokens" => FinishReason::Length,
+        "model_context_window_exceeded" => FinishReason::ContextFull,
+        "tool_use" => FinishReason::ToolCalls,
+        "pause_turn" => FinishReason::Pause,
+        "refusal" => FinishReason::Refusal,
+        // `end_turn`, `stop_sequence`, and what is not known.
+        _ => FinishReason::Stop,
     }
 }
 

@@ -144,6 +144,15 @@ pub(super) fn read_google(status: u16, retry_after: Option<&[u8]>, body: &[u8]) 
     error
 }
 
+/// Is this body an error object of Google's own?
+pub(super) fn is_google_object(body: &[u8]) -> bool {
+    let said = std::str::from_utf8(body).map(|text| {
+        let mut said = Google::default();
+        read_error_member(&mut Reader::new(text), &mut said).map(|()| said)
+    });
+    matches!(said, Ok(Ok(said)) if !said.status.is_empty())
+}
+
 /// Reads Google's `error` object inside a successful answer.
 pub(super) fn google_in_answer(reader: &mut Reader<'_>) -> Result<UpstreamError, JsonError> {
     let mut said = Google::default();

@@ -43,6 +43,11 @@ pub(super) fn in_answer(reader: &mut Reader<'_>) -> Result<UpstreamError, JsonEr
     Ok(said.to_error(status))
 }
 
+/// Is this body an error object of Anthropic's own?
+pub(super) fn is_error_object(body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| parse(text).is_ok_and(|said| !said.kind.is_empty()))
+}
+
 fn parse(text: &str) -> Result<Anthropic, JsonError> {
     let (mut said, mut reader) = (Anthropic::default(), Reader::new(text));
     reader.object(|reader, key| match key.raw() {

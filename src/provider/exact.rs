@@ -4,7 +4,8 @@
 //! that can hold usage, a finish or an error is read, in the vendor's own way ([`Watch`]). What is
 //! found is told as chat events, for accounting.
 
-use crate::chat::Event;
+use crate::chat::responses_out::push_error_event;
+use crate::chat::{ApiError, Dialect, Event};
 use crate::wire::WireError;
 use crate::wire::frames::{Frame, Frames};
 use crate::wire::json::{Kind, Reader};
@@ -13,12 +14,17 @@ use super::decode::AnswerLimits;
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::fixups::Fixups;
 use super::watch::{Found, Shape, Watched, text, wrong_shape};
-use super::{error_openai, exact_openai};
+use super::{
+    error_anthropic, error_openai, exact_anthropic, exact_google, exact_openai, exact_responses,
+};
 
 /// A vendor's half.
 #[derive(Debug)]
 enum Watch {
     OpenAi(exact_openai::Watch),
+    Response(exact_responses::Watch),
+    Anthropic(exact_anthropic::Watch),
+    Google(exact_google::Watch),
 }
 
 impl Watch {
@@ -27,6 +33,10 @@ impl Watch {
             Shape::OpenAiChoices | Shape::OpenAiEmbeddings => {
                 Self::OpenAi(exact_openai::Watch::new(watched))
             }
+            Shape::OpenAiResponse => Self::Response(exact_responses::Watch::new()),
+            Shape::Anthropic | Shape::Claude => Self::Anthropic(exact_anthropic::Watch::new(false)),
+            Shape::AnthropicCount => Self::Anthropic(exact_anthropic::Watch::new(true)),
+            Shape::Google => Self::Google(exact_google::Watch::new()),
         }
     }
 
@@ -38,6 +48,9 @@ impl Watch {
     ) -> Result<Found, UpstreamError> {
         match self {
             Self::OpenAi(watch) => watch.event(data, sink),
+            Self::Response(watch) => watch.event(data, sink),
+            Self::Anthropic(watch) => watch.event(data, sink),
+            Self::Google(watch) => watch.event(data, sink),
         }
     }
 
@@ -49,7 +62,15 @@ impl Watch {
     ) -> Result<Found, UpstreamError> {
         match self {
             Self::OpenAi(watch) => watch.whole(reader, sink),
+            Self::Response(watch) => watch.whole(reader, sink),
+            Self::Anthropic(watch) => watch.whole(reader, sink),
+            Self::Google(watch) => watch.whole(reader, sink),
         }
+    }
+
+    /// May the stream end here, where its end has no mark?
+    fn may_end(&self) -> bool {
+        matches!(self, Self::Google(watch) if watch.is_whole())
     }
 }
 
@@ -79,7 +100,17 @@ struct Passage {
     watch: Watch,
     fixups: Option<Fixups>,
     state: State,
+    array: Option<Array>,
+    /// Events that have passed, where the client's API numbers them.
+    numbered: Option<u64>,
     event_bytes_max: usize,
+}
+
+/// How far the array has come that a client gets instead of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Array {
+    Unopened,
+    Open,
 }
 
 impl ExactStream {
@@ -89,6 +120,8 @@ impl ExactStream {
             watch: Watch::new(watched),
             fixups: watched.repair.map(Fixups::new),
             state: State::Silent(0),
+            array: watched.as_array.then_some(Array::Unopened),
+            numbered: (watched.shape == Shape::OpenAiResponse).then_some(0),
             event_bytes_max: limits.event_bytes,
         };
         Self { frames: Frames::new(limits.event_bytes), passage }
@@ -119,18 +152,41 @@ impl ExactStream {
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamError> {
         let Self { frames, passage } = self;
-        let (before, state) = (out.len(), passage.state);
+        let (before, state, array) = (out.len(), passage.state, passage.array);
         let rest = frames.finish(&mut |frame| passage.judge(frame, out, sink));
-        if passage.state == State::Ended {
+        let ended = passage.state == State::Ended || rest.is_ok() && passage.watch.may_end();
+        if ended {
+            passage.state = State::Ended;
+            if passage.array.is_some() {
+                out.push(b']');
+            }
             return Ok(());
         }
         // A client takes an event without its blank line for none: nor is it passed on, unless it
         // ends the answer.
         out.truncate(before);
-        passage.state = state;
+        (passage.state, passage.array) = (state, array);
         match rest {
             Err(error) if error.kind != UpstreamErrorKind::Invalid => Err(error),
             _ => Err(UpstreamError::truncated()),
+        }
+    }
+
+    /// Appends what tells a client that its answer broke off. The vendor's own error has passed
+    /// where there was one.
+    pub fn error(&mut self, error: &ApiError, dialect: Dialect, id: &str, out: &mut Vec<u8>) {
+        let passed = self.passage.state == State::Failed;
+        match (self.passage.array, self.passage.numbered) {
+            (None, _) if passed => {}
+            (None, Some(events)) => push_error_event(error, events, out),
+            (None, None) => error.render_event(dialect, id, out),
+            (Some(_), _) => {
+                if !passed {
+                    self.passage.open_element(out);
+                    error.render(dialect, id, out);
+                }
+                out.push(b']');
+            }
         }
     }
 
@@ -142,11 +198,6 @@ impl ExactStream {
     /// Has the end of the answer passed?
     pub fn has_ended(&self) -> bool {
         self.passage.state == State::Ended
-    }
-
-    /// Has the client got the vendor's own error?
-    pub fn has_failed(&self) -> bool {
-        self.passage.state == State::Failed
     }
 }
 
@@ -168,20 +219,21 @@ impl Passage {
             Some(Found::Withheld) => {}
             Some(Found::Part) => {
                 self.state = State::Running;
+                self.numbered = self.numbered.map(|events| events + 1);
                 self.push_repaired(frame, out)?;
             }
             Some(Found::Error(error)) => {
                 if self.state == State::Running {
                     self.state = State::Failed;
-                    out.extend_from_slice(frame.raw);
+                    self.push(frame, out);
                 }
                 return Err(error);
             }
             Some(Found::End) => {
                 self.state = State::Ended;
-                out.extend_from_slice(frame.raw);
+                self.push(frame, out);
             }
-            None => out.extend_from_slice(frame.raw),
+            None => self.push(frame, out),
         }
         // Comments before the first event are kept back with the head.
         if let State::Silent(held) = &mut self.state {
@@ -193,10 +245,26 @@ impl Passage {
         Ok(())
     }
 
+    fn push(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) {
+        if self.array.is_none() {
+            return out.extend_from_slice(frame.raw);
+        }
+        if let Some(data) = frame.data.filter(|data| !data.trim_ascii().is_empty()) {
+            self.open_element(out);
+            out.extend_from_slice(data);
+        }
+    }
+
+    /// Appends what stands before an element of an array.
+    fn open_element(&mut self, out: &mut Vec<u8>) {
+        let opened = self.array.replace(Array::Open) == Some(Array::Open);
+        out.extend_from_slice(if opened { b",\r\n" } else { b"[" });
+    }
+
     fn push_repaired(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<(), UpstreamError> {
         let is_object = |data: &&[u8]| data.trim_ascii_start().starts_with(b"{");
         let (Some(fixups), Some(data)) = (&mut self.fixups, frame.data.filter(is_object)) else {
-            out.extend_from_slice(frame.raw);
+            self.push(frame, out);
             return Ok(());
         };
         let splices = fixups.look(text(data)?)?;
@@ -205,28 +273,21 @@ impl Passage {
     }
 }
 
-/// Understands an answer whose status is not 200.
-pub fn read_error(
-    shape: Shape,
-    status: u16,
-    retry_after: Option<&[u8]>,
-    body: &[u8],
-) -> UpstreamError {
-    match shape {
-        Shape::OpenAiChoices | Shape::OpenAiEmbeddings => {
-            error_openai::read(status, retry_after, body)
-        }
-    }
-}
-
 /// Does a client get the body of this failure as it came? It does where it is an error object of
-/// the vendor's about the client's own request.
-pub fn error_passes(watched: Watched, status: u16, body: &[u8]) -> bool {
+/// the vendor's about the client's own request, and not about our credential or our bill.
+pub fn error_passes(watched: Watched, status: u16, body: &[u8], error: &UpstreamError) -> bool {
     let is_error = match watched.shape {
-        Shape::OpenAiChoices | Shape::OpenAiEmbeddings => error_openai::is_error_object,
+        Shape::OpenAiChoices | Shape::OpenAiEmbeddings | Shape::OpenAiResponse => {
+            error_openai::is_error_object
+        }
+        Shape::Anthropic | Shape::Claude | Shape::AnthropicCount => {
+            error_anthropic::is_error_object
+        }
+        Shape::Google => super::error::is_google_object,
     };
     let about_request = matches!(status, 400 | 409 | 413 | 422 | 429);
-    about_request && watched.repair.is_none() && is_error(body)
+    let ours = error.kind == UpstreamErrorKind::Auth;
+    about_request && !ours && watched.repair.is_none() && is_error(body)
 }
 
 /// Repairs an answer that is not streamed and has been looked at, where that is wanted; else it
@@ -265,5 +326,131 @@ pub fn read_whole(
     match found {
         Found::Error(error) => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! Watches streams in tests.
+
+    use super::*;
+
+    const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 500 };
+
+    /// What passed, what was told, and how it ended.
+    pub(in super::super) type Seen = (String, Vec<String>, Result<(), UpstreamErrorKind>);
+
+    fn told(event: &Event<'_>) -> String {
+        match event {
+            Event::Start { model, .. } => format!("model {}", model.unwrap_or_default().raw()),
+            Event::Usage(usage) => format!("usage {}+{}", usage.prompt, usage.completion),
+            Event::Finish { choice, reason, .. } => format!("finish {choice} {}", reason.as_str()),
+            other => format!("{other:?}"),
+        }
+    }
+
+    pub(in super::super) fn watch(watched: Watched, parts: &[&[u8]]) -> Seen {
+        let mut stream = ExactStream::new(watched, LIMITS);
+        let (mut out, mut events) = (Vec::new(), Vec::new());
+        let mut sink = |event: Event<'_>| events.push(told(&event));
+        let fed = parts.iter().try_for_each(|part| stream.feed(part, &mut out, &mut sink));
+        let ended = fed.and_then(|()| stream.finish(&mut out, &mut sink));
+        assert_eq!(stream.has_ended(), ended.is_ok());
+        (String::from_utf8(out).unwrap(), events, ended.map_err(|error| error.kind))
+    }
+
+    /// The outcome must not depend on the cuts.
+    pub(in super::super) fn watch_every_cut(watched: Watched, input: &str) -> Seen {
+        let input = input.as_bytes();
+        let whole = watch(watched, &[input]);
+        let bytes: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(watch(watched, &bytes), whole, "per byte");
+        for cut in 0..=input.len() {
+            assert_eq!(watch(watched, &[&input[..cut], &input[cut..]]), whole, "at {cut}");
+        }
+        whole
+    }
+
+    pub(in super::super) fn run(shape: Shape, parts: &[&[u8]]) -> Seen {
+        watch(Watched::plain(shape), parts)
+    }
+
+    pub(in super::super) fn every_cut(shape: Shape, input: &str) -> Seen {
+        watch_every_cut(Watched::plain(shape), input)
+    }
+
+    /// What a whole answer tells.
+    pub(in super::super) fn whole(
+        shape: Shape,
+        body: &str,
+    ) -> Result<Vec<String>, UpstreamErrorKind> {
+        let mut events = Vec::new();
+        let watched = Watched::plain(shape);
+        let read = read_whole(watched, body.as_bytes(), &mut |event| events.push(told(&event)));
+        read.map(|()| events).map_err(|error| error.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::watch_every_cut;
+    use super::*;
+    use crate::chat::Row;
+
+    const FIRST: &str = "{\"candidates\":[{\"content\":{}}]}";
+    const LAST: &str = "{\"candidates\":[{\"finishReason\":\"STOP\"}]}";
+
+    #[test]
+    fn events_become_the_elements_of_an_array() {
+        let watched = Watched { as_array: true, ..Watched::plain(Shape::Google) };
+        let stream = format!(": note\n\ndata: {FIRST}\r\n\r\ndata: {LAST}\r\n\r\n");
+        let (passed, _, ended) = watch_every_cut(watched, &stream);
+        assert_eq!((passed, ended), (format!("[{FIRST},\r\n{LAST}]"), Ok(())));
+        // An array that breaks off is still one, with the error as its last element.
+        let error = ApiError::new(Row::UPSTREAM_OVERLOADED, "m");
+        for (sent, expected) in [("", "[{\"error\""), (FIRST, ",\r\n{\"error\"")] {
+            let limits = AnswerLimits { body_bytes: 99, event_bytes: 99 };
+            let (mut stream, mut out) = (ExactStream::new(watched, limits), Vec::new());
+            stream.feed(format!("data: {sent}\n\n").as_bytes(), &mut out, &mut |_| {}).unwrap();
+            stream.error(&error, Dialect::Google, "", &mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains(expected) && text.ends_with("}]"), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_errors_about_the_clients_request_pass() {
+        let google = |text: &str| {
+            format!(
+                "{{\"error\":{{\"code\":400,\"message\":\"m\",\"status\":\"INVALID_ARGUMENT\"{text}}}}}"
+            )
+        };
+        let claude = r#"{"type":"error","error":{"type":"invalid_request_error","message":"m"}}"#;
+        let poor = claude.replace("\"m\"", "\"Your credit balance is too low\"");
+        let key = google(",\"details\":[{\"reason\":\"API_KEY_INVALID\"}]");
+        let plain = google("");
+        for (shape, body, passes) in [
+            (Shape::Google, plain.as_str(), true),
+            (Shape::Google, &key, false),
+            (Shape::Google, "[]", false),
+            (Shape::Anthropic, claude, true),
+            (Shape::Anthropic, &poor, false),
+            (Shape::Claude, &plain, false),
+            (Shape::Claude, claude, true),
+            (Shape::OpenAiResponse, r#"{"error":{"message":"m"}}"#, true),
+            (Shape::OpenAiResponse, "<html>", false),
+        ] {
+            let body = body.as_bytes();
+            let error = match shape {
+                Shape::Google => super::super::error::read_google(400, None, body),
+                Shape::Claude => error_anthropic::read_on_vertex(400, None, body),
+                Shape::Anthropic => error_anthropic::read(400, None, body),
+                _ => error_openai::read(400, None, body),
+            };
+            let watched = Watched::plain(shape);
+            let text = String::from_utf8_lossy(body);
+            assert_eq!(error_passes(watched, 400, body, &error), passes, "{text}");
+            assert!(!error_passes(watched, 404, body, &error), "{text}");
+        }
     }
 }

@@ -98,8 +98,8 @@ impl Watch {
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<Top, UpstreamError> {
         let list = match self.watched.shape {
-            Shape::OpenAiChoices => "choices",
             Shape::OpenAiEmbeddings => "data",
+            _ => "choices",
         };
         let mut top = Top::default();
         reader.object(|reader, key| {
@@ -168,46 +168,20 @@ fn has_value(key: &Finder<'_>, data: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decode::AnswerLimits;
     use super::super::error::UpstreamErrorKind;
-    use super::super::exact::{ExactStream, read_whole};
+    use super::super::exact::testing::{self, Seen, watch, watch_every_cut};
     use super::*;
 
-    const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 500 };
-
-    /// What passed, what was told, and how it ended.
-    type Seen = (String, Vec<String>, Result<(), UpstreamErrorKind>);
-
-    fn told(event: &Event<'_>) -> String {
-        match event {
-            Event::Start { model, .. } => format!("model {}", model.unwrap_or_default().raw()),
-            Event::Usage(usage) => format!("usage {}+{}", usage.prompt, usage.completion),
-            Event::Finish { choice, reason, .. } => format!("finish {choice} {}", reason.as_str()),
-            other => format!("{other:?}"),
-        }
+    fn watched(withhold_usage: bool) -> Watched {
+        Watched { withhold_usage, ..Watched::plain(Shape::OpenAiChoices) }
     }
 
     fn run(withhold_usage: bool, parts: &[&[u8]]) -> Seen {
-        let watched = Watched { shape: Shape::OpenAiChoices, withhold_usage, repair: None };
-        let mut stream = ExactStream::new(watched, LIMITS);
-        let (mut out, mut events) = (Vec::new(), Vec::new());
-        let mut sink = |event: Event<'_>| events.push(told(&event));
-        let fed = parts.iter().try_for_each(|part| stream.feed(part, &mut out, &mut sink));
-        let ended = fed.and_then(|()| stream.finish(&mut out, &mut sink));
-        assert_eq!(stream.has_ended(), ended.is_ok());
-        (String::from_utf8(out).unwrap(), events, ended.map_err(|error| error.kind))
+        watch(watched(withhold_usage), parts)
     }
 
-    /// The outcome must not depend on the cuts.
     fn every_cut(withhold_usage: bool, input: &str) -> Seen {
-        let input = input.as_bytes();
-        let whole = run(withhold_usage, &[input]);
-        let bytes: Vec<&[u8]> = input.chunks(1).collect();
-        assert_eq!(run(withhold_usage, &bytes), whole, "per byte");
-        for cut in 0..=input.len() {
-            assert_eq!(run(withhold_usage, &[&input[..cut], &input[cut..]]), whole, "at {cut}");
-        }
-        whole
+        watch_every_cut(watched(withhold_usage), input)
     }
 
     const ROLE: &str = "data: {\"model\":\"m-1\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"},\"finish_reason\":null}],\"usage\":null}\n\n";
@@ -285,13 +259,7 @@ mod tests {
 
     #[test]
     fn whole_answers_are_looked_at() {
-        let whole = |shape, body: &str| {
-            let mut events = Vec::new();
-            let watched = Watched { shape, withhold_usage: false, repair: None };
-            let read = read_whole(watched, body.as_bytes(), &mut |event| events.push(told(&event)));
-            read.map(|()| events).map_err(|error| error.kind)
-        };
-        let chat = |body| whole(Shape::OpenAiChoices, body);
+        let chat = |body| testing::whole(Shape::OpenAiChoices, body);
         let body = r#" {"usage":{"prompt_tokens":3,"total_tokens":7},"choices":[{"message":{},"finish_reason":"stop"}],"model":"m","id":1,"id":2} "#;
         let events = ["usage 3+4", "finish 0 stop", "model m"].map(str::to_owned);
         assert_eq!(chat(body), Ok(events.to_vec()));
@@ -302,7 +270,7 @@ mod tests {
         assert_eq!(chat(error), Err(UpstreamErrorKind::Overloaded));
         let list = r#"{"object":"list","data":[{"embedding":[1e-3]}],"model":"e","usage":{"prompt_tokens":8,"total_tokens":8}}"#;
         let events = ["model e", "usage 8+0"].map(str::to_owned);
-        assert_eq!(whole(Shape::OpenAiEmbeddings, list), Ok(events.to_vec()));
+        assert_eq!(testing::whole(Shape::OpenAiEmbeddings, list), Ok(events.to_vec()));
         assert_eq!(chat(list), Err(UpstreamErrorKind::Invalid));
     }
 }

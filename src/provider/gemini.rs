@@ -495,7 +495,7 @@ fn open_thinking(out: &mut Vec<u8>) {
 }
 
 /// The number behind `gemini-`: levels came with the third generation, budgets with 2.5.
-fn generation(model: &str) -> u32 {
+pub(super) fn generation(model: &str) -> u32 {
     let digits = model.strip_prefix("gemini-").unwrap_or("");
     let digits = digits.split(['.', '-']).next().unwrap_or("");
     digits.parse().unwrap_or(0)

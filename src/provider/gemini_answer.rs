@@ -60,7 +60,7 @@ impl Broken {
 
 /// Google's counts; the last value of each field stands.
 #[derive(Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     any: bool,
     prompt: u64,
     tool_prompt: u64,
@@ -490,7 +490,7 @@ fn inline<'b>(reader: &mut Reader<'b>) -> Result<Option<(JsonText<'b>, JsonText<
 }
 
 impl Counts {
-    fn read(
+    pub(super) fn read(
         &mut self,
         reader: &mut Reader<'_>,
         tier: &mut Option<&'static str>,
@@ -541,7 +541,7 @@ impl Counts {
         Ok(())
     }
 
-    fn usage(&self) -> Option<Usage> {
+    pub(super) fn usage(&self) -> Option<Usage> {
         self.any.then(|| Usage {
             prompt: self.prompt.saturating_add(self.tool_prompt),
             completion: self.candidates.saturating_add(self.thoughts),
@@ -588,6 +588,14 @@ fn audio_tokens(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
         Ok::<(), JsonError>(())
     })?;
     Ok(audio)
+}
+
+/// What a reason of Google's means where nothing is known of the rest of the answer.
+pub(super) fn finish_of(reason: &str) -> FinishReason {
+    match ending_of(reason) {
+        Ending::Plain(reason) => reason,
+        Ending::Broken(_) => FinishReason::Stop,
+    }
 }
 
 /// Google's reasons; an unknown one ends the answer like `STOP`.

@@ -42,6 +42,31 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Usage, JsonError> {
     Ok(usage)
 }
 
+/// Reads the `usage` object of a response, which has names of its own.
+pub(super) fn read_of_response(reader: &mut Reader<'_>) -> Result<Usage, JsonError> {
+    let mut usage = Usage::default();
+    reader.object(|reader, key| match (key.raw(), reader.kind()?) {
+        ("input_tokens", Kind::Number) => count(reader, &mut usage.prompt),
+        ("output_tokens", Kind::Number) => count(reader, &mut usage.completion),
+        ("input_tokens_details", Kind::Object) => {
+            detail(reader, "cached_tokens", &mut usage.cached)
+        }
+        ("output_tokens_details", Kind::Object) => {
+            detail(reader, "reasoning_tokens", &mut usage.reasoning)
+        }
+        _ => reader.skip(),
+    })?;
+    Ok(usage)
+}
+
+/// Reads one count of an object.
+fn detail(reader: &mut Reader<'_>, name: &str, place: &mut u64) -> Result<(), JsonError> {
+    reader.object(|reader, key| match reader.kind()? {
+        Kind::Number if key.raw() == name => count(reader, place),
+        _ => reader.skip(),
+    })
+}
+
 fn count(reader: &mut Reader<'_>, place: &mut u64) -> Result<(), JsonError> {
     *place = reader.number()?.parse().unwrap_or(0);
     Ok(())
@@ -71,5 +96,9 @@ mod tests {
         let odd = r#"{"prompt_tokens":1.5,"completion_tokens":"7","prompt_tokens_details":null}"#;
         assert_eq!(read(&mut Reader::new(odd)), Ok(Usage::default()));
         assert!(read(&mut Reader::new("[]")).is_err());
+        let response = r#"{"input_tokens":10,"input_tokens_details":{"cached_tokens":4,"x":1},
+            "output_tokens":7,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":17}"#;
+        let told = Usage { prompt: 10, completion: 7, cached: 4, reasoning: 3, ..Usage::default() };
+        assert_eq!(read_of_response(&mut Reader::new(response)), Ok(told));
     }
 }

@@ -11,6 +11,16 @@ pub enum Shape {
     OpenAiChoices,
     /// OpenAI's embeddings.
     OpenAiEmbeddings,
+    /// OpenAI's responses.
+    OpenAiResponse,
+    /// Anthropic's messages.
+    Anthropic,
+    /// The same from Vertex AI, where Google may answer for itself.
+    Claude,
+    /// Anthropic's counts of tokens.
+    AnthropicCount,
+    /// Google's `generateContent`.
+    Google,
 }
 
 /// What is known of an answer before it comes.
@@ -22,6 +32,15 @@ pub struct Watched {
     pub withhold_usage: bool,
     /// It is repaired on its way; the number decides the ids that are made.
     pub repair: Option<u64>,
+    /// The client wants the data of the events as the elements of one array.
+    pub as_array: bool,
+}
+
+impl Watched {
+    /// An answer that passes with all its bytes.
+    pub fn plain(shape: Shape) -> Self {
+        Self { shape, withhold_usage: false, repair: None, as_array: false }
+    }
 }
 
 /// What one JSON text of an answer is.

@@ -99,10 +99,8 @@ fn decide<R: Runtime>(
         Endpoint::Models => What::Models,
         Endpoint::Model(id) => What::Model(route::decoded(id)),
         Endpoint::Door(door, model) => {
-            let betas = head.field("anthropic-beta").map(String::from_utf8_lossy);
-            let betas = betas.map(Cow::into_owned);
-            let beside = Beside { model: route::decoded(model), betas, ..Beside::default() };
-            let errand = Errand::Talk(door);
+            let (errand, model) = (Errand::Talk(door), route::decoded(model));
+            let beside = Beside { model, ..beside(head) };
             admit(shard, head, framing, Asker { key, errand, beside, explain: false })
         }
         Endpoint::Embeddings => {
@@ -114,6 +112,13 @@ fn decide<R: Runtime>(
             admit(shard, head, framing, Asker { key, errand, beside, explain: true })
         }
     }
+}
+
+/// What fields of the head say about a request in Anthropic's words.
+fn beside(head: &RequestHead<'_, '_>) -> Beside {
+    let text = |name| head.field(name).map(String::from_utf8_lossy).map(Cow::into_owned);
+    let (betas, version) = (text("anthropic-beta"), text("anthropic-version"));
+    Beside { betas, version, ..Beside::default() }
 }
 
 /// Whose key the request has, in whichever field the client's API has for it.

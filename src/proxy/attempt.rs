@@ -2,7 +2,7 @@
 
 use crate::chat::Request;
 use crate::chat::problem::ChatError;
-use crate::config::Upstream;
+use crate::config::{Kind, Upstream};
 use crate::net::dial::dial;
 use crate::net::{Link, NetError, NetErrorKind, NetOp, StreamOf};
 use crate::provider::{Dropped, Order, RateLimits, UpstreamError, UpstreamErrorKind, vendor};
@@ -19,6 +19,9 @@ use super::credential;
 use super::exchange::Exchange;
 use super::failure::{Failure, Phase, read_failure, status_reason};
 use super::secure;
+
+/// The version of Anthropic's API that we speak.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
 
 /// Interim answers (1xx) before the answer; more is not an answer.
 const INTERIM_MAX: usize = 16;
@@ -47,7 +50,11 @@ pub(super) enum Outgoing<'r> {
 #[derive(Debug)]
 pub(super) struct Forward<'b> {
     /// What follows the upstream's own path.
-    pub(super) target: &'b str,
+    pub(super) target: Vec<u8>,
+    /// The version of Anthropic's API that the client speaks.
+    pub(super) version: Option<&'b str>,
+    /// Unfinished features of Anthropic's that it wants.
+    pub(super) betas: Option<&'b str>,
     pub(super) body: &'b str,
     pub(super) changes: Splices,
 }
@@ -198,7 +205,7 @@ pub(super) fn write_request<'r>(
     out.extend_from_slice(origin.path.as_bytes());
     match outgoing {
         Outgoing::Translated(request) => vendor::target(&plan.order, request.stream, out)?,
-        Outgoing::Exact(forward) => out.extend_from_slice(forward.target.as_bytes()),
+        Outgoing::Exact(forward) => out.extend_from_slice(&forward.target),
     }
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
     out.extend_from_slice(origin.authority.as_bytes());
@@ -206,9 +213,17 @@ pub(super) fn write_request<'r>(
     out.extend_from_slice(
         concat!("user-agent: vertex-bridge/", env!("CARGO_PKG_VERSION"), "\r\n").as_bytes(),
     );
+    if plan.upstream.kind == Kind::Anthropic {
+        push_version(outgoing, out);
+    }
     credential(out);
-    if let Outgoing::Translated(request) = outgoing {
-        vendor::fields(&plan.order, request, out);
+    match outgoing {
+        Outgoing::Translated(request) => vendor::fields(&plan.order, request, out),
+        Outgoing::Exact(forward) => {
+            if let Some(betas) = forward.betas {
+                write::field(out, "anthropic-beta", betas.as_bytes());
+            }
+        }
     }
     out.extend_from_slice(b"content-length:           ");
     let digits_end = out.len();
@@ -227,6 +242,15 @@ pub(super) fn write_request<'r>(
         place.copy_from_slice(&digits);
     }
     Ok(())
+}
+
+/// Appends the version of Anthropic's API: the client's own where its words go on.
+fn push_version(outgoing: Outgoing<'_>, out: &mut Vec<u8>) {
+    let told = match outgoing {
+        Outgoing::Exact(forward) => forward.version,
+        Outgoing::Translated(_) => None,
+    };
+    write::field(out, "anthropic-version", told.unwrap_or(ANTHROPIC_VERSION).as_bytes());
 }
 
 /// Writes the request and reads up to the end of the answer's head.

@@ -58,8 +58,9 @@ where
         Ok(plan) => plan,
         Err(error) => return answer::fail(client, exchange, &error).await,
     };
-    if let Some(way) = exact::way(asker.errand, plan.upstream) {
-        return exact::serve(client, exchange, plan, way, &outline).await;
+    if let Some(way) = exact::way(asker.errand, &plan, &shard.config, &outline) {
+        let asked = (asker.errand, &asker.beside);
+        return exact::serve(client, exchange, plan, way, (asked, &outline)).await;
     }
     let Errand::Talk(door) = asker.errand else {
         let why = "the upstream of this model has no embeddings that can be asked for here";

@@ -12,9 +12,6 @@ use crate::shard::{Held, Report, Shard, TokenSlot};
 use super::client::{Client, Gone};
 use super::exchange::Exchange;
 
-/// The version of Anthropic's API that we speak.
-const ANTHROPIC_VERSION: &[u8] = b"anthropic-version: 2023-06-01\r\n";
-
 /// What one attempt showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -24,16 +21,13 @@ pub(super) enum Shown {
     Token(u64),
 }
 
-/// Appends the fields that carry our credential, and the version that goes with it.
+/// Appends the field that carries our credential.
 pub(super) fn push<R: Runtime>(
     shard: &Shard<R>,
     upstream: &Upstream,
     shown: Shown,
     out: &mut Vec<u8>,
 ) {
-    if upstream.kind == Kind::Anthropic {
-        out.extend_from_slice(ANTHROPIC_VERSION);
-    }
     match shown {
         Shown::Token(_) => {
             let Some(slot) = slot(shard, upstream) else { return };
@@ -49,11 +43,8 @@ pub(super) fn push<R: Runtime>(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the same fields with a mask where the secret stands.
+/// Appends the same field with a mask where the secret stands.
 pub(super) fn push_masked(upstream: &Upstream, out: &mut Vec<u8>) {
-    if upstream.kind == Kind::Anthropic {
-        out.extend_from_slice(ANTHROPIC_VERSION);
-    }
     let field = match upstream.account {
         Some(_) => key_field(Kind::OpenAi),
         None if upstream.keys.is_empty() => return,

@@ -5,10 +5,14 @@
 //! a usage chunk that only we asked for; failures that are not about the client's request.
 
 use crate::chat::door::Beside;
+use crate::chat::generate_out::Series;
 use crate::chat::{ApiError, ChatError, Dialect, Door, Form, Outline};
-use crate::config::{Compat, Kind, StreamUsage, Upstream};
+use crate::config::{Compat, Config, Responses, StreamUsage, SystemMessages, Upstream};
 use crate::provider::decode::AnswerLimits;
-use crate::provider::{Dropped, ExactStream, Shape, UpstreamError, Watched, exact};
+use crate::provider::native::Settings;
+use crate::provider::{
+    Dropped, ExactStream, Native, Shape, UpstreamError, Vendor, Watched, exact, read_error, vendor,
+};
 use crate::rt::{Lent, Runtime};
 
 use super::answer::{self, Whole, after};
@@ -43,25 +47,30 @@ impl Errand {
     }
 }
 
-/// How requests go on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    /// What follows the upstream's own path.
-    target: &'static str,
-    /// What answers look like.
-    shape: Shape,
+/// The way to an upstream that speaks the client's API, if the body can go it.
+pub(super) fn way<'p>(
+    errand: Errand,
+    plan: &Plan<'p>,
+    config: &Config,
+    outline: &Outline<'_>,
+) -> Option<Native<'p>> {
+    match (errand, plan.order.vendor) {
+        (Errand::Talk(door), _) => {
+            let settings = Settings {
+                responses: plan.upstream.responses == Responses::Native,
+                inline_system: config.gemini.system_messages == SystemMessages::Inline,
+            };
+            Native::find(door, &plan.order, settings, outline)
+        }
+        (Errand::Embed, Vendor::OpenAi) => Some(Native::at("/embeddings", Shape::OpenAiEmbeddings)),
+        (Errand::Embed, _) => None,
+    }
 }
 
-/// The way to an upstream that speaks the client's API.
-pub(super) fn way(errand: Errand, upstream: &Upstream) -> Option<Way> {
-    let (target, shape) = match (errand, upstream.kind) {
-        (Errand::Talk(Door::Chat), Kind::OpenAi) => ("/chat/completions", Shape::OpenAiChoices),
-        (Errand::Talk(Door::Completions), Kind::OpenAi) => ("/completions", Shape::OpenAiChoices),
-        (Errand::Embed, Kind::OpenAi) => ("/embeddings", Shape::OpenAiEmbeddings),
-        (Errand::Talk(Door::Responses | Door::Messages | Door::Generate(_)), _)
-        | (_, Kind::Gemini | Kind::Vertex | Kind::Anthropic) => return None,
-    };
-    Some(Way { target, shape })
+/// Does the client want the elements of an array, where the upstream sends events? It is not asked
+/// for the array itself: events tell where each element ends, and the data of each is an element.
+fn wants_array(errand: Errand) -> bool {
+    errand == Errand::Talk(Door::Generate(Some(Series::Array)))
 }
 
 /// Serves one request whose body goes on.
@@ -69,23 +78,28 @@ pub(super) async fn serve<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'_, R>,
     plan: Plan<'_>,
-    way: Way,
-    outline: &Outline<'_>,
+    way: Native<'_>,
+    ((errand, beside), outline): ((Errand, &Beside), &Outline<'_>),
 ) -> After
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let (forward, ask_usage) = forward(way, plan, outline);
+    let (forward, ask_usage) = match forward(way, plan, (outline, beside)) {
+        Ok(forward) => forward,
+        Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
+    };
     let (outgoing, mut nothing) = (Outgoing::Exact(&forward), Dropped::default());
     let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut nothing).await;
     let (head, answer) = match attempted {
         Ok(answered) => answered,
         Err(why) => return answer::none(client, exchange, plan.upstream, why).await,
     };
-    let repair = (plan.upstream.compat == Compat::Fixups).then(|| exchange.shard.random());
-    let watched = Watched { shape: way.shape, withhold_usage: ask_usage, repair };
+    let repairs = plan.upstream.compat == Compat::Fixups && way.shape != Shape::OpenAiResponse;
+    let repair = repairs.then(|| exchange.shard.random());
+    let as_array = wants_array(errand);
+    let watched = Watched { shape: way.shape, withhold_usage: ask_usage, repair, as_array };
     if head.status != 200 {
         return refused(client, exchange, plan, (head, answer), watched).await;
     }
@@ -101,15 +115,33 @@ where
     let limits = AnswerLimits::of(&exchange.shard.config.limits);
     let fields = answer.crossing.clone();
     let dialect = exchange.envelope.dialect;
-    let pipe = Passage { stream: ExactStream::new(watched, limits), dialect };
+    let content_type = if as_array { dialect.head().json } else { dialect.head().events };
+    let pipe = Passage { stream: ExactStream::new(watched, limits), dialect, content_type };
     stream::relay(client, exchange, plan, answer, pipe, fields).await
 }
 
-/// The body as it goes on, and whether usage is asked for that the client has not.
-pub(super) fn forward<'b>(way: Way, plan: Plan<'_>, outline: &Outline<'b>) -> (Forward<'b>, bool) {
-    let ask_usage = outline.stream && !outline.include_usage && wants_usage(plan.upstream);
-    let changes = outline.changes(plan.order.model, ask_usage);
-    (Forward { target: way.target, body: outline.body(), changes }, ask_usage)
+/// The request as it goes on, and whether usage is asked for that the client has not.
+pub(super) fn forward<'b>(
+    way: Native<'_>,
+    plan: Plan<'_>,
+    (outline, beside): (&Outline<'b>, &'b Beside),
+) -> Result<(Forward<'b>, bool), ChatError> {
+    let asks = way.shape == Shape::OpenAiChoices && wants_usage(plan.upstream);
+    let ask_usage = asks && outline.stream && !outline.include_usage;
+    let mut target = Vec::new();
+    match way.path {
+        Some(path) => target.extend_from_slice(path.as_bytes()),
+        None => vendor::target(&plan.order, outline.stream, &mut target)?,
+    }
+    let anthropic = matches!(plan.order.vendor, Vendor::Anthropic | Vendor::Claude);
+    let forward = Forward {
+        target,
+        version: beside.version.as_deref(),
+        betas: beside.betas.as_deref().filter(|_| anthropic),
+        body: outline.body(),
+        changes: way.changes(outline, plan.order.model, ask_usage),
+    };
+    Ok((forward, ask_usage))
 }
 
 /// Is usage needed that the client did not ask for? So far no limit depends on it.
@@ -147,12 +179,16 @@ where
     let failure = match end {
         ErrorEnd::Broken(failure) if status < 400 => failure,
         _ => {
-            let mut error = exact::read_error(watched.shape, status, None, &body);
+            let mut error = read_error(plan.order.vendor, status, None, &body);
             error.retry_after_ms = head.retry_after_ms.or(error.retry_after_ms);
             Failure::Status(status, error)
         }
     };
-    if !is_whole || !exact::error_passes(watched, status, &body) || quotes_key(plan, &body) {
+    let passes = match &failure {
+        Failure::Status(_, error) => exact::error_passes(watched, status, &body, error),
+        _ => false,
+    };
+    if !is_whole || !passes || quotes_key(plan, &body) {
         return answer::failed(client, exchange, plan.upstream, &failure).await;
     }
     exchange.on_failure(failure.reason());
@@ -244,6 +280,7 @@ where
 struct Passage {
     stream: ExactStream,
     dialect: Dialect,
+    content_type: &'static str,
 }
 
 impl<R: Runtime> Pipe<R> for Passage {
@@ -264,11 +301,8 @@ impl<R: Runtime> Pipe<R> for Passage {
         self.stream.finish(out, &mut |event| exchange.on_event(&event))
     }
 
-    /// The vendor's own error has passed where there was one.
     fn error(&mut self, error: &ApiError, id: &str, out: &mut Vec<u8>) {
-        if !self.stream.has_failed() {
-            error.render_event(self.dialect, id, out);
-        }
+        self.stream.error(error, self.dialect, id, out);
     }
 
     fn has_started(&self) -> bool {
@@ -284,6 +318,6 @@ impl<R: Runtime> Pipe<R> for Passage {
     }
 
     fn content_type(&self) -> &'static str {
-        self.dialect.head().events
+        self.content_type
     }
 }

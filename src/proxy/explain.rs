@@ -65,10 +65,11 @@ pub(super) fn explain(
         let answers = u64::from(request.options.n.unwrap_or(1));
         Some(request.options.max_tokens()?.saturating_mul(answers))
     });
-    let way = exact::way(Errand::Talk(Door::Chat), plan.upstream);
+    let way = exact::way(Errand::Talk(Door::Chat), &plan, config, &outline);
     let sent = match (way, read) {
         (Some(way), _) => {
-            let (forward, _) = exact::forward(way, plan, &outline);
+            let forward = exact::forward(way, plan, (&outline, &beside));
+            let (forward, _) = forward.map_err(|error| error.to_api())?;
             send(plan, Outgoing::Exact(&forward))?
         }
         (None, Err(error)) => return Err(error.to_api()),

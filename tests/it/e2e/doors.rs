@@ -9,8 +9,8 @@ use super::gateway::{FLAVOURS, Gateway};
 const KEY: &str = "sk-a-long-enough-master-key";
 
 /// One model of every vendor, and of both generations of Google's and Anthropic's thinking.
-const MODELS: [&str; 4] =
-    ["gemini-2.5-flash", "gemini-3-pro-preview", "claude-sonnet-4-5", "claude-opus-4-6"];
+const MODELS: [&str; 5] =
+    ["gemini-2.5-flash", "gemini-3-pro-preview", "claude-sonnet-4-5", "claude-opus-4-6", "gpt-4o"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -14,12 +14,12 @@ mod chat;
 mod client;
 mod doors;
 mod drivers;
-
 mod errors;
 mod explain;
 mod gateway;
 mod google;
 mod life;
+mod native;
 mod rates;
 mod replay;
 mod sdk;

@@ -1,0 +1,311 @@
+//! Requests that can go on as their clients wrote them, because the upstream speaks the same API.
+//!
+//! Where something must change all the same, a small change is made good for the rest to stay as
+//! it is. Where that is not enough, there is no way here, and the request is translated: when an
+//! operator's rule concerns the inside of the body, when two services of one vendor read a body
+//! differently, or when the conversation was with another vendor before.
+
+use memchr::memmem;
+
+use crate::chat::{Door, Outline};
+use crate::wire::json::{JsonError, Kind, Reader};
+use crate::wire::splice::Splices;
+
+use super::anthropic::VERTEX_VERSION;
+use super::gemini::generation;
+use super::order::{Order, Vendor};
+use super::watch::Shape;
+
+/// What the configuration says besides the order's rules.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// The upstream has OpenAI's responses itself.
+    pub responses: bool,
+    /// System messages for Google stand where they are.
+    pub inline_system: bool,
+}
+
+/// How a request goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Native<'p> {
+    /// What its answer looks like.
+    pub shape: Shape,
+    /// What follows the upstream's own path; `None` is what follows it for a translated request.
+    pub path: Option<&'static str>,
+    change: Change<'p>,
+}
+
+/// What has to change besides the model's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change<'p> {
+    Nothing,
+    /// Vertex AI wants Anthropic's version where Anthropic wants the model.
+    Version,
+    /// The operator's settings for clients that send none.
+    Safety(&'p str),
+}
+
+impl<'p> Native<'p> {
+    /// A request whose model alone may get another name.
+    pub const fn at(path: &'static str, shape: Shape) -> Self {
+        Self { shape, path: Some(path), change: Change::Nothing }
+    }
+
+    /// The way of a request, if there is one.
+    pub fn find(
+        door: Door,
+        order: &Order<'p>,
+        settings: Settings,
+        outline: &Outline<'_>,
+    ) -> Option<Self> {
+        match (door, order.vendor) {
+            (Door::Chat, Vendor::OpenAi) => {
+                Some(Self::at("/chat/completions", Shape::OpenAiChoices))
+            }
+            (Door::Completions, Vendor::OpenAi) => {
+                Some(Self::at("/completions", Shape::OpenAiChoices))
+            }
+            (Door::Responses, Vendor::OpenAi) if settings.responses => {
+                let way = Self::at("/responses", Shape::OpenAiResponse);
+                (!outline.has_foreign_marks()).then_some(way)
+            }
+            (Door::Messages, Vendor::Anthropic) => {
+                let way = Self::at("/v1/messages", Shape::Anthropic);
+                (!outline.has_foreign_marks()).then_some(way)
+            }
+            (Door::Messages, Vendor::Claude) => {
+                let way = Self { shape: Shape::Claude, path: None, change: Change::Version };
+                let fits = !outline.has_foreign_marks() && !has(outline, "anthropic_version");
+                fits.then_some(way)
+            }
+            (Door::Generate(_), Vendor::Gemini | Vendor::Vertex) => {
+                let change = google(order, settings, outline)?;
+                Some(Self { shape: Shape::Google, path: None, change })
+            }
+            _ => None,
+        }
+    }
+
+    /// What must be changed in the body. With `ask_usage` it is also asked for usage.
+    pub fn changes(&self, outline: &Outline<'_>, model: &str, ask_usage: bool) -> Splices {
+        match self.change {
+            Change::Nothing => outline.changes(model, ask_usage),
+            Change::Version => {
+                let mut changes = Splices::default();
+                outline.replace_model("anthropic_version", VERTEX_VERSION, &mut changes);
+                changes
+            }
+            Change::Safety(settings) => {
+                let mut changes = Splices::default();
+                outline.add_member("safetySettings", settings, &mut changes);
+                changes
+            }
+        }
+    }
+}
+
+fn has(outline: &Outline<'_>, text: &str) -> bool {
+    memmem::find(outline.body().as_bytes(), text.as_bytes()).is_some()
+}
+
+/// What a request of Google's has at its top.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one field")]
+struct Top {
+    /// `contents` is a list, and all of it tell whose words they are.
+    roles: bool,
+    safety: bool,
+    tier: bool,
+    labels: bool,
+    system: bool,
+    model: bool,
+}
+
+/// What has to change in a request of Google's; `None` when it must be translated.
+fn google<'p>(order: &Order<'p>, settings: Settings, outline: &Outline<'_>) -> Option<Change<'p>> {
+    if outline.has_foreign_marks() {
+        return None;
+    }
+    let top = top(outline.body()).ok()?;
+    let on_vertex = order.vendor == Vendor::Vertex;
+    // AI Studio takes words of nobody for the user's; Vertex AI refuses them. Each has a field
+    // that only the other one refuses, and the path names the model.
+    let foreign = if on_vertex { !top.roles || top.tier } else { top.labels };
+    let inline = settings.inline_system && top.system;
+    let schemas = ["JsonSchema", "json_schema"].into_iter().any(|word| has(outline, word));
+    let rewritten = order.rules.openapi_schemas && schemas;
+    if foreign || top.model || inline || rewritten || lacks_signatures(order.model, outline) {
+        return None;
+    }
+    Some(match order.rules.safety_settings {
+        Some(settings) if !top.safety => Change::Safety(settings),
+        _ => Change::Nothing,
+    })
+}
+
+/// Calls that another vendor's model made have no signature, and Gemini 3 wants one.
+fn lacks_signatures(model: &str, outline: &Outline<'_>) -> bool {
+    let any = |words: [&str; 2]| words.into_iter().any(|word| has(outline, word));
+    generation(model) >= 3
+        && any(["\"functionCall\"", "\"function_call\""])
+        && !any(["\"thoughtSignature\"", "\"thought_signature\""])
+}
+
+fn top(body: &str) -> Result<Top, JsonError> {
+    let mut top = Top::default();
+    Reader::new(body).object(|reader, key| {
+        match key.unescape().as_ref() {
+            "contents" => {
+                top.roles = roles(reader)?;
+                return Ok(());
+            }
+            "safetySettings" | "safety_settings" => top.safety = true,
+            "serviceTier" | "service_tier" => top.tier = true,
+            "labels" => top.labels = true,
+            "systemInstruction" | "system_instruction" => top.system = true,
+            "model" => top.model = true,
+            _ => {}
+        }
+        reader.skip()
+    })?;
+    Ok(top)
+}
+
+fn roles(reader: &mut Reader<'_>) -> Result<bool, JsonError> {
+    if reader.kind()? != Kind::Array {
+        return reader.skip().map(|()| false);
+    }
+    let mut all = true;
+    reader.array(|reader, _index| {
+        if reader.kind()? != Kind::Object {
+            all = false;
+            return reader.skip();
+        }
+        let mut told = false;
+        reader.object(|reader, key| {
+            told |= key.unescape() == "role" && reader.kind()? == Kind::String;
+            reader.skip()
+        })?;
+        all &= told;
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::chat::Form;
+    use crate::chat::generate_out::Series;
+
+    use super::super::order::Rules;
+    use super::*;
+
+    const ALL: Settings = Settings { responses: true, inline_system: false };
+    const GENERATE: Door = Door::Generate(None);
+
+    fn form(door: Door) -> Form {
+        match door {
+            Door::Chat => Form::CHAT,
+            Door::Completions => Form::COMPLETIONS,
+            Door::Responses => Form::RESPONSES,
+            Door::Messages => Form::MESSAGES,
+            Door::Generate(_) => Form::GENERATE,
+        }
+    }
+
+    /// The body as it goes on, if it does.
+    fn passed(door: Door, order: &Order<'_>, settings: Settings, body: &str) -> Option<String> {
+        let outline = Outline::parse(body.as_bytes(), &form(door)).unwrap();
+        let way = Native::find(door, order, settings, &outline)?;
+        let mut out = Vec::new();
+        way.changes(&outline, order.model, false).apply(body.as_bytes(), &mut out);
+        Some(String::from_utf8(out).unwrap())
+    }
+
+    fn order(vendor: Vendor, model: &'static str) -> Order<'static> {
+        Order { vendor, model, rules: Rules::default() }
+    }
+
+    const MESSAGE: &str = r#"{ "mod\u0065l" : "claude-x","messages":[ ],"tools":[{"type":"web_search_20250305"}],"x":1e9}"#;
+
+    #[test]
+    fn bodies_in_the_vendors_own_words_go_on() {
+        let anthropic = order(Vendor::Anthropic, "claude-x");
+        assert_eq!(passed(Door::Messages, &anthropic, ALL, MESSAGE).as_deref(), Some(MESSAGE));
+        let renamed = passed(Door::Messages, &order(Vendor::Anthropic, "claude-y"), ALL, MESSAGE);
+        assert_eq!(renamed, Some(MESSAGE.replace("claude-x", "claude-y")));
+        let on_vertex = passed(Door::Messages, &order(Vendor::Claude, "claude-x@1"), ALL, MESSAGE);
+        let named = MESSAGE.replace("mod\\u0065l", "anthropic_version");
+        assert_eq!(on_vertex, Some(named.replace("claude-x", VERTEX_VERSION)));
+        let responses = r#"{"model":"m","input":"hi","previous_response_id":"resp_1"}"#;
+        let openai = order(Vendor::OpenAi, "m");
+        assert_eq!(passed(Door::Responses, &openai, ALL, responses).as_deref(), Some(responses));
+        assert_eq!(passed(Door::Responses, &openai, Settings::default(), responses), None);
+        let contents = r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}],"tools":[{"googleSearch":{}}]}"#;
+        for vendor in [Vendor::Gemini, Vendor::Vertex] {
+            for door in [GENERATE, Door::Generate(Some(Series::Array))] {
+                let went = passed(door, &order(vendor, "gemini-3-pro"), ALL, contents);
+                assert_eq!(went.as_deref(), Some(contents));
+            }
+        }
+        for (door, vendor) in [
+            (Door::Messages, Vendor::OpenAi),
+            (Door::Messages, Vendor::Gemini),
+            (Door::Chat, Vendor::Anthropic),
+        ] {
+            assert_eq!(passed(door, &order(vendor, "m"), ALL, MESSAGE), None, "{door:?}");
+        }
+    }
+
+    #[test]
+    fn settings_are_added_where_there_are_none() {
+        let settings = "[{\"category\":\"C\"}]";
+        let rules = Rules { safety_settings: Some(settings), ..Rules::default() };
+        let order = Order { rules, ..order(Vendor::Gemini, "gemini-2.5-flash") };
+        let go = |body: &str| passed(GENERATE, &order, ALL, body).unwrap();
+        let added = format!("{{\"contents\":[] ,\"safetySettings\":{settings}}}\n");
+        assert_eq!(go("{\"contents\":[] }\n"), added);
+        let own = r#"{"contents":[],"safety_settings":[]}"#;
+        assert_eq!(go(own), own);
+    }
+
+    #[test]
+    fn what_small_changes_cannot_make_good_is_translated() {
+        let goes = |order: &Order<'_>, settings, body: &str| {
+            passed(GENERATE, order, settings, body).is_some()
+        };
+        let studio = order(Vendor::Gemini, "gemini-2.5-flash");
+        let vertex = order(Vendor::Vertex, "gemini-2.5-flash");
+        let bare = r#"{"contents":[{"parts":[{"text":"hi"}]}]}"#;
+        assert!(goes(&studio, ALL, bare) && !goes(&vertex, ALL, bare));
+        let labels = r#"{"contents":[],"labels":{}}"#;
+        assert!(!goes(&studio, ALL, labels) && goes(&vertex, ALL, labels));
+        let tier = r#"{"contents":[],"service_tier":"flex"}"#;
+        assert!(goes(&studio, ALL, tier) && !goes(&vertex, ALL, tier));
+        let inline = Settings { inline_system: true, ..ALL };
+        let system = r#"{"contents":[],"systemInstruction":{"parts":[]}}"#;
+        assert!(goes(&studio, ALL, system) && !goes(&studio, inline, system));
+        let rules = Rules { openapi_schemas: true, ..Rules::default() };
+        let schema = r#"{"contents":[],"generationConfig":{"responseJsonSchema":{}}}"#;
+        assert!(goes(&studio, ALL, schema) && !goes(&Order { rules, ..studio }, ALL, schema));
+        assert!(!goes(&studio, ALL, r#"{"contents":[],"model":"models/x"}"#));
+        let third = order(Vendor::Gemini, "gemini-3-pro");
+        let call = r#"{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"}}]}]}"#;
+        assert!(goes(&studio, ALL, call) && !goes(&third, ALL, call));
+        let signed = call.replace("{\"functionCall", "{\"thoughtSignature\":\"S\",\"functionCall");
+        assert!(goes(&third, ALL, &signed));
+    }
+
+    #[test]
+    fn conversations_with_other_vendors_are_translated() {
+        let anthropic = order(Vendor::Anthropic, "claude-x");
+        for mark in ["vbridge1.gc.S", "call_1__thought__S"] {
+            let body = MESSAGE.replace("1e9", &format!("\"{mark}\""));
+            assert_eq!(passed(Door::Messages, &anthropic, ALL, &body), None, "{mark}");
+        }
+        let versioned = MESSAGE.replace("\"x\"", "\"anthropic_version\"");
+        assert_eq!(passed(Door::Messages, &order(Vendor::Claude, "c"), ALL, &versioned), None);
+        let sealed = r#"{"contents":[{"role":"model","parts":[{"text":"","thought":true,"thoughtSignature":"dmJyaWRnZTEuYXQuRXFR"}]}]}"#;
+        assert_eq!(passed(GENERATE, &order(Vendor::Gemini, "g"), ALL, sealed), None);
+    }
+}
