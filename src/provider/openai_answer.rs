@@ -90,7 +90,9 @@ impl Answer {
                     reader.array(|reader, place| self.choice(reader, place, sink))?;
                 }
                 ("usage", Kind::Object) => self.usage = Some(openai_usage::read(reader)?),
-                ("service_tier", Kind::String) => sink(Event::Tier(reader.string()?)),
+                ("service_tier", Kind::String) if self.progress != Progress::Silent => {
+                    sink(Event::Tier(reader.string()?));
+                }
                 ("error", _) if error_openai::is_error(&mut reader.clone())? => {
                     return Err(error_openai::in_answer(reader)?);
                 }
@@ -114,6 +116,8 @@ impl Answer {
             let called = choice.calls.finish(index, sink)?;
             let reason = match choice.finish.unwrap_or(FinishReason::Stop) {
                 FinishReason::Stop if called => FinishReason::ToolCalls,
+                // Nobody could answer calls that are not there.
+                FinishReason::ToolCalls if !called => FinishReason::Stop,
                 FinishReason::Stop if choice.refused => FinishReason::Refusal,
                 reason => reason,
             };

@@ -2,7 +2,7 @@
 //! in every other API.
 
 use crate::chat::{Event, MediaKind};
-use crate::wire::json::{JsonError, JsonText, Kind, Reader};
+use crate::wire::json::{self, JsonError, JsonText, Kind, Reader};
 
 /// What a `message` or a `delta` holds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,8 +113,14 @@ impl<'b> Message<'b> {
             sink(Event::Media { choice, kind: MediaKind::Audio, mime, data });
         }
         let content = self.logprobs.and_then(|list| list.strip_prefix('[')?.strip_suffix(']'));
-        if let Some(content) = content.map(str::trim).filter(|content| !content.is_empty()) {
-            sink(Event::Logprobs { choice, content });
+        if let Some(spelt) = content.map(str::trim).filter(|content| !content.is_empty()) {
+            // A line end in it would end the line of the event that it goes into.
+            let mut compact = Vec::new();
+            if spelt.contains(['\n', '\r']) {
+                json::push_compact(&mut compact, spelt);
+            }
+            let compact = std::str::from_utf8(&compact).ok().filter(|text| !text.is_empty());
+            sink(Event::Logprobs { choice, content: compact.unwrap_or(spelt) });
         }
         Ok(refusal.is_some())
     }

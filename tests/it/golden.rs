@@ -24,10 +24,11 @@ use vertex_bridge::provider::{Decoder, Expected, Order, Rules, UpstreamError, Ve
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 1 << 20, event_bytes: 1 << 20 };
 
 /// The folders of the cases, and how many there are at least.
-const VENDORS: [(&str, Vendor, usize); 3] = [
+const VENDORS: [(&str, Vendor, usize); 4] = [
     ("gemini", Vendor::Gemini, 24),
     ("anthropic", Vendor::Anthropic, 25),
     ("claude", Vendor::Claude, 2),
+    ("openai", Vendor::OpenAi, 29),
 ];
 
 fn meta(model: &str) -> ReplyMeta {

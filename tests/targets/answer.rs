@@ -1,13 +1,17 @@
 //! A vendor's answer: cuts change nothing, events keep their order, and what a client puts together
 //! from the stream is what it would have got whole.
 
-use vertex_bridge::chat::{Collector, Dialect, Event, ReplyMeta, StreamRenderer};
+use vertex_bridge::chat::generate_out::Series;
+use vertex_bridge::chat::{
+    Collector, Dialect, Door, Event, ReplyMeta, Request, StreamRenderer, StreamWriter, WholeWriter,
+};
 use vertex_bridge::provider::decode::AnswerLimits;
 use vertex_bridge::provider::{Decoder, Expected, UpstreamError, Vendor};
 
 use super::compare::{self, Heard};
 use super::cut;
 use super::errors::presentable;
+use super::exact_json::is_json;
 use super::grammar::Grammar;
 
 /// Small, so that inputs of a fuzzer reach them.
@@ -27,6 +31,14 @@ pub(super) fn anthropic_stream(data: &[u8]) {
 
 pub(super) fn anthropic_whole(data: &[u8]) {
     answer(Vendor::Anthropic, false, data);
+}
+
+pub(super) fn openai_stream(data: &[u8]) {
+    answer(Vendor::OpenAi, true, data);
+}
+
+pub(super) fn openai_whole(data: &[u8]) {
+    answer(Vendor::OpenAi, false, data);
 }
 
 /// All that a client sees of one answer.
@@ -51,6 +63,7 @@ fn answer(vendor: Vendor, stream: bool, data: &[u8]) {
     let pieces = cut::pieces(data, &mut rng);
     let cut = play(expected, include_usage, &pieces);
     assert_eq!(cut, whole, "in {} pieces", pieces.len());
+    in_other_apis(expected, data);
     let heard = compare::stream(&whole.stream);
     if let Some(error) = &whole.error {
         presentable(&error.to_api());
@@ -88,6 +101,40 @@ fn play(expected: Expected, include_usage: bool, pieces: &[&[u8]]) -> Played {
         }
     }
     Played { events, stream, whole, error }
+}
+
+/// A client of every other API gets events that it can read, and one whole answer.
+fn in_other_apis(expected: Expected, data: &[u8]) {
+    let meta = ReplyMeta { fallback_id: 7, created: 9, model: "asked".to_owned() };
+    let (events, array) = (Door::Generate(Some(Series::Events)), Some(Series::Array));
+    for door in [Door::Completions, Door::Responses, Door::Messages, events, Door::Generate(array)]
+    {
+        let mut decoder = Decoder::new(expected, LIMITS);
+        let request = Request::empty();
+        let mut writer = StreamWriter::new(door, meta.clone(), &request);
+        let mut collector = WholeWriter::new(door, meta.clone(), &request);
+        let (mut stream, mut whole) = (Vec::new(), Vec::new());
+        let mut sink = |event: Event<'_>| {
+            writer.on_event(&event, &mut stream);
+            collector.on_event(&event);
+        };
+        let fed = decoder.feed(data, &mut sink).and_then(|()| decoder.finish(&mut sink));
+        match fed {
+            // Before the start there is no stream: the client gets a status.
+            Err(_) if !writer.has_started() => continue,
+            Err(error) => writer.error(&error.to_api(), "req-1", &mut stream),
+            Ok(()) => {
+                writer.end(&mut stream);
+                collector.render(&mut whole);
+                assert!(is_json(&whole), "{door:?}: {}", whole.escape_ascii());
+            }
+        }
+        if door == Door::Generate(array) {
+            assert!(is_json(&stream), "{}", stream.escape_ascii());
+        } else {
+            compare::events(&stream);
+        }
+    }
 }
 
 /// The pieces of the stream and the whole answer say the same.

@@ -139,6 +139,15 @@ pub(crate) fn stream(bytes: &[u8]) -> Heard {
     heard
 }
 
+/// Reads the events of any API; panics where one is not JSON in one line.
+pub(crate) fn events(bytes: &[u8]) {
+    let text = std::str::from_utf8(bytes).expect("a stream is text");
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with("event: ")) {
+        let data = line.strip_prefix("data: ").unwrap_or_else(|| panic!("no data line: {line}"));
+        assert!(data == "[DONE]" || super::exact_json::is_json(data.as_bytes()), "{data}");
+    }
+}
+
 /// Reads a whole answer of OpenAI's.
 pub(crate) fn whole(bytes: &[u8]) -> Heard {
     let text = std::str::from_utf8(bytes).expect("an answer is text");

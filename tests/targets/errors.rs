@@ -1,21 +1,43 @@
 //! What a client is told when something fails.
 
+use serde_json::value::RawValue;
 use vertex_bridge::chat::{ApiError, Dialect};
-use vertex_bridge::provider::{Vendor, read_error};
+use vertex_bridge::provider::{Shape, Vendor, Watched, exact, read_error};
 
 use super::cut;
-use super::exact_json::is_json;
+use super::exact_json::{Members, is_json};
+
+const VENDORS: [Vendor; 5] =
+    [Vendor::Gemini, Vendor::Vertex, Vendor::Anthropic, Vendor::Claude, Vendor::OpenAi];
 
 /// Any answer of an error is an error in the client's words, and a whole one.
 pub(super) fn of_vendor(data: &[u8]) {
-    for vendor in [Vendor::Gemini, Vendor::Vertex, Vendor::Anthropic, Vendor::Claude] {
-        for status in [200, 302, 400, 401, 404, 413, 418, 429, 500, 503, 529, 599] {
-            let retry_after =
-                data.get(..usize::try_from(cut::rng_of(data).below(8)).expect("a few"));
-            let error = read_error(vendor, status, retry_after, data).to_api();
-            presentable(&error);
+    let retry_after = data.get(..usize::try_from(cut::rng_of(data).below(8)).expect("a few"));
+    for status in [200, 302, 400, 401, 404, 413, 418, 429, 500, 503, 529, 599] {
+        for vendor in VENDORS {
+            presentable(&read_error(vendor, status, retry_after, data).to_api());
         }
+        passing(status, retry_after, data);
     }
+}
+
+/// What passes as it came is an error in the vendor's words, about the client's own request.
+fn passing(status: u16, retry_after: Option<&[u8]>, data: &[u8]) {
+    let watched = Watched { shape: Shape::OpenAiChoices, withhold_usage: false, repair: None };
+    presentable(&exact::read_error(watched.shape, status, retry_after, data).to_api());
+    if exact::error_passes(watched, status, data) {
+        assert!([400, 409, 413, 422, 429].contains(&status), "{status} passes");
+        assert!(is_json(data), "what is not JSON passes");
+        let text = std::str::from_utf8(data).expect("text");
+        // Google's services put their error into an array.
+        let first = match serde_json::from_str::<Vec<&RawValue>>(text) {
+            Ok(list) => list.first().expect("an error").get(),
+            Err(_) => text,
+        };
+        assert!(Members::of(first).named("error").next().is_some(), "{text}");
+    }
+    let repaired = Watched { repair: Some(1), ..watched };
+    assert!(!exact::error_passes(repaired, status, data), "repaired services are read");
 }
 
 /// Says something in every API, with a status of an error.

@@ -59,3 +59,49 @@ impl<'de: 'j, 'j> Deserialize<'de> for Unique<'j> {
         deserializer.deserialize_map(Members).map(Self)
     }
 }
+
+/// The members of an object in their order, keys and values as they are spelt. A key may stand
+/// twice.
+#[derive(Debug)]
+pub(super) struct Members<'j>(pub(super) Vec<(&'j str, &'j str)>);
+
+impl<'j> Members<'j> {
+    /// Of a text that is known to be an object.
+    pub(super) fn of(text: &'j str) -> Self {
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// All with this name, however that is spelt.
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &'j str> {
+        self.0.iter().filter(move |(key, _)| is_named(key, name)).map(|(_, value)| *value)
+    }
+}
+
+/// Does this key, with its quotes, mean that name? One with half a surrogate means none of ours.
+pub(super) fn is_named(key: &str, name: &str) -> bool {
+    serde_json::from_str::<String>(key).is_ok_and(|key| key == name)
+}
+
+impl<'de: 'j, 'j> Deserialize<'de> for Members<'j> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Vec<(&'de str, &'de str)>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+                    members.push((key.get(), value.get()));
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(InOrder).map(Self)
+    }
+}

@@ -12,7 +12,9 @@ mod answer;
 pub(crate) mod compare;
 mod cut;
 mod errors;
+mod exact_answer;
 mod exact_json;
+mod exact_request;
 mod grammar;
 mod http;
 mod json;
@@ -56,17 +58,26 @@ const fn target(name: &'static str, run: fn(&[u8]), golden: Golden) -> Target {
     Target { name, run, golden }
 }
 
+const GEMINI_STREAMS: Golden = Golden::Answers("gemini", Form::Stream);
+const ANTHROPIC_STREAMS: Golden = Golden::Answers("anthropic", Form::Stream);
+const OPENAI_STREAMS: Golden = Golden::Answers("openai", Form::Stream);
+
 /// All of them.
 pub(crate) const TARGETS: &[Target] = &[
     target("chat_request", request::chat, Golden::Requests),
-    target("gemini_stream", answer::gemini_stream, Golden::Answers("gemini", Form::Stream)),
+    target("completions_request", request::completions, Golden::Nothing),
+    target("responses_request", request::responses, Golden::Nothing),
+    target("messages_request", request::messages, Golden::Nothing),
+    target("generate_request", request::generate, Golden::Nothing),
+    target("exact_request", exact_request::request, Golden::Requests),
+    target("gemini_stream", answer::gemini_stream, GEMINI_STREAMS),
     target("gemini_whole", answer::gemini_whole, Golden::Answers("gemini", Form::Whole)),
-    target(
-        "anthropic_stream",
-        answer::anthropic_stream,
-        Golden::Answers("anthropic", Form::Stream),
-    ),
+    target("anthropic_stream", answer::anthropic_stream, ANTHROPIC_STREAMS),
     target("anthropic_whole", answer::anthropic_whole, Golden::Answers("anthropic", Form::Whole)),
+    target("openai_stream", answer::openai_stream, OPENAI_STREAMS),
+    target("openai_whole", answer::openai_whole, Golden::Answers("openai", Form::Whole)),
+    target("exact_stream", exact_answer::stream, OPENAI_STREAMS),
+    target("exact_whole", exact_answer::whole, Golden::Answers("openai", Form::Whole)),
     target("vendor_error", errors::of_vendor, Golden::Nothing),
     target("sse", sse::decoder, Golden::Everything),
     target("json", json::reader, Golden::Everything),

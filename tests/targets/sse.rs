@@ -8,9 +8,11 @@ use super::cut;
 /// Small, so that short inputs reach it.
 const EVENT_BYTES_MAX: usize = 512;
 
-/// Name and data, as they can be shown.
-type Event = [String; 2];
-type Seen = (Vec<Event>, Option<WireError>);
+/// Name and data.
+pub(super) type Event = [Vec<u8>; 2];
+type Seen = (Vec<Shown>, Option<WireError>);
+/// An event as it can be shown.
+type Shown = [String; 2];
 
 /// Cuts change nothing, not even what is too large; all else is as the standard says.
 pub(super) fn decoder(data: &[u8]) {
@@ -19,14 +21,19 @@ pub(super) fn decoder(data: &[u8]) {
     assert_eq!(decode(&bytes, EVENT_BYTES_MAX), whole, "byte by byte");
     let pieces = cut::pieces(data, &mut cut::rng_of(data));
     assert_eq!(decode(&pieces, EVENT_BYTES_MAX), whole, "in {} pieces", pieces.len());
-    assert_eq!(decode(&[data], usize::MAX), (standard(data), None));
+    let meant = standard(data).into_iter().map(|event| event.map(shown));
+    assert_eq!(decode(&[data], usize::MAX), (meant.collect(), None));
+}
+
+fn shown(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().escape_ascii().to_string()
 }
 
 fn decode(pieces: &[&[u8]], event_bytes_max: usize) -> Seen {
     let mut decoder = SseDecoder::new(event_bytes_max);
     let mut events = Vec::new();
     let mut sink = |event: SseEvent<'_>| {
-        events.push([event.name, event.data].map(|bytes| bytes.escape_ascii().to_string()));
+        events.push([event.name, event.data].map(shown));
         Ok::<(), WireError>(())
     };
     let mut feed = || {
@@ -38,14 +45,13 @@ fn decode(pieces: &[&[u8]], event_bytes_max: usize) -> Seen {
 }
 
 /// WHATWG HTML, section 9.2.6; an event at the end counts without its blank line.
-fn standard(data: &[u8]) -> Vec<Event> {
+pub(super) fn standard(data: &[u8]) -> Vec<Event> {
     let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
     let (mut events, mut name, mut lines) = (Vec::new(), Vec::new(), None::<Vec<Vec<u8>>>);
     for line in all_lines(data).chain([&b""[..]]) {
         if line.is_empty() {
             if let Some(lines) = lines.take() {
-                let event = [std::mem::take(&mut name), lines.join(&b'\n')];
-                events.push(event.map(|bytes| bytes.escape_ascii().to_string()));
+                events.push([std::mem::take(&mut name), lines.join(&b'\n')]);
             }
             name.clear();
             continue;

@@ -29,10 +29,7 @@ fn golden(folder: &Path, wanted: Golden, inputs: &mut Vec<(String, Vec<u8>)>) {
         for case in fs::read_dir(vendor.path()).into_iter().flatten().flatten() {
             let mut all = Vec::new();
             files(&case.path(), &mut all);
-            let streams = all.iter().any(|(name, request)| {
-                name.ends_with("request.json")
-                    && request.windows(13).any(|s| s == b"\"stream\":true")
-            });
+            let streams = case.file_name().to_string_lossy().starts_with("stream-");
             let form = if streams { Form::Stream } else { Form::Whole };
             inputs.extend(all.into_iter().filter(|(name, _)| match wanted {
                 Golden::Nothing => false,
