@@ -2,13 +2,23 @@
 
 use serde_json::value::RawValue;
 use vertex_bridge::chat::{ApiError, Dialect};
-use vertex_bridge::provider::{Shape, Vendor, Watched, exact, read_error};
+use vertex_bridge::provider::{Shape, UpstreamErrorKind, Vendor, Watched, exact, read_error};
 
 use super::cut;
 use super::exact_json::{Members, is_json};
 
 const VENDORS: [Vendor; 5] =
     [Vendor::Gemini, Vendor::Vertex, Vendor::Anthropic, Vendor::Claude, Vendor::OpenAi];
+
+/// Answers that may pass as they came, and how their failures are read.
+const SHAPES: [(Shape, Vendor); 6] = [
+    (Shape::OpenAiChoices, Vendor::OpenAi),
+    (Shape::OpenAiEmbeddings, Vendor::OpenAi),
+    (Shape::OpenAiResponse, Vendor::OpenAi),
+    (Shape::Anthropic, Vendor::Anthropic),
+    (Shape::Claude, Vendor::Claude),
+    (Shape::Google, Vendor::Gemini),
+];
 
 /// Any answer of an error is an error in the client's words, and a whole one.
 pub(super) fn of_vendor(data: &[u8]) {
@@ -23,21 +33,29 @@ pub(super) fn of_vendor(data: &[u8]) {
 
 /// What passes as it came is an error in the vendor's words, about the client's own request.
 fn passing(status: u16, retry_after: Option<&[u8]>, data: &[u8]) {
-    let watched = Watched { shape: Shape::OpenAiChoices, withhold_usage: false, repair: None };
-    presentable(&exact::read_error(watched.shape, status, retry_after, data).to_api());
-    if exact::error_passes(watched, status, data) {
-        assert!([400, 409, 413, 422, 429].contains(&status), "{status} passes");
-        assert!(is_json(data), "what is not JSON passes");
-        let text = std::str::from_utf8(data).expect("text");
-        // Google's services put their error into an array.
-        let first = match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(list) => list.first().expect("an error").get(),
-            Err(_) => text,
-        };
-        assert!(Members::of(first).named("error").next().is_some(), "{text}");
+    for (shape, vendor) in SHAPES {
+        let watched = Watched::plain(shape);
+        let error = read_error(vendor, status, retry_after, data);
+        if exact::error_passes(watched, status, data, &error) {
+            assert!(error.kind != UpstreamErrorKind::Auth, "our credential is ours: {error:?}");
+            passes(status, data);
+        }
+        let repaired = Watched { repair: Some(1), ..watched };
+        let passes = exact::error_passes(repaired, status, data, &error);
+        assert!(!passes, "repaired services are read");
     }
-    let repaired = Watched { repair: Some(1), ..watched };
-    assert!(!exact::error_passes(repaired, status, data), "repaired services are read");
+}
+
+fn passes(status: u16, data: &[u8]) {
+    assert!([400, 409, 413, 422, 429].contains(&status), "{status} passes");
+    assert!(is_json(data), "what is not JSON passes");
+    let text = std::str::from_utf8(data).expect("text");
+    // Google's services put their error into an array.
+    let first = match serde_json::from_str::<Vec<&RawValue>>(text) {
+        Ok(list) => list.first().expect("an error").get(),
+        Err(_) => text,
+    };
+    assert!(Members::of(first).named("error").next().is_some(), "{text}");
 }
 
 /// Says something in every API, with a status of an error.

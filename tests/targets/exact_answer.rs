@@ -14,15 +14,15 @@ use super::sse::{Event, standard};
 /// Small, so that inputs of a fuzzer reach them.
 const LIMITS: AnswerLimits = AnswerLimits { body_bytes: 16 << 10, event_bytes: 2 << 10 };
 
-const PLAIN: Watched = Watched { shape: Shape::OpenAiChoices, withhold_usage: false, repair: None };
+const PLAIN: Watched = Watched::plain(Shape::OpenAiChoices);
 
 /// What became of one stream.
 struct Passed {
     out: Vec<u8>,
     told: Vec<String>,
     error: Option<UpstreamError>,
-    /// Has it started, ended, failed?
-    state: [bool; 3],
+    /// Has it started, ended?
+    state: [bool; 2],
 }
 
 pub(super) fn stream(data: &[u8]) {
@@ -51,7 +51,7 @@ fn play(watched: Watched, pieces: &[&[u8]]) -> Passed {
     let mut sink = |event: vertex_bridge::chat::Event<'_>| told.push(format!("{event:?}"));
     let fed = pieces.iter().try_for_each(|piece| stream.feed(piece, &mut out, &mut sink));
     let error = fed.and_then(|()| stream.finish(&mut out, &mut sink)).err();
-    let state = [stream.has_started(), stream.has_ended(), stream.has_failed()];
+    let state = [stream.has_started(), stream.has_ended()];
     if let Some(error) = &error {
         presentable(&error.to_api());
     }
@@ -68,7 +68,7 @@ fn is_fit(data: &[u8]) -> bool {
 /// Nothing is added, changed or left out before the end.
 fn as_it_came(data: &[u8], passed: &Passed) {
     assert!(data.starts_with(&passed.out), "{}", passed.out.escape_ascii());
-    let [started, ended, failed] = passed.state;
+    let [started, ended] = passed.state;
     let (sent, got) = (standard(data), standard(&passed.out));
     let stop = sent.iter().position(|[_, data]| !is_fit(data) || data.trim_ascii() == b"[DONE]");
     match &passed.error {
@@ -80,14 +80,17 @@ fn as_it_came(data: &[u8], passed: &Passed) {
         Some(error) if is_too_large(error) => {}
         // The last event may lack its blank line, and is then no event.
         Some(error) if error.kind == UpstreamErrorKind::Truncated => {
-            assert!(!ended && !failed && got.len() + 1 >= sent.len());
+            assert!(!ended && got.len() + 1 >= sent.len());
             assert!(stop.is_none_or(|stop| stop + 1 == sent.len()), "a bad event passes");
         }
         Some(error) if error.kind == UpstreamErrorKind::Invalid && !ended && stop.is_some() => {
             assert!(stop >= Some(got.len()), "a bad event passes");
         }
         // The vendor's own error is the last event, and only behind others.
-        Some(_) => assert!(started || got.is_empty() || !failed),
+        Some(_) => {
+            let silent = got.iter().all(|[_, data]| data.trim_ascii().is_empty());
+            assert!(started || silent, "a failed answer has begun");
+        }
     }
     assert!(got.iter().zip(&sent).all(|(got, sent)| got == sent));
 }
