@@ -17,6 +17,7 @@ pub mod fixed;
 mod health;
 mod incoming;
 mod marks;
+mod once;
 mod plain;
 mod posted;
 mod reply;
