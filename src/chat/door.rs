@@ -106,6 +106,19 @@ impl Door {
         request.betas = beside.betas.as_deref();
         Ok(request)
     }
+
+    /// Reads the rest of a body of Anthropic's whose tokens are to be counted, and no more.
+    ///
+    /// # Errors
+    /// What is wrong and which field it concerns.
+    pub fn read_to_count<'b>(
+        outline: &Outline<'b>,
+        beside: &'b Beside,
+    ) -> Result<Request<'b>, ChatError> {
+        let mut request = messages_in::read(outline, Wants::Count)?;
+        request.betas = beside.betas.as_deref();
+        Ok(request)
+    }
 }
 
 /// Writes a stream.

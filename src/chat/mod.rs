@@ -5,6 +5,7 @@ pub mod collect;
 pub mod completions;
 pub mod dialect;
 pub mod door;
+pub mod embeddings;
 pub mod error;
 pub mod event;
 mod generate_in;

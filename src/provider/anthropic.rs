@@ -55,6 +55,25 @@ pub(super) fn encode<'r>(
     out: &mut Vec<u8>,
     dropped: &mut Dropped<'r>,
 ) -> Result<(), ChatError> {
+    write(order, request, true, (out, dropped))
+}
+
+/// Appends the body of a request whose tokens are only counted: it wants no answer.
+pub(super) fn encode_prompt<'r>(
+    order: &Order<'_>,
+    request: &'r Request<'_>,
+    out: &mut Vec<u8>,
+    dropped: &mut Dropped<'r>,
+) -> Result<(), ChatError> {
+    write(order, request, false, (out, dropped))
+}
+
+fn write<'r>(
+    order: &Order<'_>,
+    request: &'r Request<'_>,
+    answer: bool,
+    (out, dropped): (&mut Vec<u8>, &mut Dropped<'r>),
+) -> Result<(), ChatError> {
     let service = if order.vendor == Vendor::Claude { Service::Vertex } else { Service::Api };
     let (options, model) = (&request.options, order.model);
     refuse(options, service)?;
@@ -62,18 +81,19 @@ pub(super) fn encode<'r>(
     let limit = options.max_tokens().unwrap_or(own);
     let thinking = Thinking::decide(options, model, limit);
     out.extend_from_slice(b"{");
-    match service {
-        Service::Api => {
-            name(b"model", out);
-            json::push_string(out, model);
-        }
-        Service::Vertex => {
-            name(b"anthropic_version", out);
-            json::push_string(out, VERTEX_VERSION);
-        }
+    if service == Service::Vertex {
+        name(b"anthropic_version", out);
+        json::push_string(out, VERTEX_VERSION);
     }
-    name(b"max_tokens", out);
-    ascii::push_u64(out, limit);
+    // On Vertex AI the path names the model, but not the one whose tokens are counted.
+    if service == Service::Api || !answer {
+        name(b"model", out);
+        json::push_string(out, model);
+    }
+    if answer {
+        name(b"max_tokens", out);
+        ascii::push_u64(out, limit);
+    }
     anthropic_messages::system(request, out)?;
     anthropic_messages::messages(&request.turns, out, dropped)?;
     anthropic_tools::tools(&request.tools, (service, thinking.has_budget()), out, dropped);

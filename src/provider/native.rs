@@ -7,7 +7,7 @@
 
 use memchr::memmem;
 
-use crate::chat::{Door, Outline};
+use crate::chat::{ChatError, Door, Outline};
 use crate::wire::json::{JsonError, Kind, Reader};
 use crate::wire::splice::Splices;
 
@@ -15,6 +15,7 @@ use super::anthropic::VERTEX_VERSION;
 use super::gemini::generation;
 use super::order::{Order, Vendor};
 use super::watch::Shape;
+use super::{count, vendor};
 
 /// What the configuration says besides the order's rules.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +32,7 @@ pub struct Native<'p> {
     /// What its answer looks like.
     pub shape: Shape,
     /// What follows the upstream's own path; `None` is what follows it for a translated request.
-    pub path: Option<&'static str>,
+    path: Option<&'static str>,
     change: Change<'p>,
 }
 
@@ -41,6 +42,8 @@ enum Change<'p> {
     Nothing,
     /// Vertex AI wants Anthropic's version where Anthropic wants the model.
     Version,
+    /// It wants the version beside the model.
+    VersionToo,
     /// The operator's settings for clients that send none.
     Safety(&'p str),
 }
@@ -86,6 +89,35 @@ impl<'p> Native<'p> {
         }
     }
 
+    /// The way of a request of Anthropic's whose tokens are to be counted.
+    pub fn find_count(order: &Order<'p>, outline: &Outline<'_>) -> Option<Self> {
+        let change = match order.vendor {
+            Vendor::Anthropic => Change::Nothing,
+            Vendor::Claude if !has(outline, "anthropic_version") => Change::VersionToo,
+            _ => return None,
+        };
+        let way = Self { shape: Shape::AnthropicCount, path: None, change };
+        (!outline.has_foreign_marks()).then_some(way)
+    }
+
+    /// Appends what follows the upstream's own path.
+    ///
+    /// # Errors
+    /// When the model's name cannot stand in a URL.
+    pub fn target(
+        &self,
+        order: &Order<'_>,
+        stream: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ChatError> {
+        match (self.path, self.shape) {
+            (Some(path), _) => out.extend_from_slice(path.as_bytes()),
+            (None, Shape::AnthropicCount) => count::target(order, out)?,
+            (None, _) => vendor::target(order, stream, out)?,
+        }
+        Ok(())
+    }
+
     /// What must be changed in the body. With `ask_usage` it is also asked for usage.
     pub fn changes(&self, outline: &Outline<'_>, model: &str, ask_usage: bool) -> Splices {
         match self.change {
@@ -93,6 +125,12 @@ impl<'p> Native<'p> {
             Change::Version => {
                 let mut changes = Splices::default();
                 outline.replace_model("anthropic_version", VERTEX_VERSION, &mut changes);
+                changes
+            }
+            Change::VersionToo => {
+                let mut changes = outline.changes(model, false);
+                let version = ["\"", VERTEX_VERSION, "\""].concat();
+                outline.add_member("anthropic_version", &version, &mut changes);
                 changes
             }
             Change::Safety(settings) => {
@@ -255,6 +293,27 @@ mod tests {
         ] {
             assert_eq!(passed(door, &order(vendor, "m"), ALL, MESSAGE), None, "{door:?}");
         }
+    }
+
+    #[test]
+    fn counting_is_asked_of_the_vendor_itself() {
+        let counted = |vendor| {
+            let order = order(vendor, "claude-y");
+            let outline = Outline::parse(MESSAGE.as_bytes(), &Form::MESSAGES).unwrap();
+            let way = Native::find_count(&order, &outline)?;
+            let (mut path, mut body) = (Vec::new(), Vec::new());
+            way.target(&order, false, &mut path).unwrap();
+            way.changes(&outline, order.model, false).apply(MESSAGE.as_bytes(), &mut body);
+            Some((String::from_utf8(path).unwrap(), String::from_utf8(body).unwrap()))
+        };
+        let renamed = MESSAGE.replace("claude-x", "claude-y");
+        let api = ("/v1/messages/count_tokens".to_owned(), renamed.clone());
+        assert_eq!(counted(Vendor::Anthropic), Some(api));
+        let path = "/v1/publishers/anthropic/models/count-tokens:rawPredict".to_owned();
+        let version = format!(",\"anthropic_version\":\"{VERTEX_VERSION}\"}}");
+        let on_vertex = renamed.strip_suffix('}').unwrap().to_owned() + &version;
+        assert_eq!(counted(Vendor::Claude), Some((path, on_vertex)));
+        assert_eq!(counted(Vendor::Gemini), None);
     }
 
     #[test]

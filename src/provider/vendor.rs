@@ -17,30 +17,34 @@ use super::{anthropic, error, error_anthropic, error_openai, gemini, openai};
 /// # Errors
 /// When the model's name cannot stand in a URL.
 pub fn target(order: &Order<'_>, stream: bool, out: &mut Vec<u8>) -> Result<(), ChatError> {
-    let (model, place) = (order.model, order.rules.place);
     match order.vendor {
         Vendor::Gemini | Vendor::Vertex => {
-            must_be_clean(model, &['/', ':', '?', '#', '@'])?;
-            match place {
-                Some(place) => vertex_models(place, "google", out),
-                None => out.extend_from_slice(b"/v1beta/models/"),
-            }
-            out.extend_from_slice(model.as_bytes());
+            model(order, out)?;
             gemini::method(stream, out);
         }
         Vendor::Anthropic => out.extend_from_slice(b"/v1/messages"),
         Vendor::Claude => {
-            // Versions of these models stand behind an `@`.
-            must_be_clean(model, &['/', ':', '?', '#'])?;
-            match place {
-                Some(place) => vertex_models(place, "anthropic", out),
-                None => out.extend_from_slice(b"/v1/publishers/anthropic/models/"),
-            }
-            out.extend_from_slice(model.as_bytes());
+            model(order, out)?;
             anthropic::method(stream, out);
         }
         Vendor::OpenAi => out.extend_from_slice(b"/chat/completions"),
     }
+    Ok(())
+}
+
+/// Appends the path of a model at Google's, to which methods belong.
+pub(super) fn model(order: &Order<'_>, out: &mut Vec<u8>) -> Result<(), ChatError> {
+    let claude = order.vendor == Vendor::Claude;
+    // Versions of Anthropic's models stand behind an `@`.
+    let foul: &[char] = if claude { &['/', ':', '?', '#'] } else { &['/', ':', '?', '#', '@'] };
+    must_be_clean(order.model, foul)?;
+    match order.rules.place {
+        Some(place) if claude => vertex_models(place, "anthropic", out),
+        Some(place) => vertex_models(place, "google", out),
+        None if claude => out.extend_from_slice(b"/v1/publishers/anthropic/models/"),
+        None => out.extend_from_slice(b"/v1beta/models/"),
+    }
+    out.extend_from_slice(order.model.as_bytes());
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use crate::chat::ApiError;
 use crate::config::Upstream;
+use crate::provider::Dropped;
 use crate::rt::{Lent, Runtime};
 
 use super::attempt::NoAnswer;
@@ -122,7 +123,9 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let whole = Whole { status: 200, content_type: "application/json", fields: b"", body };
+    let fields = std::mem::take(&mut exchange.crossing);
+    let content_type = exchange.envelope.dialect.head().json;
+    let whole = Whole { status: 200, content_type, fields: &fields, body };
     match send(client, &exchange.envelope, whole).await {
         Ok(sent) => {
             let after = after(&exchange.envelope);
@@ -194,6 +197,15 @@ where
 {
     exchange.on_failure(failure.reason());
     fail(client, exchange, &failure.told(upstream)).await
+}
+
+/// Appends the field that tells what was left out of the translated request.
+pub(super) fn push_dropped(dropped: &Dropped<'_>, own_headers: bool, fields: &mut Vec<u8>) {
+    if own_headers && !dropped.is_empty() {
+        fields.extend_from_slice(b"x-vertex-bridge-dropped: ");
+        dropped.render(fields);
+        fields.extend_from_slice(b"\r\n");
+    }
 }
 
 /// What the envelope promised.

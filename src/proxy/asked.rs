@@ -83,7 +83,10 @@ fn decide<R: Runtime>(
         Err(NoRoute::Unknown) => return What::Fixed(404, "", false),
         Err(NoRoute::Method(allow)) => return What::Fixed(405, allow, false),
     };
-    let counted = matches!(endpoint, Endpoint::Door(..) | Endpoint::Embeddings | Endpoint::Explain);
+    let counted = matches!(
+        endpoint,
+        Endpoint::Door(..) | Endpoint::Embeddings | Endpoint::CountTokens | Endpoint::Explain
+    );
     let mut key = KeyId::Nobody;
     if !matches!(endpoint, Endpoint::Health | Endpoint::Ready) {
         match who(shard, head, dialect) {
@@ -105,6 +108,10 @@ fn decide<R: Runtime>(
         }
         Endpoint::Embeddings => {
             let (errand, beside) = (Errand::Embed, Beside::default());
+            admit(shard, head, framing, Asker { key, errand, beside, explain: false })
+        }
+        Endpoint::CountTokens => {
+            let (errand, beside) = (Errand::Count, beside(head));
             admit(shard, head, framing, Asker { key, errand, beside, explain: false })
         }
         Endpoint::Explain => {

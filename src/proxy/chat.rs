@@ -1,8 +1,7 @@
 //! A conversation through any door: understand, choose, attempt, relay.
 
 use crate::chat::door::Beside;
-use crate::chat::problem::Problem;
-use crate::chat::{ApiError, ChatError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
+use crate::chat::{ApiError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
 use crate::policy::KeyId;
 use crate::provider::decode::AnswerLimits;
 use crate::provider::{Decoder, Dropped, Expected};
@@ -16,7 +15,7 @@ use super::client::Client;
 use super::exact::{self, Errand};
 use super::exchange::{After, Exchange};
 use super::translate::Translation;
-use super::{choice, explain, limits, marks, stream, unary};
+use super::{choice, explain, limits, marks, once, stream, unary};
 
 /// Who asks for what, known from the head.
 pub(super) struct Asker {
@@ -63,9 +62,8 @@ where
         return exact::serve(client, exchange, plan, way, (asked, &outline)).await;
     }
     let Errand::Talk(door) = asker.errand else {
-        let why = "the upstream of this model has no embeddings that can be asked for here";
-        let error = ChatError::at("model", Problem::Unsupported(why));
-        return answer::fail(client, exchange, &error.to_api()).await;
+        let asked = (&outline, &asker.beside);
+        return once::serve(client, exchange, plan, asker.errand, asked).await;
     };
     let mut request = match door.read(&outline, &asker.beside) {
         Ok(request) => request,
@@ -147,7 +145,7 @@ where
         model: plan.order.model.to_owned(),
     };
     let mut fields = exchange.crossing.clone();
-    push_dropped(dropped, shard.config.server.own_headers, &mut fields);
+    answer::push_dropped(dropped, shard.config.server.own_headers, &mut fields);
     if request.stream {
         let writer = StreamWriter::new(door, meta, request);
         let pipe = Translation::new(expected, limits, writer);
@@ -179,13 +177,4 @@ fn permitted<R: Runtime>(shard: &Shard<R>, key: KeyId, model: &str) -> Result<()
     shard.keys.check_model(key, model).map_err(|reject| {
         ApiError::new(Row::PERMISSION_DENIED, reject.message()).with_param("model")
     })
-}
-
-/// Appends the field that tells what was left out of the translated request.
-fn push_dropped(dropped: &Dropped<'_>, own_headers: bool, fields: &mut Vec<u8>) {
-    if own_headers && !dropped.is_empty() {
-        fields.extend_from_slice(b"x-vertex-bridge-dropped: ");
-        dropped.render(fields);
-        fields.extend_from_slice(b"\r\n");
-    }
 }

@@ -11,7 +11,7 @@ use crate::config::{Compat, Config, Responses, StreamUsage, SystemMessages, Upst
 use crate::provider::decode::AnswerLimits;
 use crate::provider::native::Settings;
 use crate::provider::{
-    Dropped, ExactStream, Native, Shape, UpstreamError, Vendor, Watched, exact, read_error, vendor,
+    Dropped, ExactStream, Native, Shape, UpstreamError, Vendor, Watched, exact, read_error,
 };
 use crate::rt::{Lent, Runtime};
 
@@ -31,6 +31,8 @@ pub(super) enum Errand {
     Talk(Door),
     /// Embeddings, in OpenAI's words.
     Embed,
+    /// The tokens of a request of Anthropic's.
+    Count,
 }
 
 impl Errand {
@@ -43,6 +45,7 @@ impl Errand {
         match self {
             Self::Talk(door) => door.outline(body, beside),
             Self::Embed => Outline::parse(body, &Form::EMBEDDINGS),
+            Self::Count => Outline::parse(body, &Form::MESSAGES),
         }
     }
 }
@@ -64,6 +67,7 @@ pub(super) fn way<'p>(
         }
         (Errand::Embed, Vendor::OpenAi) => Some(Native::at("/embeddings", Shape::OpenAiEmbeddings)),
         (Errand::Embed, _) => None,
+        (Errand::Count, _) => Native::find_count(&plan.order, outline),
     }
 }
 
@@ -129,10 +133,7 @@ pub(super) fn forward<'b>(
     let asks = way.shape == Shape::OpenAiChoices && wants_usage(plan.upstream);
     let ask_usage = asks && outline.stream && !outline.include_usage;
     let mut target = Vec::new();
-    match way.path {
-        Some(path) => target.extend_from_slice(path.as_bytes()),
-        None => vendor::target(&plan.order, outline.stream, &mut target)?,
-    }
+    way.target(&plan.order, outline.stream, &mut target)?;
     let anthropic = matches!(plan.order.vendor, Vendor::Anthropic | Vendor::Claude);
     let forward = Forward {
         target,
@@ -189,6 +190,7 @@ where
         _ => false,
     };
     if !is_whole || !passes || quotes_key(plan, &body) {
+        exchange.crossing = crossing;
         return answer::failed(client, exchange, plan.upstream, &failure).await;
     }
     exchange.on_failure(failure.reason());

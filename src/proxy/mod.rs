@@ -18,6 +18,7 @@ mod health;
 mod incoming;
 mod limits;
 mod marks;
+mod once;
 mod plain;
 mod posted;
 mod reply;

@@ -11,6 +11,8 @@ pub(super) enum Endpoint<'p> {
     Door(Door, &'p str),
     /// `POST /v1/embeddings`
     Embeddings,
+    /// `POST /v1/messages/count_tokens`
+    CountTokens,
     /// `POST /v1/explain`
     Explain,
     /// `GET /v1/models`, `GET /v1beta/models`
@@ -83,6 +85,7 @@ pub(super) fn find<'p>(
         "/v1/explain" => (Endpoint::Explain, Method::Post),
         "/v1/responses" => (Endpoint::Door(Door::Responses, ""), Method::Post),
         "/v1/messages" => (Endpoint::Door(Door::Messages, ""), Method::Post),
+        "/v1/messages/count_tokens" => (Endpoint::CountTokens, Method::Post),
         "/v1/models" | "/v1beta/models" => (Endpoint::Models, Method::Get),
         "/health" => (Endpoint::Health, Method::Get),
         "/health/ready" => (Endpoint::Ready, Method::Get),
@@ -154,6 +157,7 @@ mod tests {
     fn paths_and_methods_decide() {
         assert_eq!(post("/v1/chat/completions"), Ok(Endpoint::Door(Door::Chat, "")));
         assert_eq!(post("/v1/messages"), Ok(Endpoint::Door(Door::Messages, "")));
+        assert_eq!(post("/v1/messages/count_tokens"), Ok(Endpoint::CountTokens));
         assert_eq!(post("/v1/explain"), Ok(Endpoint::Explain));
         assert_eq!(find(Method::Head, "/health", None), Ok(Endpoint::Health));
         assert_eq!(get("/v1/models/a/b"), Ok(Endpoint::Model("a/b")));

@@ -138,6 +138,23 @@ def fails(kind, status, **changes):
         raise AssertionError(f"{changes} was served")
 
 
+def counted(model):
+    """Tokens are counted by the vendor who would answer, if it counts at all."""
+    asked = {"model": model, "messages": HELLO["messages"], "system": "Be brief.", "tools": TOOLS}
+    if model.startswith("gpt"):
+        try:
+            client.messages.count_tokens(**asked)
+        except anthropic.BadRequestError as error:
+            assert "count tokens" in error.body["error"]["message"], error
+        else:
+            raise AssertionError("tokens of a vendor that does not count were counted")
+        return
+    count = client.messages.count_tokens(**asked)
+    assert count.input_tokens > 0, count
+    more = client.messages.count_tokens(**{**asked, "system": "Be brief. " * 100})
+    assert more.input_tokens > count.input_tokens + 50, (count, more)
+
+
 def everything_else(model):
     hello = client.messages.create(model=model, **HELLO, system="Be brief.")
     text = said(hello)
@@ -160,6 +177,7 @@ def everything_else(model):
     bearer = anthropic.Anthropic(base_url=ORIGIN, auth_token=KEY, max_retries=0, timeout=30)
     bearer = bearer.messages.create(model=model, **HELLO)
     assert said(bearer) == text, bearer
+    counted(model)
     models = list(client.models.list())
     assert models and all(one.type == "model" for one in models), models
 
