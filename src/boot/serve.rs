@@ -22,7 +22,7 @@ use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
 use crate::policy::Keyring;
 use crate::proxy::fixed;
 use crate::rt::{self, Accepted, Mailbox};
-use crate::shard::{Board, FixedBody, Letter, Parts, Rates, Report, Signatures};
+use crate::shard::{Board, FixedBody, Letter, Parts, Probes, Rates, Report, Signatures};
 
 use super::args::CommandLine;
 use super::control::{Control, say};
@@ -98,6 +98,7 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         control: &sender,
         board: Board::new(cores.len()),
         rates: Rates::new(&config),
+        probes: Probes::new(config.upstreams.len()),
         signatures: Signatures::new(if config.gemini.signatures.cache {
             SIGNATURE_BYTES
         } else {
@@ -170,6 +171,7 @@ struct Common<'c> {
     board: Board,
     signatures: Signatures,
     rates: Rates,
+    probes: Probes,
     fixed: Arc<[FixedBody]>,
     keys: Keyring,
     shape: &'c Shape,
@@ -190,6 +192,7 @@ impl Common<'_> {
             board: self.board.clone(),
             signatures: self.signatures.clone(),
             rates: self.rates.clone(),
+            probes: self.probes.clone(),
             mailboxes: self.mailboxes.to_vec(),
             control: self.control.clone(),
             shape: self.shape.clone(),
@@ -198,6 +201,7 @@ impl Common<'_> {
             security,
             connections_max: share(capacity.connections),
             in_flight_max: share(capacity.in_flight),
+            upstream_places: self.config.limits.upstream_places(index, shards),
             // The library's own randomness: different in every process and shard.
             seed: RandomState::new().build_hasher().finish(),
         }
@@ -249,7 +253,8 @@ fn shape_of(config: &Config) -> Shape {
             model: model.unwrap_or_else(|| route.pattern.clone()),
         }
     });
-    Shape { targets: targets.collect() }
+    let upstreams = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+    Shape { targets: targets.collect(), upstreams }
 }
 
 /// The addresses of every upstream; a name without one is told, and tried again.

@@ -50,6 +50,7 @@ impl Row {
     pub const HEAD_TOO_LARGE: Self = row(431, INVALID, "request_too_large");
     pub const TARGET_TOO_LONG: Self = row(414, INVALID, "request_too_large");
     pub const UNSUPPORTED_MEDIA_TYPE: Self = row(415, INVALID, "unsupported_media_type");
+    pub const UPSTREAM_UNAVAILABLE: Self = row(503, SERVER, "upstream_unavailable");
     pub const RATE_LIMITED: Self = row(429, "rate_limit_error", "rate_limit_exceeded");
     pub const VENDOR_REFUSED: Self =
         Self { status: 400, kind: INVALID, code: None, final_answer: false };

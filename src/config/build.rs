@@ -146,6 +146,9 @@ fn sizes(settings: &Settings) -> Limits {
     Limits {
         connections: settings.auto("limits.connections"),
         in_flight: settings.auto("limits.in_flight"),
+        upstream_concurrency: settings.auto("limits.upstream_concurrency"),
+        queue: settings.auto("limits.queue"),
+        queue_age: settings.wait("limits.queue_age", limits::QUEUE_AGE).unwrap_or(Duration::ZERO),
         head_bytes: settings.count("limits.head_bytes", limits::HEAD_BYTES),
         fields: settings.count("limits.fields", limits::FIELDS),
         target_bytes: settings.count("limits.target_bytes", limits::TARGET_BYTES),
@@ -500,7 +503,6 @@ mod tests {
              official API)",
             "vb.toml:10: admin.listen is accepted but has no effect in this release",
             "HTTPS_PROXY is accepted but has no effect in this release",
-            "APP_RETRY__BUDGET is accepted but has no effect in this release",
         ];
         let mut found = config.warnings;
         found.sort();

@@ -198,12 +198,8 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
 /// anything but off, they get a warning. Building the behaviour removes the row.
 pub(super) const NOT_YET: &[&str] = &[
     "cache.*",
-    "retry.*",
     "fallback.*",
     "stream.early_head",
-    "limits.upstream_concurrency",
-    "limits.queue",
-    "limits.queue_age",
     "server.trusted_proxies",
     "server.cors_origins",
     "auth.admin_key",
@@ -211,8 +207,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "ledger.*",
     "otel.*",
     "proxy.*",
-    "route.targets.weight",
-    "route.fallbacks",
     "key.budget",
 ];
 

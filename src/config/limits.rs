@@ -201,6 +201,9 @@ mod tests {
     #[test]
     fn the_worst_case_is_plain_arithmetic() {
         let limits = Limits {
+            upstream_concurrency: None,
+            queue: None,
+            queue_age: Duration::ZERO,
             connections: None,
             in_flight: None,
             head_bytes: 10,

@@ -193,6 +193,12 @@ pub struct Limits {
     pub connections: Option<usize>,
     /// Exchanges at one time; `None` means what [`super::limits::fit`] finds.
     pub in_flight: Option<usize>,
+    /// Exchanges with one upstream at one time; `None` means as many as there are.
+    pub upstream_concurrency: Option<usize>,
+    /// Exchanges that wait for one upstream; `None` means twice as many as may ask it.
+    pub queue: Option<usize>,
+    /// How long one of them waits at most.
+    pub queue_age: Duration,
     /// A message head, in bytes.
     pub head_bytes: usize,
     /// Fields of a head.
@@ -383,6 +389,19 @@ pub enum Kind {
     Anthropic,
     /// `OpenAI` and what is compatible with it.
     OpenAi,
+}
+
+impl Limits {
+    /// How many exchanges of one shard may ask an upstream, and how many may wait for it. What
+    /// cannot be divided goes to the first shards, so that the sum is the limit.
+    pub fn upstream_places(&self, shard: usize, shards: usize) -> (usize, usize) {
+        let share = |all: usize| {
+            let rest = all.checked_rem(shards).unwrap_or(0);
+            all.checked_div(shards).unwrap_or(all) + usize::from(shard < rest)
+        };
+        let Some(all) = self.upstream_concurrency else { return (usize::MAX, 0) };
+        (share(all), share(self.queue.unwrap_or_else(|| all.saturating_mul(2))))
+    }
 }
 
 impl Config {

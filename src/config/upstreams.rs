@@ -619,9 +619,7 @@ mod tests {
         assert_eq!((fast.targets.len(), fast.fallbacks.len()), (2, 1));
         assert_eq!((fast.targets[0].upstream, fast.targets[0].weight), (1, 80));
         assert_eq!(config.upstream_model(&fast.targets[1], "fast"), "gemini-3");
-        let no_effect = |what: &str| config.warnings.iter().any(|w| w.contains(what));
-        assert!(no_effect("route.targets.weight") && no_effect("route.fallbacks"));
-        assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     }
 
     #[track_caller]

@@ -26,7 +26,9 @@ impl Pages {
             Page::Prometheus => {
                 (200, self.registry.render_prometheus(uptime, &self.tokens).into_bytes())
             }
-            Page::Ready => self.readiness.render(&self.tokens),
+            Page::Ready => {
+                self.readiness.render(&self.tokens, |upstream| self.registry.circuit(upstream))
+            }
         }
     }
 }

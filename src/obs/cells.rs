@@ -26,6 +26,8 @@ pub struct TargetLabels {
 pub struct Shape {
     /// By the index that the data plane counts with.
     pub targets: Vec<TargetLabels>,
+    /// Names of the upstreams, by their index.
+    pub upstreams: Vec<String>,
 }
 
 /// Tokens of one exchange by kind.
@@ -194,6 +196,8 @@ pub struct Cells {
     pub in_flight: Cell,
     /// Refusals for a limit of the client: the bucket, requests, tokens.
     pub limited: [Cell; 3],
+    /// Circuits of the upstreams now: 0 closed, 1 half open, 2 open.
+    pub circuits: Box<[Cell]>,
     /// Panics that were caught: bugs.
     pub bugs: Cell,
     targets: usize,
@@ -226,6 +230,7 @@ impl Cells {
             connections_handed_over: Cell::default(),
             in_flight: Cell::default(),
             limited: Default::default(),
+            circuits: shape.upstreams.iter().map(|_| Cell::default()).collect(),
             bugs: Cell::default(),
             targets: shape.targets.len(),
         }
@@ -296,7 +301,7 @@ mod tests {
     fn shape() -> Shape {
         let label = |name: &str| name.to_owned();
         let target = TargetLabels { route: label("r"), provider: label("p"), model: label("m") };
-        Shape { targets: vec![target] }
+        Shape { targets: vec![target], upstreams: Vec::new() }
     }
 
     #[test]

@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 39] = [
+pub const FAMILIES: [Family; 40] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -123,6 +123,12 @@ pub const FAMILIES: [Family; 39] = [
         Gauge,
         "shard",
         "Idle connections to upstreams",
+    ),
+    family(
+        "vertex_bridge_upstream_circuit",
+        Gauge,
+        "provider,shard",
+        "Circuit breaker: 0 closed, 1 half open, 2 open",
     ),
     family(
         "vertex_bridge_token_refreshes_total",

@@ -146,6 +146,7 @@ impl Registry {
         self.plain_counters(&mut figures);
         self.by_status(&mut figures);
         self.by_shard(&mut figures);
+        self.circuits(&mut figures);
         by_account(tokens, uptime, &mut figures);
         for (name, merged) in [
             ("http_request_duration_seconds", self.merged(|cells| &cells.duration)),
@@ -252,6 +253,22 @@ impl Registry {
         }
     }
 
+    /// The circuit of an upstream on the shard where it stands best: 0 closed, 1 half open, 2 open.
+    pub fn circuit(&self, upstream: usize) -> u64 {
+        let cells = self.shards.iter().filter_map(|cells| cells.circuits.get(upstream));
+        cells.map(Cell::read).min().unwrap_or(0)
+    }
+
+    fn circuits(&self, figures: &mut Figures) {
+        for (upstream, name) in self.shape.upstreams.iter().enumerate() {
+            for (index, cells) in self.shards.iter().enumerate() {
+                let Some(cell) = cells.circuits.get(upstream) else { continue };
+                let labels = vec![("provider", name.clone()), ("shard", index.to_string())];
+                figures.labelled("vertex_bridge_upstream_circuit", labels, real(cell.read()));
+            }
+        }
+    }
+
     fn sum(&self, cell: impl Fn(&Cells) -> &Cell) -> u64 {
         self.shards.iter().map(|cells| cell(cells).read()).sum()
     }
@@ -296,7 +313,7 @@ mod tests {
             provider: "google".to_owned(),
             model: "gemini-*".to_owned(),
         };
-        let shape = Shape { targets: vec![target] };
+        let shape = Shape { targets: vec![target], upstreams: vec!["vertex".to_owned()] };
         let shards: Vec<Arc<Cells>> = (0..2).map(|_| Arc::new(Cells::new(&shape))).collect();
         let settled = Settled {
             target: Some(0),

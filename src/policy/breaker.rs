@@ -117,13 +117,13 @@ impl Breaker {
         if !fault.hurts() {
             return;
         }
-        if let Some(wait) = retry_after {
+        // Repeating does not pay a bill: others are asked first until it is worth another look.
+        let unpaid = (fault == Fault::Credential).then_some(thresholds.timeout);
+        if let Some(wait) = retry_after.max(unpaid) {
             self.cooling = self.cooling.max(now.after(wait));
         }
         let open = State::Open { until: now.after(thresholds.timeout) };
         self.state = match self.state {
-            // Repeating does not pay a bill: one is enough.
-            _ if fault == Fault::Credential => open,
             State::Closed { failures } if failures + 1 < thresholds.failures => {
                 State::Closed { failures: failures + 1 }
             }
@@ -191,7 +191,7 @@ mod tests {
             assert_eq!(breaker.circuit(at(0)), Circuit::Closed, "{fault:?}");
         }
         breaker.on_fault(Fault::Credential, None, at(0), &THRESHOLDS);
-        assert_eq!(breaker.circuit(at(0)), Circuit::Open);
+        assert!(breaker.is_cooling(at(59)) && !breaker.is_cooling(at(60)));
         let mut busy = Breaker::default();
         busy.on_fault(Fault::Busy, Some(Duration::from_secs(9)), at(1), &THRESHOLDS);
         assert!(busy.is_cooling(at(9)) && !busy.is_cooling(at(10)));

@@ -1,14 +1,11 @@
 //! Answers that are whole when they are written: errors, fixed bodies, JSON.
 
 use crate::chat::ApiError;
-use crate::config::Upstream;
 use crate::provider::Dropped;
 use crate::rt::{Lent, Runtime};
 
-use super::attempt::NoAnswer;
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
-use super::failure::Failure;
 use super::limits;
 use super::reply::{Ends, Envelope, end_head};
 
@@ -95,8 +92,7 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let mut crossing = std::mem::take(&mut exchange.crossing);
-    limits::push_fields(exchange.shard, exchange.key, &mut crossing);
+    let crossing = take_crossing(&mut exchange);
     match send_error_with(client, &exchange.envelope, error, crossing).await {
         Ok(sent) => {
             let after = after(&exchange.envelope);
@@ -140,63 +136,11 @@ where
     }
 }
 
-/// Ends an exchange that got no answer.
-pub(super) async fn none<R, F, M>(
-    client: &Client<'_, R, F, M>,
-    exchange: Exchange<'_, R>,
-    upstream: &Upstream,
-    why: NoAnswer,
-) -> After
-where
-    R: Runtime,
-    F: Future<Output = Lent<usize>>,
-    M: Fn(Vec<u8>) -> F,
-{
-    match why {
-        NoAnswer::ClientLeft => {
-            exchange.settle(Ending::ClientLeft);
-            After::Gone
-        }
-        NoAnswer::Request(error) => fail(client, exchange, &error.to_api()).await,
-        NoAnswer::Failed(failure) => failed(client, exchange, upstream, &failure).await,
-    }
-}
-
-/// Ends an exchange whose upstream's failure was read, unless the client left meanwhile.
-pub(super) async fn failed_unless_gone<R, F, M>(
-    client: &Client<'_, R, F, M>,
-    exchange: Exchange<'_, R>,
-    upstream: &Upstream,
-    read: Result<Failure, Gone>,
-) -> After
-where
-    R: Runtime,
-    F: Future<Output = Lent<usize>>,
-    M: Fn(Vec<u8>) -> F,
-{
-    match read {
-        Ok(failure) => failed(client, exchange, upstream, &failure).await,
-        Err(Gone) => {
-            exchange.settle(Ending::ClientLeft);
-            After::Gone
-        }
-    }
-}
-
-/// Ends an exchange with what its upstream's failure means, while that still has its status.
-pub(super) async fn failed<R, F, M>(
-    client: &Client<'_, R, F, M>,
-    mut exchange: Exchange<'_, R>,
-    upstream: &Upstream,
-    failure: &Failure,
-) -> After
-where
-    R: Runtime,
-    F: Future<Output = Lent<usize>>,
-    M: Fn(Vec<u8>) -> F,
-{
-    exchange.on_failure(failure.reason());
-    fail(client, exchange, &failure.told(upstream)).await
+/// The fields of the vendor's head that cross, with what is left of the client's own limits.
+pub(super) fn take_crossing<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Vec<u8> {
+    let mut crossing = std::mem::take(&mut exchange.crossing);
+    limits::push_fields(exchange.shard, exchange.key, &mut crossing);
+    crossing
 }
 
 /// Appends the field that tells what was left out of the translated request.

@@ -1,7 +1,8 @@
 //! A conversation through any door: understand, choose, attempt, relay.
 
 use crate::chat::door::Beside;
-use crate::chat::{ApiError, Door, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
+use crate::chat::{ApiError, Door, Outline, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
+use crate::config::Route;
 use crate::policy::KeyId;
 use crate::provider::decode::AnswerLimits;
 use crate::provider::{Decoder, Dropped, Expected};
@@ -14,8 +15,9 @@ use super::body::Answer;
 use super::client::Client;
 use super::exact::{self, Errand};
 use super::exchange::{After, Exchange};
+use super::outcome::{Failed, Outcome};
 use super::translate::Translation;
-use super::{choice, explain, limits, marks, once, stream, unary};
+use super::{choice, course, explain, limits, marks, once, stream, unary};
 
 /// Who asks for what, known from the head.
 pub(super) struct Asker {
@@ -53,23 +55,39 @@ where
             Err(error) => return answer::fail(client, exchange, &error).await,
         }
     }
-    let plan = match choose(shard, &mut exchange, asker.key, &outline.model) {
-        Ok(plan) => plan,
-        Err(error) => return answer::fail(client, exchange, &error).await,
-    };
-    if let Some(way) = exact::way(asker.errand, &plan, &shard.config, &outline) {
+    match choose(shard, &mut exchange, asker.key, &outline.model) {
+        Ok(route) => course::run(client, exchange, asker, &outline, route).await,
+        Err(error) => answer::fail(client, exchange, &error).await,
+    }
+}
+
+/// Asks one candidate.
+pub(super) async fn candidate<'s, R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    mut exchange: Exchange<'s, R>,
+    plan: Plan<'_>,
+    asker: &Asker,
+    outline: &Outline<'_>,
+) -> Outcome<'s, R>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let shard = exchange.shard;
+    if let Some(way) = exact::way(asker.errand, &plan, &shard.config, outline) {
         let asked = (asker.errand, &asker.beside);
-        return exact::serve(client, exchange, plan, way, (asked, &outline)).await;
+        return exact::serve(client, exchange, plan, way, (asked, outline)).await;
     }
     let Errand::Talk(door) = asker.errand else {
-        let asked = (&outline, &asker.beside);
+        let asked = (outline, &asker.beside);
         return once::serve(client, exchange, plan, asker.errand, asked).await;
     };
-    let mut request = match door.read(&outline, &asker.beside) {
+    let mut request = match door.read(outline, &asker.beside) {
         Ok(request) => request,
-        Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
+        Err(error) => return Outcome::Failed(exchange, Failed::Request(error)),
     };
-    exchange.phases.parse = exchange.age();
+    exchange.phases.parse = exchange.age().saturating_sub(exchange.waited);
     choice::prepare(&shard.config, &plan, &mut request);
     marks::recall(&mut request, plan.order.vendor, &shard.signatures, shard.rt.now());
     let (outgoing, mut dropped) = (Outgoing::Translated(&request), Dropped::default());
@@ -79,7 +97,7 @@ where
             let asked = (door, &request, &dropped);
             hand_on(client, exchange, plan, answered, asked).await
         }
-        Err(why) => answer::none(client, exchange, plan.upstream, why).await,
+        Err(why) => Outcome::none(exchange, why),
     }
 }
 
@@ -108,13 +126,13 @@ where
 }
 
 /// Hands an upstream's answer on, or what its failure means.
-async fn hand_on<R, F, M>(
+async fn hand_on<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'_, R>,
+    mut exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     (head, mut upstream_answer): (Head, Answer<R>),
     (door, request, dropped): (Door, &Request<'_>, &Dropped<'_>),
-) -> After
+) -> Outcome<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -125,7 +143,7 @@ where
     exchange.crossing = std::mem::take(&mut upstream_answer.crossing);
     if head.status != 200 {
         let read = unary::read_failure(client, &mut exchange, plan, head, upstream_answer).await;
-        return answer::failed_unless_gone(client, exchange, plan.upstream, read).await;
+        return Outcome::failed_unless_gone(exchange, read);
     }
     let expected = Expected::of(&plan.order, request, shard.random());
     let limits = AnswerLimits::of(&shard.config.limits);
@@ -137,7 +155,7 @@ where
         };
         let answered = (head, upstream_answer);
         let read = unary::read_misfit(client, &mut exchange, plan, answered, unfit, look).await;
-        return answer::failed_unless_gone(client, exchange, plan.upstream, read).await;
+        return Outcome::failed_unless_gone(exchange, read);
     }
     let meta = ReplyMeta {
         fallback_id: shard.random(),
@@ -156,19 +174,18 @@ where
     }
 }
 
-/// The plan for the first target of the model's route, if the key may use the model.
+/// The model's route, if the key may use the model.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 fn choose<'p, R: Runtime>(
     shard: &'p Shard<R>,
     exchange: &mut Exchange<'_, R>,
     key: KeyId,
-    model: &'p str,
-) -> Result<Plan<'p>, ApiError> {
+    model: &str,
+) -> Result<&'p Route, ApiError> {
     permitted(shard, key, model)?;
     let (index, route) = choice::route(&shard.config, model)?;
     exchange.target = shard.series(index);
-    let plan = route.targets.first().and_then(|target| choice::plan(&shard.config, target, model));
-    plan.ok_or_else(|| choice::not_found(model))
+    Ok(route)
 }
 
 /// May this key use this model?

@@ -19,8 +19,9 @@ use super::answer::{self, Whole, after};
 use super::attempt::{self, Forward, Head, Outgoing, Plan};
 use super::body::Answer;
 use super::client::{Client, Gone};
-use super::exchange::{After, Ending, Exchange};
+use super::exchange::{Ending, Exchange};
 use super::failure::Failure;
+use super::outcome::{Failed, Outcome, Words};
 use super::stream::{self, Pipe};
 use super::unary::{self, ErrorEnd, Unread};
 
@@ -78,13 +79,13 @@ fn wants_array(errand: Errand) -> bool {
 }
 
 /// Serves one request whose body goes on.
-pub(super) async fn serve<R, F, M>(
+pub(super) async fn serve<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'_, R>,
+    mut exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     way: Native<'_>,
     ((errand, beside), outline): ((Errand, &Beside), &Outline<'_>),
-) -> After
+) -> Outcome<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -92,14 +93,16 @@ where
 {
     let (forward, ask_usage) = match forward(way, plan, (outline, beside)) {
         Ok(forward) => forward,
-        Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
+        Err(error) => return Outcome::Failed(exchange, Failed::Request(error)),
     };
     let (outgoing, mut nothing) = (Outgoing::Exact(&forward), Dropped::default());
     let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut nothing).await;
-    let (head, answer) = match attempted {
+    let (head, mut answer) = match attempted {
         Ok(answered) => answered,
-        Err(why) => return answer::none(client, exchange, plan.upstream, why).await,
+        Err(why) => return Outcome::none(exchange, why),
     };
+    // A failure crosses with them too: they say when to come again.
+    exchange.crossing = std::mem::take(&mut answer.crossing);
     let repairs = plan.upstream.compat == Compat::Fixups && way.shape != Shape::OpenAiResponse;
     let repair = repairs.then(|| exchange.shard.random());
     let as_array = wants_array(errand);
@@ -111,13 +114,13 @@ where
         let look = |body: &[u8]| exact::read_whole(watched, body, &mut |_| {});
         let answered = (head, answer);
         let read = unary::read_misfit(client, &mut exchange, plan, answered, unfit, look).await;
-        return answer::failed_unless_gone(client, exchange, plan.upstream, read).await;
+        return Outcome::failed_unless_gone(exchange, read);
     }
     if !outline.stream {
         return whole(client, exchange, plan, answer, watched).await;
     }
     let limits = AnswerLimits::of(&exchange.shard.config.limits);
-    let fields = answer.crossing.clone();
+    let fields = std::mem::take(&mut exchange.crossing);
     let dialect = exchange.envelope.dialect;
     let content_type = if as_array { dialect.head().json } else { dialect.head().events };
     let pipe = Passage { stream: ExactStream::new(watched, limits), dialect, content_type };
@@ -154,24 +157,23 @@ fn wants_usage(upstream: &Upstream) -> bool {
 }
 
 /// An answer with an error status: an error object about the client's request passes.
-async fn refused<R, F, M>(
+async fn refused<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'_, R>,
+    mut exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     (head, mut answer): (Head, Answer<R>),
     watched: Watched,
-) -> After
+) -> Outcome<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let (status, crossing) = (head.status, answer.crossing.clone());
+    let status = head.status;
     let most = exchange.shard.config.limits.upstream_body_bytes;
     let read = unary::read_error_body(client, &mut exchange, &mut answer, most).await;
     let Ok((body, end)) = read else {
-        exchange.settle(Ending::ClientLeft);
-        return After::Gone;
+        return Outcome::left(exchange);
     };
     let is_whole = matches!(end, ErrorEnd::Whole);
     if is_whole {
@@ -190,17 +192,9 @@ where
         _ => false,
     };
     if !is_whole || !passes || quotes_key(plan, &body) {
-        exchange.crossing = crossing;
-        return answer::failed(client, exchange, plan.upstream, &failure).await;
+        return Outcome::failed(exchange, failure);
     }
-    exchange.on_failure(failure.reason());
-    let error = failure.told(plan.upstream);
-    let mut fields = crossing;
-    answer::error_fields(&error, exchange.shard, &mut fields);
-    let content_type = exchange.envelope.dialect.head().json;
-    let passing = Whole { status, content_type, fields: &fields, body: &body };
-    let failed = Ending::Failed(status, error.row.code.unwrap_or("refused"));
-    send(client, exchange, passing, failed).await
+    Outcome::Failed(exchange, Failed::Told(failure, Words { status, body }))
 }
 
 /// Does a vendor's error quote a key of ours?
@@ -210,13 +204,13 @@ fn quotes_key(plan: Plan<'_>, body: &[u8]) -> bool {
 }
 
 /// An answer that is not streamed: looked at when it is whole, and passed.
-async fn whole<R, F, M>(
+async fn whole<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'_, R>,
+    mut exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     mut answer: Answer<R>,
     watched: Watched,
-) -> After
+) -> Outcome<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -234,47 +228,26 @@ where
     });
     match looked_at {
         Ok(()) => {}
-        Err(Unread::ClientLeft) => {
-            exchange.settle(Ending::ClientLeft);
-            return After::Gone;
-        }
+        Err(Unread::ClientLeft) => return Outcome::left(exchange),
         Err(Unread::Failed(failure)) => {
             answer.discard(&exchange, plan.index);
-            return answer::failed(client, exchange, plan.upstream, &failure).await;
+            return Outcome::failed(exchange, failure);
         }
     }
-    let mut fields = answer.crossing.clone();
+    let mut fields = std::mem::take(&mut exchange.crossing);
     answer.release(&exchange, plan.index);
     exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
     exchange.push_own(&mut fields);
     let content_type = exchange.envelope.dialect.head().json;
     let passing = Whole { status: 200, content_type, fields: &fields, body: &body };
-    send(client, exchange, passing, Ending::Answered).await
-}
-
-/// Writes a vendor's body and ends the exchange.
-async fn send<R, F, M>(
-    client: &Client<'_, R, F, M>,
-    mut exchange: Exchange<'_, R>,
-    passing: Whole<'_>,
-    ending: Ending,
-) -> After
-where
-    R: Runtime,
-    F: Future<Output = Lent<usize>>,
-    M: Fn(Vec<u8>) -> F,
-{
     match answer::send(client, &exchange.envelope, passing).await {
         Ok(sent) => {
             let after = after(&exchange.envelope);
             exchange.bytes_out = sent;
-            exchange.settle(ending);
-            after
+            exchange.settle(Ending::Answered);
+            Outcome::Ended(after)
         }
-        Err(Gone) => {
-            exchange.settle(Ending::ClientLeft);
-            After::Gone
-        }
+        Err(Gone) => Outcome::left(exchange),
     }
 }
 

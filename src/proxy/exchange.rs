@@ -6,12 +6,14 @@ use crate::base::{Tick, ascii};
 use crate::chat::{Event, Usage};
 use crate::obs::log::{self, Level, Line};
 use crate::obs::{Settled, Tokens, UpstreamFailure};
-use crate::policy::KeyId;
+use crate::policy::{Fault, KeyId};
 use crate::rt::{Mutant, Runtime};
-use crate::shard::{Permit, Shard};
+use crate::shard::{Permit, Place, Probe, Shard};
 
+use super::course::Stay;
 use super::limits;
 use super::marks::Marks;
+use super::outcome::Failed;
 use super::reply::{Envelope, Phases};
 
 /// The vendor's own field of that kind.
@@ -71,6 +73,8 @@ pub(super) struct Exchange<'s, R: Runtime> {
     usage: Usage,
     marks: Marks,
     permit: Option<Permit>,
+    /// The upstream that is asked now.
+    stay: Option<Stay>,
     settled: bool,
 }
 
@@ -102,6 +106,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             usage: Usage::default(),
             marks: Marks::default(),
             permit,
+            stay: None,
             settled: false,
         }
     }
@@ -136,6 +141,32 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         }
     }
 
+    /// An attempt at an upstream begins.
+    pub(super) fn enter(&mut self, upstream: usize, place: Place, probe: Option<Probe>) {
+        self.stay = Some(Stay::new(upstream, place, probe));
+        self.crossing.clear();
+    }
+
+    /// An attempt has failed, and the client knows nothing of it.
+    pub(super) fn leave(&mut self, failed: &Failed) {
+        if let Some(failure) = failed.failure() {
+            self.on_failure(failure.reason());
+        }
+        let Some(stay) = self.stay.take() else { return };
+        let wait = failed.retry_after_ms().map(Duration::from_millis);
+        self.shard.on_fault(stay.upstream, failed.fault(), wait);
+    }
+
+    /// The upstream's part is over.
+    fn part(&mut self, ending: Ending) {
+        let Some(stay) = self.stay.take() else { return };
+        match ending {
+            Ending::Answered => self.shard.on_answer(stay.upstream, self.phases.upstream),
+            Ending::Broken(_) => self.shard.on_fault(stay.upstream, Fault::Broken, None),
+            Ending::Failed(..) | Ending::ClientLeft | Ending::Bug => {}
+        }
+    }
+
     /// An attempt failed.
     pub(super) fn on_failure(&mut self, reason: UpstreamFailure) {
         self.shard.cells.on_failure(reason);
@@ -165,6 +196,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         debug_assert!(!self.settled, "an exchange is settled once");
         self.settled = true;
         self.permit = None;
+        self.part(ending);
         if let Some(reserved) = self.reserved.take() {
             let used = self.usage.prompt + self.usage.completion;
             // What the vendor did not count stays as it was estimated.

@@ -5,8 +5,12 @@ use crate::chat::{ApiError, Row};
 use crate::config::Upstream;
 use crate::net::{NetError, NetErrorKind, NetOp, TlsFault};
 use crate::obs::UpstreamFailure;
+use crate::policy::Fault;
 use crate::provider::{UpstreamError, UpstreamErrorKind};
 use crate::wire::WireError;
+
+/// The code of a request that is too long for its model.
+const TOO_LONG: &str = "context_length_exceeded";
 
 /// How far an attempt had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,30 @@ impl Failure {
         }
     }
 
+    /// Whose fault it was.
+    pub(super) fn fault(&self) -> Fault {
+        match self {
+            Self::NoToken => Fault::Credential,
+            Self::Net(error, phase) => net_fault(error.kind, *phase),
+            Self::Wire(_) => Fault::Broken,
+            // An answer that had begun well may have cost money: it is not asked for twice.
+            Self::Vendor(error) => match error_fault(error) {
+                Fault::Busy | Fault::Failed => Fault::Broken,
+                other => other,
+            },
+            Self::Status(408, _) => Fault::Failed,
+            Self::Status(_, error) => error_fault(error),
+        }
+    }
+
+    /// When the upstream wants to be asked again.
+    pub(super) fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::Vendor(error) | Self::Status(_, error) => error.retry_after_ms,
+            Self::NoToken | Self::Net(..) | Self::Wire(_) => None,
+        }
+    }
+
     /// Its reason in the metrics.
     pub(super) fn reason(&self) -> UpstreamFailure {
         match self {
@@ -99,6 +127,30 @@ pub(super) fn status_reason(status: u16) -> UpstreamFailure {
         500.. => UpstreamFailure::Http5xx,
         400.. => UpstreamFailure::Http4xx,
         _ => UpstreamFailure::InvalidResponse,
+    }
+}
+
+fn net_fault(kind: NetErrorKind, phase: Phase) -> Fault {
+    match (kind, phase) {
+        (NetErrorKind::Timeout, Phase::Write) => Fault::Broken,
+        (NetErrorKind::Timeout, _) => Fault::Silent,
+        // What a certificate lacks it lacks a second later, too.
+        (NetErrorKind::Tls(_), Phase::Handshake) => Fault::Credential,
+        (_, Phase::Connect | Phase::Handshake) => Fault::Unsent,
+        _ => Fault::Broken,
+    }
+}
+
+fn error_fault(error: &UpstreamError) -> Fault {
+    match error.kind {
+        UpstreamErrorKind::Refused if error.code.as_deref() == Some(TOO_LONG) => Fault::TooLong,
+        UpstreamErrorKind::Refused | UpstreamErrorKind::TooLarge => Fault::Request,
+        UpstreamErrorKind::ModelNotFound => Fault::UnknownModel,
+        UpstreamErrorKind::Auth => Fault::Credential,
+        UpstreamErrorKind::RateLimited | UpstreamErrorKind::Overloaded => Fault::Busy,
+        UpstreamErrorKind::Failed(_) => Fault::Failed,
+        UpstreamErrorKind::Timeout => Fault::Silent,
+        UpstreamErrorKind::Invalid | UpstreamErrorKind::Truncated => Fault::Broken,
     }
 }
 

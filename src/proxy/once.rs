@@ -14,7 +14,8 @@ use super::attempt::{self, Forward, Head, Outgoing, Plan};
 use super::body::Answer;
 use super::client::Client;
 use super::exact::Errand;
-use super::exchange::{After, Ending, Exchange};
+use super::exchange::Exchange;
+use super::outcome::{Failed, Outcome};
 use super::unary::{self, Unread};
 use super::{choice, marks};
 
@@ -33,13 +34,13 @@ struct Written {
 }
 
 /// Serves one request.
-pub(super) async fn serve<R, F, M>(
+pub(super) async fn serve<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'_, R>,
+    mut exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     errand: Errand,
     (outline, beside): (&Outline<'_>, &Beside),
-) -> After
+) -> Outcome<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -48,7 +49,7 @@ where
     let shard = exchange.shard;
     let mut asked = match Asked::read(errand, outline, beside) {
         Ok(asked) => asked,
-        Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
+        Err(error) => return Outcome::Failed(exchange, Failed::Request(error)),
     };
     if let Asked::Count(request) = &mut asked {
         choice::prepare(&shard.config, &plan, request);
@@ -58,7 +59,7 @@ where
     let mut dropped = Dropped::default();
     let written = match asked.write(plan, &mut dropped) {
         Ok(written) => written,
-        Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
+        Err(error) => return Outcome::Failed(exchange, Failed::Request(error)),
     };
     exchange.phases.parse = exchange.age();
     let forward = Forward {
@@ -72,7 +73,7 @@ where
     let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut nothing).await;
     match attempted {
         Ok(answered) => hand_on(client, exchange, plan, answered, (&asked, &dropped)).await,
-        Err(why) => answer::none(client, exchange, plan.upstream, why).await,
+        Err(why) => Outcome::none(exchange, why),
     }
 }
 
@@ -136,13 +137,13 @@ impl<'b> Asked<'b> {
 }
 
 /// Hands an upstream's answer on, or what its failure means.
-async fn hand_on<R, F, M>(
+async fn hand_on<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'_, R>,
+    mut exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     (head, mut upstream_answer): (Head, Answer<R>),
     (asked, dropped): (&Asked<'_>, &Dropped<'_>),
-) -> After
+) -> Outcome<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -153,11 +154,11 @@ where
     exchange.crossing = std::mem::take(&mut upstream_answer.crossing);
     if head.status != 200 {
         let read = unary::read_failure(client, &mut exchange, plan, head, upstream_answer).await;
-        return answer::failed_unless_gone(client, exchange, plan.upstream, read).await;
+        return Outcome::failed_unless_gone(exchange, read);
     }
     if let Some(unfit) = head.unfit(false) {
         upstream_answer.discard(&exchange, plan.index);
-        return answer::failed(client, exchange, plan.upstream, &unfit).await;
+        return Outcome::failed(exchange, unfit);
     }
     let mut body = shard.buffers.take();
     let read = unary::read_all(client, &mut exchange, &mut upstream_answer, |data| {
@@ -172,13 +173,10 @@ where
     shard.buffers.give(body);
     match read {
         Ok(usage) => exchange.on_event(&Event::Usage(usage)),
-        Err(Unread::ClientLeft) => {
-            exchange.settle(Ending::ClientLeft);
-            return After::Gone;
-        }
+        Err(Unread::ClientLeft) => return Outcome::left(exchange),
         Err(Unread::Failed(failure)) => {
             upstream_answer.discard(&exchange, plan.index);
-            return answer::failed(client, exchange, plan.upstream, &failure).await;
+            return Outcome::failed(exchange, failure);
         }
     }
     upstream_answer.release(&exchange, plan.index);
@@ -187,5 +185,5 @@ where
     let mut fields = std::mem::take(&mut exchange.crossing);
     exchange.push_own(&mut fields);
     exchange.crossing = fields;
-    answer::json(client, exchange, &out).await
+    Outcome::Ended(answer::json(client, exchange, &out).await)
 }

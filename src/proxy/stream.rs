@@ -10,12 +10,13 @@ use crate::provider::UpstreamError;
 use crate::rt::{Lent, Runtime};
 use crate::wire::write;
 
-use super::answer::{self, after};
+use super::answer::after;
 use super::attempt::Plan;
 use super::body::{Answer, More};
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
+use super::outcome::Outcome;
 use super::reply::{Ends, end_head};
 
 /// What makes a client's stream of a vendor's.
@@ -72,15 +73,16 @@ enum Stop {
     ClientLeft,
 }
 
-/// Relays a successful answer event by event. `fields` are ready lines of the head.
-pub(super) async fn relay<R, F, M, P>(
+/// Relays a successful answer event by event. `fields` are ready lines of the head. Until the first
+/// event that settles the status a failure is the candidate's alone.
+pub(super) async fn relay<'s, R, F, M, P>(
     client: &mut Client<'_, R, F, M>,
-    exchange: Exchange<'_, R>,
+    exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     answer: Answer<R>,
     pipe: P,
     fields: Vec<u8>,
-) -> After
+) -> Outcome<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -91,14 +93,16 @@ where
     let ping = framed(pipe.ping(), exchange.envelope.http10);
     let mut relay = Relay { exchange, answer, pipe, out, head_sent: false, fields, ping };
     match relay.run(client).await {
-        Ok(()) => relay.finish(client, plan.index).await,
-        Err(Stop::ClientLeft) => {
-            relay.exchange.settle(Ending::ClientLeft);
-            After::Gone
+        Ok(()) => Outcome::Ended(relay.finish(client, plan.index).await),
+        Err(Stop::ClientLeft) => Outcome::left(relay.exchange),
+        Err(Stop::Failed(failure)) if !relay.head_sent && !relay.pipe.has_started() => {
+            let Relay { exchange, answer, .. } = relay;
+            answer.discard(&exchange, plan.index);
+            Outcome::failed(exchange, failure)
         }
         Err(Stop::Failed(failure)) => {
             relay.exchange.on_failure(failure.reason());
-            relay.fail(client, &failure.told(plan.upstream), plan.index).await
+            Outcome::Ended(relay.fail(client, &failure.told(plan.upstream), plan.index).await)
         }
     }
 }
@@ -193,7 +197,7 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
         after
     }
 
-    /// Ends with an error: with its own status while nothing was said, else as an event.
+    /// Ends with an error as the last event.
     async fn fail<F, M>(
         mut self,
         client: &Client<'_, R, F, M>,
@@ -204,10 +208,6 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
         F: Future<Output = Lent<usize>>,
         M: Fn(Vec<u8>) -> F,
     {
-        if !self.head_sent && !self.pipe.has_started() {
-            self.answer.discard(&self.exchange, upstream);
-            return answer::fail(client, self.exchange, error).await;
-        }
         let mark = self.open_chunk();
         self.pipe.error(error, self.exchange.envelope.id.as_str(), &mut self.out);
         self.close_chunk(mark);

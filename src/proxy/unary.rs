@@ -9,8 +9,9 @@ use super::answer::{self, Whole, after};
 use super::attempt::{Head, Plan};
 use super::body::{Answer, More};
 use super::client::{Client, Gone};
-use super::exchange::{After, Ending, Exchange};
+use super::exchange::{Ending, Exchange};
 use super::failure::Failure;
+use super::outcome::Outcome;
 
 /// How much of a vendor's error is read; the rest says nothing new.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
@@ -51,14 +52,14 @@ where
 }
 
 /// Relays a successful answer.
-pub(super) async fn relay<R, F, M>(
+pub(super) async fn relay<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'_, R>,
+    mut exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     mut answer: Answer<R>,
     mut writer: WholeWriter,
     (expected, fields): (Expected, &[u8]),
-) -> After
+) -> Outcome<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -78,14 +79,10 @@ where
     });
     match read {
         Ok(()) => {}
-        Err(Unread::ClientLeft) => {
-            exchange.settle(Ending::ClientLeft);
-            return After::Gone;
-        }
+        Err(Unread::ClientLeft) => return Outcome::left(exchange),
         Err(Unread::Failed(failure)) => {
-            exchange.on_failure(failure.reason());
             answer.discard(&exchange, plan.index);
-            return answer::fail(client, exchange, &failure.told(plan.upstream)).await;
+            return Outcome::failed(exchange, failure);
         }
     }
     answer.release(&exchange, plan.index);
@@ -103,12 +100,9 @@ where
             let after = after(&exchange.envelope);
             exchange.bytes_out = sent;
             exchange.settle(Ending::Answered);
-            after
+            Outcome::Ended(after)
         }
-        Err(Gone) => {
-            exchange.settle(Ending::ClientLeft);
-            After::Gone
-        }
+        Err(Gone) => Outcome::left(exchange),
     }
 }
 

@@ -4,6 +4,8 @@
 pub mod board;
 pub mod buffers;
 pub mod deadline;
+pub mod gate;
+pub mod health;
 pub mod mailbox;
 pub mod permit;
 pub mod rates;
@@ -14,6 +16,8 @@ pub mod token;
 pub use board::Board;
 pub use buffers::Buffers;
 pub use deadline::{Deadline, Deadlines, Late};
+pub use gate::{Gate, Place};
+pub use health::{Health, Probe, Probes};
 pub use mailbox::{Ask, Letter, Page, Report, TokenReport};
 pub use permit::{Permit, Permits};
 pub use rates::{Limit, Limited, Rates, Told};

@@ -12,12 +12,15 @@ use crate::config::{Config, Origin};
 use crate::net::dial::Addresses;
 use crate::net::{Acceptor, Connector, Link, PeerName, Pool, Security, StreamOf};
 use crate::obs::{Cells, Settled, Shape};
-use crate::policy::Keyring;
+use crate::policy::breaker::Circuit;
+use crate::policy::{Fault, Keyring};
 use crate::rt::{Mailbox, Runtime};
 
 use super::board::Board;
 use super::buffers::Buffers;
 use super::deadline::Deadlines;
+use super::gate::Gate;
+use super::health::{Health, Probes};
 use super::mailbox::{Letter, Report};
 use super::permit::Permits;
 use super::rates::Rates;
@@ -48,6 +51,8 @@ pub struct Parts<A> {
     pub signatures: Signatures,
     /// How much clients have asked, of all shards.
     pub rates: Rates,
+    /// Who probes an upstream, of all shards.
+    pub probes: Probes,
     /// The mailboxes of all shards, by index.
     pub mailboxes: Vec<Mailbox<Letter<A>>>,
     /// Questions to the control thread.
@@ -64,6 +69,8 @@ pub struct Parts<A> {
     pub connections_max: usize,
     /// At most so many exchanges at a time on this shard.
     pub in_flight_max: usize,
+    /// At most so many of them with one upstream, and as many who wait for it.
+    pub upstream_places: (usize, usize),
     /// Decides its ids and its jitter.
     pub seed: u64,
 }
@@ -88,6 +95,10 @@ pub struct Upstream<R: Runtime> {
     turn: Cell<usize>,
     /// Whom its certificate must be for; none when it is reached without TLS.
     pub peer: Option<PeerName>,
+    /// How it has done lately.
+    pub health: Health,
+    /// How many ask it now, and who waits.
+    pub gate: Gate,
     pool: RefCell<Pool<StreamOf<R>>>,
 }
 
@@ -110,6 +121,8 @@ pub struct Shard<R: Runtime> {
     pub signatures: Signatures,
     /// How much clients have asked, of all shards.
     pub rates: Rates,
+    /// Who probes an upstream, of all shards.
+    pub probes: Probes,
     /// The mailboxes of all shards, by index.
     pub mailboxes: Vec<Mailbox<Letter<R::Accepted>>>,
     /// Questions to the control thread.
@@ -145,7 +158,8 @@ impl<R: Runtime> Shard<R> {
     /// Puts a shard together on its own core.
     pub fn new(rt: R, parts: Parts<R::Accepted>) -> Rc<Self> {
         let origins = parts.config.upstreams.iter().map(|upstream| &upstream.origin);
-        let upstreams = parts.addresses.into_iter().zip(origins).map(Upstream::new).collect();
+        let made = |known| Upstream::new(known, &parts.config, parts.upstream_places);
+        let upstreams = parts.addresses.into_iter().zip(origins).map(made).collect();
         let tokens = parts.config.accounts.iter().map(|_| TokenSlot::default()).collect();
         Rc::new(Self {
             rt,
@@ -156,6 +170,7 @@ impl<R: Runtime> Shard<R> {
             board: parts.board,
             signatures: parts.signatures,
             rates: parts.rates,
+            probes: parts.probes,
             mailboxes: parts.mailboxes,
             control: parts.control,
             shape: parts.shape,
@@ -274,6 +289,34 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// An upstream has answered as it should; it took so long to begin.
+    pub fn on_answer(&self, upstream: usize, took: Duration) {
+        if let Some(known) = self.upstreams.get(upstream) {
+            known.health.on_success(took, self.rt.now());
+            self.show_circuit(upstream);
+        }
+    }
+
+    /// An attempt at an upstream has failed.
+    pub fn on_fault(&self, upstream: usize, fault: Fault, retry_after: Option<Duration>) {
+        if let Some(known) = self.upstreams.get(upstream) {
+            known.health.on_fault(fault, retry_after, self.rt.now());
+            self.show_circuit(upstream);
+        }
+    }
+
+    /// Shows where an upstream's circuit stands.
+    pub fn show_circuit(&self, upstream: usize) {
+        let Some(known) = self.upstreams.get(upstream) else { return };
+        if let Some(cell) = self.cells.circuits.get(upstream) {
+            cell.set(match known.health.circuit(self.rt.now()) {
+                Circuit::Closed => 0,
+                Circuit::HalfOpen => 1,
+                Circuit::Open => 2,
+            });
+        }
+    }
+
     /// TLS towards upstreams, as it is now.
     pub fn connector(&self) -> Option<Connector> {
         self.security.borrow().connector.clone()
@@ -303,6 +346,8 @@ impl<R: Runtime> Shard<R> {
         let stale: u64 = pools.map(|pool| pool.borrow_mut().prune(now)).sum();
         self.cells.links_stale.add(stale);
         self.count_idle();
+        // Time alone turns an open circuit into a half-open one.
+        (0..self.upstreams.len()).for_each(|upstream| self.show_circuit(upstream));
     }
 
     /// How many links are idle.
@@ -355,12 +400,17 @@ impl<R: Runtime> Drop for ConnectionGuard<R> {
 }
 
 impl<R: Runtime> Upstream<R> {
-    fn new((known, origin): (Vec<SocketAddr>, &Origin)) -> Self {
+    fn new(
+        (known, origin): (Vec<SocketAddr>, &Origin),
+        config: &Config,
+        (places, queue): (usize, usize),
+    ) -> Self {
         let addresses = Addresses::default();
         addresses.replace(known);
         // The start has checked that the name can be in a certificate.
         let peer = if origin.tls { PeerName::new(&origin.host) } else { None };
         let pool = RefCell::new(Pool::new(IDLE_MAX, IDLE_TIMEOUT));
-        Self { addresses, turn: Cell::new(0), peer, pool }
+        let (health, gate) = (Health::new(config), Gate::new(places, queue));
+        Self { addresses, turn: Cell::new(0), peer, health, gate, pool }
     }
 }

@@ -31,7 +31,7 @@ use vertex_bridge::policy::Keyring;
 use vertex_bridge::proxy;
 use vertex_bridge::rt::virt::{FaultKind, Faults, Virt, VirtConn, VirtSocket};
 use vertex_bridge::rt::{Conn, Listener, Runtime, mailbox};
-use vertex_bridge::shard::{Board, Parts, Rates, Shard, Signatures};
+use vertex_bridge::shard::{Board, Parts, Probes, Rates, Shard, Signatures};
 use vertex_bridge::simulator;
 
 const CLIENTS: u64 = 8;
@@ -175,13 +175,17 @@ fn config(idle: &str, encrypted: bool) -> Config {
 
 fn shard(rt: &Virt, seed: u64, idle: &str, encryption: Option<&Encryption>) -> Rc<Shard<Virt>> {
     let label = || "x".to_owned();
-    let shape =
-        Shape { targets: vec![TargetLabels { route: label(), provider: label(), model: label() }] };
+    let shape = Shape {
+        targets: vec![TargetLabels { route: label(), provider: label(), model: label() }],
+        upstreams: Vec::new(),
+    };
     let config = config(idle, encryption.is_some());
     let (control, _nobody_asks) = std::sync::mpsc::channel();
     let parts = Parts {
         index: 0,
         rates: Rates::new(&config),
+        probes: Probes::new(config.upstreams.len()),
+        upstream_places: config.limits.upstream_places(0, 1),
         keys: Keyring::new(&config.auth),
         config,
         cells: Arc::new(Cells::new(&shape)),

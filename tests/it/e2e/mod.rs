@@ -12,6 +12,7 @@ mod bad_input;
 mod certificates;
 mod chat;
 mod client;
+mod course;
 mod doors;
 mod drivers;
 mod errors;

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::upstream::read_request;
 
@@ -16,6 +17,8 @@ pub(super) struct Reply {
     pub(super) bytes: Vec<u8>,
     /// The connection ends behind it.
     pub(super) close: bool,
+    /// It is kept back for so long.
+    pub(super) wait: Option<Duration>,
 }
 
 impl Reply {
@@ -26,7 +29,7 @@ impl Reply {
         let bytes = format!(
             "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{fields}content-length: {length}\r\n\r\n{body}"
         );
-        Self { bytes: bytes.into_bytes(), close: false }
+        Self { bytes: bytes.into_bytes(), close: false, wait: None }
     }
 
     /// The head of a stream and so many bytes of it; its end only when all have come and
@@ -43,30 +46,51 @@ impl Reply {
         if ends {
             out.extend_from_slice(b"0\r\n\r\n");
         }
-        Self { bytes: out, close: !ends }
+        Self { bytes: out, close: !ends, wait: None }
     }
 }
 
 /// Starts it; it ends with the test's process.
 pub(super) fn start(replies: HashMap<String, Reply>) -> SocketAddr {
+    start_script(replies.into_iter().map(|(name, reply)| (name, vec![reply])).collect()).0
+}
+
+/// How many requests have named each case.
+pub(super) type Asked = Arc<Mutex<HashMap<String, usize>>>;
+
+/// Starts one that answers the first request of a case with its first reply, and so on; the last
+/// reply stays.
+pub(super) fn start_script(replies: HashMap<String, Vec<Reply>>) -> (SocketAddr, Asked) {
+    let asked = Asked::default();
+    let counts = Arc::clone(&asked);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has an address");
     let replies = Arc::new(replies);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let replies = Arc::clone(&replies);
-            thread::spawn(move || serve(stream, &replies));
+            let (replies, counts) = (Arc::clone(&replies), Arc::clone(&counts));
+            thread::spawn(move || serve(stream, &replies, &counts));
         }
     });
-    address
+    (address, asked)
 }
 
-fn serve(mut stream: TcpStream, replies: &HashMap<String, Reply>) {
+fn serve(mut stream: TcpStream, replies: &HashMap<String, Vec<Reply>>, asked: &Asked) {
     let mut inbox = Vec::new();
     while let Some((_head, body)) = read_request(&mut stream, &mut inbox) {
         let name = body.split("case:").nth(1).unwrap_or_default();
         let name = name.split('"').next().unwrap_or_default();
-        let reply = replies.get(name).unwrap_or_else(|| panic!("no case in {body}"));
+        let script = replies.get(name).unwrap_or_else(|| panic!("no case in {body}"));
+        let place = {
+            let mut asked = asked.lock().expect("nobody panics");
+            let count = asked.entry(name.to_owned()).or_default();
+            *count += 1;
+            (*count - 1).min(script.len() - 1)
+        };
+        let reply = &script[place];
+        if let Some(wait) = reply.wait {
+            thread::sleep(wait);
+        }
         if stream.write_all(&reply.bytes).is_err() {
             return;
         }

@@ -1,0 +1,158 @@
+//! What became of a request at one candidate: an end, or a failure of which the client knows nothing
+//! yet, so that another candidate may be asked.
+
+use crate::chat::ApiError;
+use crate::chat::problem::ChatError;
+use crate::config::Upstream;
+use crate::policy::Fault;
+use crate::rt::{Lent, Runtime};
+
+use super::answer::{self, Whole, after};
+use super::attempt::NoAnswer;
+use super::client::{Client, Gone};
+use super::exchange::{After, Ending, Exchange};
+use super::failure::Failure;
+
+/// What became of a request at one candidate.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, and mostly as the large one")]
+pub(super) enum Outcome<'s, R: Runtime> {
+    /// The exchange has ended.
+    Ended(After),
+    /// The client has got nothing.
+    Failed(Exchange<'s, R>, Failed),
+}
+
+/// Why a candidate has no answer.
+pub(super) enum Failed {
+    /// Its API has no words for the request.
+    Request(ChatError),
+    /// It failed.
+    Attempt(Failure),
+    /// It failed, and the client may have its own words for that.
+    Told(Failure, Words),
+}
+
+/// An error in a vendor's words.
+pub(super) struct Words {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
+impl<'s, R: Runtime> Outcome<'s, R> {
+    /// There was no answer.
+    pub(super) fn none(exchange: Exchange<'s, R>, why: NoAnswer) -> Self {
+        match why {
+            NoAnswer::ClientLeft => Self::left(exchange),
+            NoAnswer::Request(error) => Self::Failed(exchange, Failed::Request(error)),
+            NoAnswer::Failed(failure) => Self::failed(exchange, failure),
+        }
+    }
+
+    /// The client has left.
+    pub(super) fn left(exchange: Exchange<'s, R>) -> Self {
+        exchange.settle(Ending::ClientLeft);
+        Self::Ended(After::Gone)
+    }
+
+    /// The candidate failed.
+    pub(super) fn failed(exchange: Exchange<'s, R>, failure: Failure) -> Self {
+        Self::Failed(exchange, Failed::Attempt(failure))
+    }
+
+    /// The candidate's failure was read, unless the client left meanwhile.
+    pub(super) fn failed_unless_gone(
+        exchange: Exchange<'s, R>,
+        read: Result<Failure, Gone>,
+    ) -> Self {
+        match read {
+            Ok(failure) => Self::failed(exchange, failure),
+            Err(Gone) => Self::left(exchange),
+        }
+    }
+}
+
+impl Failed {
+    /// Whose fault it was.
+    pub(super) fn fault(&self) -> Fault {
+        match self {
+            Self::Request(_) => Fault::Request,
+            Self::Attempt(failure) | Self::Told(failure, _) => failure.fault(),
+        }
+    }
+
+    /// When the upstream wants to be asked again.
+    pub(super) fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::Request(_) => None,
+            Self::Attempt(failure) | Self::Told(failure, _) => failure.retry_after_ms(),
+        }
+    }
+
+    /// What went wrong, for the metrics.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Request(_) => None,
+            Self::Attempt(failure) | Self::Told(failure, _) => Some(failure),
+        }
+    }
+
+    /// Ends the exchange with what it means. `spent`: we have tried again ourselves, so the client
+    /// need not.
+    pub(super) async fn tell<R, F, M>(
+        self,
+        client: &Client<'_, R, F, M>,
+        exchange: Exchange<'_, R>,
+        upstream: &Upstream,
+        spent: bool,
+    ) -> After
+    where
+        R: Runtime,
+        F: Future<Output = Lent<usize>>,
+        M: Fn(Vec<u8>) -> F,
+    {
+        match self {
+            Self::Request(error) => answer::fail(client, exchange, &error.to_api()).await,
+            Self::Attempt(failure) => {
+                let mut error = failure.told(upstream);
+                error.row.final_answer |= spent;
+                answer::fail(client, exchange, &error).await
+            }
+            Self::Told(failure, words) => {
+                let mut error = failure.told(upstream);
+                error.row.final_answer |= spent;
+                pass(client, exchange, &error, &words).await
+            }
+        }
+    }
+}
+
+/// Ends an exchange with an error in the vendor's own words.
+async fn pass<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    mut exchange: Exchange<'_, R>,
+    error: &ApiError,
+    words: &Words,
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let mut fields = answer::take_crossing(&mut exchange);
+    answer::error_fields(error, exchange.shard, &mut fields);
+    let content_type = exchange.envelope.dialect.head().json;
+    let Words { status, body } = words;
+    let whole = Whole { status: *status, content_type, fields: &fields, body };
+    match answer::send(client, &exchange.envelope, whole).await {
+        Ok(sent) => {
+            let after = after(&exchange.envelope);
+            exchange.bytes_out = sent;
+            exchange.settle(Ending::Failed(*status, error.row.code.unwrap_or("refused")));
+            after
+        }
+        Err(Gone) => {
+            exchange.settle(Ending::ClientLeft);
+            After::Gone
+        }
+    }
+}
