@@ -9,7 +9,6 @@ use super::attempt::NoAnswer;
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
-use super::limits;
 use super::reply::{Ends, Envelope, end_head};
 
 /// A whole answer.
@@ -95,9 +94,10 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let mut crossing = std::mem::take(&mut exchange.crossing);
-    limits::push_fields(exchange.shard, exchange.key, &mut crossing);
-    match send_error_with(client, &exchange.envelope, error, crossing).await {
+    let mut fields = std::mem::take(&mut exchange.crossing);
+    exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
+    exchange.push_own(&mut fields);
+    match send_error_with(client, &exchange.envelope, error, fields).await {
         Ok(sent) => {
             let after = after(&exchange.envelope);
             exchange.bytes_out = sent;
