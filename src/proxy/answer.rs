@@ -6,7 +6,6 @@ use crate::rt::{Lent, Runtime};
 
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
-use super::limits;
 use super::reply::{Ends, Envelope, end_head};
 
 /// A whole answer.
@@ -92,8 +91,8 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let crossing = take_crossing(&mut exchange);
-    match send_error_with(client, &exchange.envelope, error, crossing).await {
+    let fields = take_fields(&mut exchange);
+    match send_error_with(client, &exchange.envelope, error, fields).await {
         Ok(sent) => {
             let after = after(&exchange.envelope);
             exchange.bytes_out = sent;
@@ -136,11 +135,12 @@ where
     }
 }
 
-/// The fields of the vendor's head that cross, with what is left of the client's own limits.
-pub(super) fn take_crossing<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Vec<u8> {
-    let mut crossing = std::mem::take(&mut exchange.crossing);
-    limits::push_fields(exchange.shard, exchange.key, &mut crossing);
-    crossing
+/// The fields of the vendor's head that cross, and ours.
+pub(super) fn take_fields<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Vec<u8> {
+    let mut fields = std::mem::take(&mut exchange.crossing);
+    exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
+    exchange.push_own(&mut fields);
+    fields
 }
 
 /// Appends the field that tells what was left out of the translated request.

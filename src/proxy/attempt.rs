@@ -1,7 +1,7 @@
 //! One try at an upstream: a link, the request, the head of the answer.
 
-use crate::chat::Request;
 use crate::chat::problem::ChatError;
+use crate::chat::{Dialect, Request};
 use crate::config::{Kind, Upstream};
 use crate::net::dial::dial;
 use crate::net::{Link, NetError, NetErrorKind, NetOp, StreamOf};
@@ -341,7 +341,8 @@ where
             let body_max = u64::try_from(exchange.shard.config.limits.upstream_body_bytes);
             let bytes = buffer.get(..length).unwrap_or_default();
             let now = exchange.shard.rt.unix_millis() / 1000;
-            let mut read = understand(bytes, body_max.unwrap_or(u64::MAX), now)
+            let dialect = exchange.envelope.dialect;
+            let mut read = understand(bytes, body_max.unwrap_or(u64::MAX), now, dialect)
                 .map_err(|error| NoAnswer::Failed(Failure::Wire(error)))?;
             if !(100..200).contains(&read.head.status) {
                 read.buffer = buffer;
@@ -379,7 +380,12 @@ where
 }
 
 /// Parses a head and takes from it what the rest needs. `now` is in seconds since 1970.
-fn understand(bytes: &[u8], body_max: u64, now: u64) -> Result<ReadHead, WireError> {
+fn understand(
+    bytes: &[u8],
+    body_max: u64,
+    now: u64,
+    dialect: Dialect,
+) -> Result<ReadHead, WireError> {
     let mut store = field_store();
     let head = ResponseHead::parse(bytes, &HEAD, &mut store)?;
     let reader = BodyReader::new(head.framing(Method::Post)?, body_max)?;
@@ -397,6 +403,8 @@ fn understand(bytes: &[u8], body_max: u64, now: u64) -> Result<ReadHead, WireErr
             continue;
         }
         let name = match hop::crossing(name, value) {
+            // Clients of other vendors' APIs expect no fields of this name.
+            Crossing::Same if dialect != Dialect::OpenAi && is_openais(name) => continue,
             Crossing::Same => name,
             Crossing::RequestId => "x-upstream-request-id",
             Crossing::Dies => continue,
@@ -407,6 +415,10 @@ fn understand(bytes: &[u8], body_max: u64, now: u64) -> Result<ReadHead, WireErr
     limits.render(now, &mut crossing);
     let keep_alive = head.keep_alive();
     Ok(ReadHead { head: said, buffer: Vec::new(), at: bytes.len(), reader, keep_alive, crossing })
+}
+
+fn is_openais(name: &str) -> bool {
+    starts_with_ignoring_case(name.as_bytes(), b"openai-")
 }
 
 /// The vendor's milliseconds, or its seconds, or its date.

@@ -138,7 +138,7 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let mut fields = answer::take_crossing(&mut exchange);
+    let mut fields = answer::take_fields(&mut exchange);
     answer::error_fields(error, exchange.shard, &mut fields);
     let content_type = exchange.envelope.dialect.head().json;
     let Words { status, body } = words;

@@ -24,6 +24,7 @@ mod native;
 mod rates;
 mod replay;
 mod sdk;
+mod shapes;
 mod simulator;
 mod tls_clients;
 mod tls_upstream;
