@@ -1,15 +1,18 @@
 //! The control thread: answers the shards' questions, hears signals, ends the process.
 
 use std::sync::mpsc::{Receiver, Sender};
-use std::thread::Thread;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::control::Pages;
 use crate::obs::log::{self, Level};
+use crate::rt::handover::{Ready, send_signal};
 use crate::rt::{Accepted, Mailbox, unix_millis};
 use crate::shard::{Letter, Report, TokenReport};
+
+use super::handover::{Handover, notify};
+use super::name_process;
 
 /// What the control thread keeps.
 pub(super) struct Control {
@@ -22,10 +25,18 @@ pub(super) struct Control {
     pub(super) started_ms: u64,
     /// Said once every shard listens.
     pub(super) greeting: String,
-    /// The thread that watches certificates, where there are any.
-    pub(super) certificates: Option<Thread>,
     /// A driver that is not the best was named already.
     pub(super) driver_told: bool,
+    /// Tells what is wrong with the configuration as it stands now.
+    pub(super) recheck: Box<dyn Fn() -> Result<(), String> + Send>,
+    /// How another process takes over.
+    pub(super) handover: Handover,
+    /// Whom to tell that every shard listens.
+    pub(super) predecessor: Option<Ready>,
+    /// The first signal to end has come.
+    pub(super) signalled: bool,
+    /// The successor's process, once it serves.
+    pub(super) successor: Option<u32>,
 }
 
 impl Control {
@@ -63,15 +74,59 @@ impl Control {
                 Report::Token { account, what } => self.token(account, what),
                 Report::Signal(SIGINT | SIGTERM) => self.signal(),
                 Report::Signal(SIGHUP) => self.reload(),
-                // Left alone they would end the process.
-                Report::Signal(other) => {
-                    let what = "this release does not hand over: it is ignored";
-                    say(Level::Warn, &format!("signal {other}: {what}"));
-                }
+                Report::Signal(_) => self.hand_over(),
+                Report::Successor(taken) => self.succeeded(taken),
+                Report::SuccessorEnded(_) => {}
             }
         }
         say(Level::Info, "stopped");
+        if self.successor.is_some() && std::process::id() == 1 {
+            self.outlive();
+        }
         !failed
+    }
+
+    /// Starts a successor.
+    fn hand_over(&mut self) {
+        if self.pages.readiness.draining {
+            say(Level::Warn, "no hand-over: a drain has begun");
+            return;
+        }
+        match self.handover.start() {
+            Ok(()) => say(Level::Info, "handing over: a new process is starting"),
+            Err(error) => say(Level::Error, &format!("no hand-over: {error}")),
+        }
+    }
+
+    /// A successor serves, or has ended before it did.
+    fn succeeded(&mut self, taken: Option<u32>) {
+        let Some(pid) = taken else {
+            self.handover.failed();
+            say(Level::Error, "no hand-over: the new process has ended; this one serves on");
+            return;
+        };
+        self.successor = Some(pid);
+        self.pages.readiness.draining = true;
+        // Tools that look for the gateway by its name find the new one.
+        name_process("vb-drain");
+        say(Level::Info, &format!("handed over to process {pid}: what runs is finished"));
+        self.tell(|| Letter::Retire);
+    }
+
+    /// The first process of a container waits for the one that has taken over, and passes signals
+    /// on to it: with the first one all would end.
+    fn outlive(&self) {
+        while let Ok(report) = self.reports.recv() {
+            match report {
+                Report::SuccessorEnded(_) => return,
+                Report::Signal(signal) => {
+                    if let Some(pid) = self.successor {
+                        send_signal(pid, signal);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     fn started(&mut self, shard: usize, driver: &str, instead_of: Option<&str>) {
@@ -84,6 +139,10 @@ impl Control {
         if self.pages.readiness.listening == self.shards.len() {
             let greeting = format!("{}, {driver}", self.greeting);
             say(Level::Info, &greeting);
+            notify(&format!("READY=1\nMAINPID={}", std::process::id()));
+            if let Some(predecessor) = self.predecessor.take() {
+                predecessor.say();
+            }
         }
     }
 
@@ -100,26 +159,31 @@ impl Control {
         }
     }
 
-    /// Of all that is configured, certificates can change while we run.
-    fn reload(&self) {
-        let what = match &self.certificates {
-            Some(watching) => {
-                watching.unpark();
-                "certificates are looked at, the configuration is not"
+    /// A configuration that is good goes to a process of its own, which takes over; one that is not
+    /// changes nothing.
+    fn reload(&mut self) {
+        match (self.recheck)() {
+            Ok(()) => self.hand_over(),
+            Err(errors) => {
+                for line in errors.lines() {
+                    say(Level::Error, &format!("the configuration stays as it is: {line}"));
+                }
             }
-            None => "this release does not reload: it is ignored",
-        };
-        say(Level::Warn, &format!("signal {SIGHUP}: {what}"));
+        }
     }
 
     /// The first signal drains, the second stops.
     fn signal(&mut self) {
-        if self.pages.readiness.draining {
+        if self.signalled {
             say(Level::Info, "second signal: stopping now");
             self.tell(|| Letter::Stop);
             return;
         }
+        self.signalled = true;
         self.pages.readiness.draining = true;
+        if self.successor.is_none() {
+            notify("STOPPING=1");
+        }
         say(Level::Info, "draining: what runs is finished, nothing new is taken");
         self.tell(|| Letter::Drain);
     }

@@ -51,7 +51,8 @@ impl Handover {
             // The first process of a container must outlive the others, or all end with it.
             let status = successor.wait();
             if ready {
-                let _nobody = control.send(Report::SuccessorEnded(status.ok().and_then(|s| s.code())));
+                let _nobody =
+                    control.send(Report::SuccessorEnded(status.ok().and_then(|s| s.code())));
             }
         };
         thread::Builder::new().name("vb-handover".to_owned()).spawn(waiting)?;

@@ -4,6 +4,7 @@ pub mod args;
 mod control;
 pub mod env;
 mod explain;
+mod handover;
 pub mod machine;
 mod out;
 pub mod report;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io;
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::Duration;
 
 use crate::config::{Config, ConfigError, Place, Roots, ServerTls, TlsFile, TlsPair};
@@ -160,9 +160,9 @@ pub(super) fn keep(
     config: &Config,
     material: Material,
     shards: Vec<Mailbox<Letter<Accepted>>>,
-) -> io::Result<Option<Thread>> {
+) -> io::Result<()> {
     if Files::read(config).0.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
     let tried = material.digest;
     let mut watch = Watch { config: config.clone(), material, shards, tried };
@@ -173,8 +173,7 @@ pub(super) fn keep(
             seen = watch.look(seen);
         }
     };
-    let running = thread::Builder::new().name("vb-certificates".to_owned()).spawn(watching)?;
-    Ok(Some(running.thread().clone()))
+    thread::Builder::new().name("vb-certificates".to_owned()).spawn(watching).map(drop)
 }
 
 /// What the watching thread knows.

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use clap::Parser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
@@ -21,11 +22,13 @@ use crate::obs::log::{self, Level};
 use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
 use crate::policy::Keyring;
 use crate::proxy::fixed;
-use crate::rt::{self, Accepted, Mailbox};
+use crate::rt::handover::{self, Inherited, Kept, Ready};
+use crate::rt::{self, Accepted, ListenSocket, Mailbox};
 use crate::shard::{Board, FixedBody, Letter, Parts, Probes, Rates, Report, Signatures};
 
 use super::args::CommandLine;
 use super::control::{Control, say};
+use super::handover::Handover;
 use super::machine::Machine;
 use super::out::complain;
 use super::security::{self, Material};
@@ -78,15 +81,18 @@ fn control_to_the_end(control: Control) -> bool {
 fn start(mut config: Config, material: Material) -> io::Result<Control> {
     let machine = Machine::look();
     let cores = config.runtime.cores.clone().unwrap_or_else(|| machine.cores.clone());
-    let at = listen_address(&config.server.host, config.server.port)?;
-    let sockets = rt::bind(at, cores.len())
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {at}: {error}")))?;
-    let at = sockets.first().map_or(Ok(at), rt::ListenSocket::local_addr)?;
+    let (sockets, predecessor) = listen(&config, cores.len())?;
+    let wanted = listen_address(&config.server.host, config.server.port)?;
+    let at = sockets.first().map_or(Ok(wanted), ListenSocket::local_addr)?;
+    if at != wanted && wanted.port() != 0 {
+        say(Level::Warn, &format!("listening on {at} as before: another address needs a restart"));
+    }
     let simulator = if config.simulated { Some(simulate::embed(&config)?) } else { None };
     if let Some(address) = simulator {
         config.simulate_at(address);
     }
     let (sender, reports) = channel();
+    let handover = Handover::new(Kept::of(&sockets)?, sender.clone())?;
     let (mailboxes, letters): (Vec<_>, Vec<_>) = cores.iter().map(|_| rt::mailbox()).unzip();
     let shape = shape_of(&config);
     let refusals = tokens::keep(&mut config, &material.trust()?, &mailboxes, &sender)?;
@@ -126,7 +132,7 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
     }
     hear_signals(sender)?;
     keep_resolving(&config, addresses.clone(), mailboxes.clone())?;
-    let certificates = security::keep(&config, material, mailboxes.clone())?;
+    security::keep(&config, material, mailboxes.clone())?;
     Ok(Control {
         reports,
         shards: mailboxes,
@@ -134,9 +140,36 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         refusals,
         started_ms: rt::unix_millis(),
         greeting: greeting(&config, at, cores.len(), simulator),
-        certificates,
         driver_told: false,
+        handover,
+        recheck: Box::new(recheck),
+        predecessor,
+        signalled: false,
+        successor: None,
     })
+}
+
+/// Would a process that starts now have a configuration?
+fn recheck() -> Result<(), String> {
+    // What was parsed at the start is parsed again: nothing of it has changed.
+    let line = CommandLine::parse();
+    let loaded = env::load(line.options.config.as_deref(), &line.flags());
+    loaded
+        .and_then(|config| Material::load(&config).map(drop))
+        .map_err(|errors| report::errors_text(&errors))
+}
+
+/// The listening sockets, one for each shard: a predecessor's, systemd's, or new ones.
+fn listen(config: &Config, shards: usize) -> io::Result<(Vec<ListenSocket>, Option<Ready>)> {
+    if let Some(Inherited { sockets, ready }) =
+        handover::inherited(|name| std::env::var_os(name)?.into_string().ok())?
+    {
+        return Ok((handover::share(sockets, shards)?, ready));
+    }
+    let at = listen_address(&config.server.host, config.server.port)?;
+    let bound = rt::bind(at, shards)
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {at}: {error}")))?;
+    Ok((bound, None))
 }
 
 /// What the pages say before anything has happened.

@@ -12,6 +12,8 @@ pub enum Fault {
     UnknownModel,
     /// Our credential or our bill: it stays so until somebody acts.
     Credential,
+    /// It was not asked: we have nothing to show to it yet.
+    Unasked,
     /// The upstream wants less: its rate limit, or it is overloaded.
     Busy,
     /// The upstream failed and said so.
@@ -28,7 +30,7 @@ impl Fault {
     /// Does it count against the upstream?
     pub const fn hurts(self) -> bool {
         match self {
-            Self::Request | Self::TooLong | Self::UnknownModel => false,
+            Self::Request | Self::TooLong | Self::UnknownModel | Self::Unasked => false,
             Self::Credential
             | Self::Busy
             | Self::Failed

@@ -52,7 +52,7 @@ pub fn next(attempted: &Attempted, rules: &Rules, random: u64) -> Next {
     let other = if attempted.others { Next::Other } else { Next::Stop };
     match attempted.fault {
         Fault::Request => return Next::Stop,
-        Fault::TooLong | Fault::UnknownModel | Fault::Credential => return other,
+        Fault::TooLong | Fault::UnknownModel | Fault::Credential | Fault::Unasked => return other,
         // A second silence would cost the client as much again, and what broke may have cost money.
         Fault::Silent | Fault::Broken => return other,
         Fault::Busy | Fault::Failed | Fault::Unsent => {}
@@ -131,6 +131,7 @@ mod tests {
             (Fault::TooLong, Next::Stop, Next::Other),
             (Fault::UnknownModel, Next::Stop, Next::Other),
             (Fault::Credential, Next::Stop, Next::Other),
+            (Fault::Unasked, Next::Stop, Next::Other),
             (Fault::Silent, Next::Stop, Next::Other),
             (Fault::Broken, Next::Stop, Next::Other),
         ] {

@@ -146,11 +146,10 @@ pub(super) fn read_google(status: u16, retry_after: Option<&[u8]>, body: &[u8]) 
 
 /// Is this body an error object of Google's own?
 pub(super) fn is_google_object(body: &[u8]) -> bool {
-    let said = std::str::from_utf8(body).map(|text| {
-        let mut said = Google::default();
-        read_error_member(&mut Reader::new(text), &mut said).map(|()| said)
-    });
-    matches!(said, Ok(Ok(said)) if !said.status.is_empty())
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let (mut said, mut reader) = (Google::default(), Reader::new(text));
+    let read = read_error_member(&mut reader, &mut said).and_then(|()| reader.end());
+    read.is_ok() && !said.status.is_empty()
 }
 
 /// Reads Google's `error` object inside a successful answer.

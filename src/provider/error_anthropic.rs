@@ -45,11 +45,17 @@ pub(super) fn in_answer(reader: &mut Reader<'_>) -> Result<UpstreamError, JsonEr
 
 /// Is this body an error object of Anthropic's own?
 pub(super) fn is_error_object(body: &[u8]) -> bool {
-    std::str::from_utf8(body).is_ok_and(|text| parse(text).is_ok_and(|said| !said.kind.is_empty()))
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let mut reader = Reader::new(text);
+    parse_from(&mut reader).is_ok_and(|said| !said.kind.is_empty()) && reader.end().is_ok()
 }
 
 fn parse(text: &str) -> Result<Anthropic, JsonError> {
-    let (mut said, mut reader) = (Anthropic::default(), Reader::new(text));
+    parse_from(&mut Reader::new(text))
+}
+
+fn parse_from(reader: &mut Reader<'_>) -> Result<Anthropic, JsonError> {
+    let mut said = Anthropic::default();
     reader.object(|reader, key| match key.raw() {
         "error" => said.read(reader),
         _ => reader.skip(),

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::base::Tick;
 use crate::rt::{Letters, Listener, Runtime, catch};
 use crate::shard::deadline::SWEEP;
 use crate::shard::{Letter, Shard};
@@ -38,8 +39,11 @@ pub async fn run<R: Runtime>(
             Letter::Addresses { upstream, addresses } => shard.new_addresses(upstream, addresses),
             Letter::Token { account, news } => shard.on_token_news(account, news),
             Letter::Security(security) => shard.secure(security),
-            Letter::Drain => {
-                shard.drain(DRAIN_GRACE);
+            Letter::Drain => break shard.drain(DRAIN_GRACE),
+            Letter::Retire => {
+                shard.retire();
+                // What waits in the queue is the successor's, which has the same socket.
+                listener.stop();
                 break;
             }
             Letter::Stop => return,
@@ -56,7 +60,9 @@ async fn drained<R: Runtime>(
     letters: &Letters<Letter<R::Accepted>>,
     drain_max: Duration,
 ) {
-    let end = shard.rt.now().after(drain_max);
+    let limit = || shard.rt.now().after(drain_max);
+    // What was handed over has no deadline: a stream may last as long as it likes.
+    let mut end = if shard.is_draining() { limit() } else { Tick::NEVER };
     while shard.rt.now() < end && shard.board.total() > 0 {
         let (mut next, mut wait) = (pin!(letters.next()), pin!(shard.rt.sleep(LOOK_AGAIN)));
         let letter = std::future::poll_fn(|context| {
@@ -70,7 +76,11 @@ async fn drained<R: Runtime>(
             Some(Letter::Stop) => return,
             Some(Letter::Connection(accepted, peer)) => serve_here(shard, accepted, peer),
             Some(Letter::Token { account, news }) => shard.on_token_news(account, news),
-            Some(Letter::Addresses { .. } | Letter::Security(_) | Letter::Drain) | None => {}
+            Some(Letter::Drain) => {
+                shard.drain(DRAIN_GRACE);
+                end = end.min(limit());
+            }
+            Some(Letter::Addresses { .. } | Letter::Security(_) | Letter::Retire) | None => {}
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<A
     let sent_id = head.field("x-request-id").and_then(RequestId::from_client);
     let envelope = Envelope {
         id: sent_id.unwrap_or_else(|| shard.request_id()),
-        keep_alive: head.keep_alive() && !shard.is_draining(),
+        keep_alive: head.keep_alive() && !shard.closes_connections(),
         http10: head.minor_version == 0,
         head_only: head.method == Method::Head,
         gzip: head.field("accept-encoding").is_some_and(accepts_gzip),

@@ -70,7 +70,7 @@ impl Failure {
     /// Whose fault it was.
     pub(super) fn fault(&self) -> Fault {
         match self {
-            Self::NoToken => Fault::Credential,
+            Self::NoToken => Fault::Unasked,
             Self::Net(error, phase) => net_fault(error.kind, *phase),
             Self::Wire(_) => Fault::Broken,
             // An answer that had begun well may have cost money: it is not asked for twice.

@@ -96,6 +96,16 @@ impl Successor {
     }
 }
 
+/// Sends a signal to a process that is ours.
+#[expect(unsafe_code, reason = "std has no call for signals but the one that kills")]
+pub fn send_signal(pid: u32, signal: i32) {
+    if let Ok(pid) = libc::pid_t::try_from(pid) {
+        // SAFETY: kill takes two numbers and touches no memory; a process that has ended is an
+        // error that changes nothing.
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
 /// What a process got from its predecessor or from systemd.
 #[derive(Debug)]
 pub struct Inherited {
@@ -117,16 +127,16 @@ impl Ready {
     }
 }
 
-/// The sockets that this process was started with, if there are any. To be called once.
+/// The sockets that this process was started with, if there are any. To be called once; `text` reads
+/// the environment.
 ///
 /// # Errors
 /// When a number in the environment is no listening socket.
-pub fn inherited() -> io::Result<Option<Inherited>> {
-    let text = |name: &str| std::env::var(name).ok();
+pub fn inherited(text: impl Fn(&str) -> Option<String>) -> io::Result<Option<Inherited>> {
     if let Some(list) = text(LISTEN) {
-        let numbers = list.split(',').map(str::parse::<RawFd>);
-        let numbers = numbers.collect::<Result<Vec<_>, _>>().map_err(|_| not_ours(LISTEN))?;
-        let sockets = numbers.into_iter().map(adopt).collect::<io::Result<Vec<_>>>()?;
+        let number = |text: &str| text.parse().ok().ok_or_else(|| not_ours(LISTEN));
+        let sockets = list.split(',').map(|text| number(text).and_then(adopt));
+        let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
         let ready = text(READY).and_then(|number| number.parse().ok());
         let ready = ready.map(open).transpose()?.map(|end| Ready(PipeWriter::from(end)));
         return Ok(Some(Inherited { sockets, ready }));

@@ -15,6 +15,7 @@
 mod clock;
 mod guard;
 mod handle;
+pub mod handover;
 mod ladder;
 mod listen;
 mod mutant;

@@ -30,6 +30,9 @@ pub enum Letter<A> {
     Security(Security),
     /// Finish what runs, take no more.
     Drain,
+    /// Another process has taken over: take no new connection, serve those that are there once
+    /// more and close them.
+    Retire,
     /// End now.
     Stop,
 }
@@ -77,6 +80,10 @@ pub enum Report {
     },
     /// The process got this signal.
     Signal(i32),
+    /// A successor serves, with this process number; or it has not come to serve.
+    Successor(Option<u32>),
+    /// A successor that had taken over has ended with this exit status, if it had one.
+    SuccessorEnded(Option<i32>),
     /// An upstream has refused a token.
     TokenRefused {
         /// Index of the service account.

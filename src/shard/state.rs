@@ -147,6 +147,7 @@ pub struct Shard<R: Runtime> {
     pub connections_max: usize,
     connections: Cell<usize>,
     draining: Cell<bool>,
+    retiring: Cell<bool>,
     /// The second that `date_field` is for, and the field line.
     date_field: RefCell<(u64, Vec<u8>)>,
     in_flight: Cell<u64>,
@@ -184,6 +185,7 @@ impl<R: Runtime> Shard<R> {
             connections_max: parts.connections_max,
             connections: Cell::new(0),
             draining: Cell::new(false),
+            retiring: Cell::new(false),
             date_field: RefCell::default(),
             in_flight: Cell::new(0),
             balance: Cell::new(0),
@@ -220,6 +222,17 @@ impl<R: Runtime> Shard<R> {
     /// Has the drain begun?
     pub fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Does a connection end with its answer?
+    pub fn closes_connections(&self) -> bool {
+        self.draining.get() || self.retiring.get()
+    }
+
+    /// Another process serves new connections. Those that are here get one more answer, whenever
+    /// they ask for it: closing an idle one could cross with a request on its way.
+    pub fn retire(&self) {
+        self.retiring.set(true);
     }
 
     /// Finishes what runs and takes no more; idle clients have `grace` to send a last request.

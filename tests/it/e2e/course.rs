@@ -60,9 +60,7 @@ impl Course {
         let file = folder.0.join("gateway.toml");
         let text = configuration(&first.to_string(), &second.to_string(), more);
         std::fs::write(&file, text).expect("a file can be written");
-        let variables =
-            [("VERTEX_BRIDGE_CONFIG", file.to_str().expect("text")), ("APP_RUNTIME__CORES", "0")];
-        let gateway = Gateway::start(flavour, &variables);
+        let gateway = Gateway::configured(flavour, &file, "0");
         Self { gateway, asked: [asked_first, asked_second], _folder: folder }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -72,11 +72,21 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts with these variables and nothing else of the environment.
+    /// Starts with these variables. Tests ask faster than a key may, and fail more often than a
+    /// circuit stands: nothing comes of that here.
     pub(super) fn start(flavour: Flavour, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(BINARY);
-        command.envs(flavour.variables());
+        command.envs(flavour.variables()).env("APP_RETRY__ATTEMPTS", "0");
+        command.env("APP_RATE_LIMIT__CAPACITY", "100000");
+        command.env("APP_CIRCUIT_BREAKER__FAILURE_THRESHOLD", "100000");
         Self::run(command, variables)
+    }
+
+    /// Starts with this file, which decides everything, on two cores or one.
+    pub(super) fn configured(flavour: Flavour, file: &Path, cores: &str) -> Self {
+        let mut command = Command::new(BINARY);
+        command.envs(flavour.variables()).env("VERTEX_BRIDGE_CONFIG", file);
+        Self::run(command, &[("APP_RUNTIME__CORES", cores)])
     }
 
     /// Starts in front of an upstream on this address.
@@ -95,8 +105,6 @@ impl Gateway {
         let (folder, port) = (Folder::new(), free_port());
         let log = File::create(folder.0.join("log")).expect("a log can be made");
         command.current_dir(&folder.0).env("APP_SERVER__PORT", port.to_string());
-        // Tests ask faster than the limit of every client's key allows.
-        command.env("APP_RATE_LIMIT__CAPACITY", "100000");
         command.envs(variables.iter().copied()).stderr(log).stdout(Stdio::null());
         let child = command.stdin(Stdio::null()).spawn().expect("the binary starts");
         let address = SocketAddr::from(([127, 0, 0, 1], port));

@@ -19,6 +19,7 @@ mod errors;
 mod explain;
 mod gateway;
 mod google;
+mod handover;
 mod life;
 mod native;
 mod rates;

@@ -21,9 +21,7 @@ fn with_keys(flavour: Flavour, folder: &Folder, keys: usize, lines: &str) -> Gat
     let file = folder.0.join("gateway.toml");
     std::fs::write(&file, std::iter::once(bucket).chain(tables).collect::<String>())
         .expect("a file can be written");
-    let variables =
-        [("VERTEX_BRIDGE_CONFIG", file.to_str().expect("text")), ("APP_RUNTIME__CORES", "0,1")];
-    Gateway::start(flavour, &variables)
+    Gateway::configured(flavour, &file, "0,1")
 }
 
 /// So many requests of one key on one connection, and how many of them were served.

@@ -384,7 +384,6 @@ fn a_ticket_does_not_outlive_the_authority_of_its_client() {
     assert_eq!(ask().as_deref(), Some("Some(Full)"));
     assert_eq!(ask().as_deref(), Some("Some(Resumed)"));
     fs::write(&path, &second.pem).expect("a file can be written");
-    secure.gateway.signal("HUP");
     wait_until("the first authority's clients are refused", || ask().is_none());
     let known = second.sign("client.test");
     let mut fresh = trusting(&secure.authority.store(), &[&TLS13], Some(&known));
