@@ -13,7 +13,7 @@ use crate::wire::json::{Kind, Reader};
 use super::decode::AnswerLimits;
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::fixups::Fixups;
-use super::watch::{Found, Shape, Watched, text, wrong_shape};
+use super::watch::{Found, Shape, Watched, check, text, wrong_shape};
 use super::{
     error_anthropic, error_openai, exact_anthropic, exact_google, exact_openai, exact_responses,
 };
@@ -287,7 +287,7 @@ pub fn error_passes(watched: Watched, status: u16, body: &[u8], error: &Upstream
     };
     let about_request = matches!(status, 400 | 409 | 413 | 422 | 429);
     let ours = error.kind == UpstreamErrorKind::Auth;
-    about_request && !ours && watched.repair.is_none() && is_error(body)
+    about_request && !ours && watched.repair.is_none() && check(body).is_ok() && is_error(body)
 }
 
 /// Repairs an answer that is not streamed and has been looked at, where that is wanted; else it
@@ -435,6 +435,8 @@ mod tests {
             (Shape::Google, "[]", false),
             (Shape::Anthropic, claude, true),
             (Shape::Anthropic, &poor, false),
+            (Shape::Anthropic, &format!("{claude}}}"), false),
+            (Shape::Google, &format!("{plain},"), false),
             (Shape::Claude, &plain, false),
             (Shape::Claude, claude, true),
             (Shape::OpenAiResponse, r#"{"error":{"message":"m"}}"#, true),

@@ -111,15 +111,16 @@ impl Frames {
 
     /// Where the frame that goes on in `input` ends there, if it does.
     fn find_end(&mut self, input: &[u8]) -> Option<usize> {
-        let behind_cr = self.place == Place::BehindCr && input.first() == Some(&b'\n');
-        let mut at = usize::from(behind_cr);
+        let mut at = 0;
+        if self.place == Place::BehindCr && input.first() == Some(&b'\n') {
+            self.place = Place::LineStart;
+            at = 1;
+        }
         loop {
             let rest = input.get(at..).unwrap_or_default();
             let Some(length) = memchr2(b'\n', b'\r', rest) else {
                 if !rest.is_empty() {
                     self.place = Place::InLine;
-                } else if behind_cr {
-                    self.place = Place::LineStart;
                 }
                 return None;
             };
@@ -242,6 +243,13 @@ mod tests {
                 parts.into_iter().zip(data.map(|data| data.map(str::to_owned))).collect();
             assert_eq!(seen, expected, "{end:?}");
         }
+    }
+
+    #[test]
+    fn a_piece_between_two_line_feeds_ends_no_event() {
+        let seen = every_cut(b"data: a\r\ndata: b\r\ndata: c\r\n\r\n").unwrap();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].1.as_deref(), Some("a\nb\nc"));
     }
 
     #[test]

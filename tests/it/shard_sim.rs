@@ -113,11 +113,11 @@ impl Seen {
     }
 }
 
-fn upstream_address() -> SocketAddr {
+pub(crate) fn upstream_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
 
-fn gateway_address() -> SocketAddr {
+pub(crate) fn gateway_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 4000))
 }
 
@@ -174,12 +174,22 @@ fn config(idle: &str, encrypted: bool) -> Config {
 }
 
 fn shard(rt: &Virt, seed: u64, idle: &str, encryption: Option<&Encryption>) -> Rc<Shard<Virt>> {
+    let security = encryption.map_or_else(Security::default, |given| given.shard.clone());
+    shard_with(rt, seed, config(idle, encryption.is_some()), security)
+}
+
+/// A shard before one upstream.
+pub(crate) fn shard_with(
+    rt: &Virt,
+    seed: u64,
+    config: Config,
+    security: Security,
+) -> Rc<Shard<Virt>> {
     let label = || "x".to_owned();
     let shape = Shape {
         targets: vec![TargetLabels { route: label(), provider: label(), model: label() }],
         upstreams: Vec::new(),
     };
-    let config = config(idle, encryption.is_some());
     let (control, _nobody_asks) = std::sync::mpsc::channel();
     let parts = Parts {
         index: 0,
@@ -196,7 +206,7 @@ fn shard(rt: &Virt, seed: u64, idle: &str, encryption: Option<&Encryption>) -> R
         shape,
         fixed: proxy::fixed::all().into(),
         addresses: vec![vec![upstream_address()]],
-        security: encryption.map_or_else(Security::default, |given| given.shard.clone()),
+        security,
         connections_max: 100,
         in_flight_max: 100,
         seed,

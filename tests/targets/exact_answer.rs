@@ -1,6 +1,8 @@
 //! Answers that pass as they came: a client gets what the upstream sent, up to the first event that
 //! must not pass.
 
+use serde_json::value::RawValue;
+use vertex_bridge::chat::Dialect;
 use vertex_bridge::provider::decode::AnswerLimits;
 use vertex_bridge::provider::{
     ExactStream, Shape, UpstreamError, UpstreamErrorKind, Watched, exact,
@@ -21,8 +23,10 @@ struct Passed {
     out: Vec<u8>,
     told: Vec<String>,
     error: Option<UpstreamError>,
-    /// Has it started, ended?
-    state: [bool; 2],
+    /// What tells a client that it broke off.
+    end: Vec<u8>,
+    /// Has it started, ended, failed with the vendor's own error?
+    state: [bool; 3],
 }
 
 pub(super) fn stream(data: &[u8]) {
@@ -37,6 +41,7 @@ pub(super) fn stream(data: &[u8]) {
     for pieces in [cut::pieces(data, &mut rng), data.chunks(1).collect()] {
         cuts_change_nothing(data, &whole, &play(watched, &pieces));
     }
+    in_other_words(data);
     let repaired = play(Watched { repair: Some(seed), ..PLAIN }, &[data]);
     assert_eq!(standard(&repaired.out).len(), standard(&plain.out).len(), "each event stays one");
     assert_eq!(repaired.state, plain.state);
@@ -51,11 +56,49 @@ fn play(watched: Watched, pieces: &[&[u8]]) -> Passed {
     let mut sink = |event: vertex_bridge::chat::Event<'_>| told.push(format!("{event:?}"));
     let fed = pieces.iter().try_for_each(|piece| stream.feed(piece, &mut out, &mut sink));
     let error = fed.and_then(|()| stream.finish(&mut out, &mut sink)).err();
-    let state = [stream.has_started(), stream.has_ended()];
+    let mut end = Vec::new();
     if let Some(error) = &error {
         presentable(&error.to_api());
+        stream.error(&error.to_api(), Dialect::OpenAi, "req-1", &mut end);
     }
-    Passed { out, told, error, state }
+    let failed = error.is_some() && end.is_empty();
+    let state = [stream.has_started(), stream.has_ended(), failed];
+    Passed { out, told, error, end, state }
+}
+
+/// Streams in the words of the other APIs, whose ends are others.
+fn in_other_words(data: &[u8]) {
+    let shapes = [Shape::OpenAiResponse, Shape::Anthropic, Shape::Claude, Shape::Google];
+    for watched in shapes.map(Watched::plain) {
+        let whole = play(watched, &[data]);
+        assert!(data.starts_with(&whole.out), "{}", whole.out.escape_ascii());
+        assert_eq!(whole.error.is_none(), whole.state[1], "{:?}", watched.shape);
+        assert!(whole.error.is_some() || whole.out == data, "a whole answer passes whole");
+        let sent = standard(data);
+        assert!(standard(&whole.out).iter().zip(&sent).all(|(got, sent)| got == sent));
+        let pieces = cut::pieces(data, &mut cut::rng_of(data));
+        cuts_change_nothing(data, &whole, &play(watched, &pieces));
+    }
+    as_array(data, &play(Watched::plain(Shape::Google), &[data]));
+}
+
+/// A client that wants an array gets one, also of what broke off, with the data of all events.
+fn as_array(data: &[u8], plain: &Passed) {
+    let watched = Watched { as_array: true, ..Watched::plain(Shape::Google) };
+    let listed = play(watched, &[data]);
+    assert_eq!((&listed.error, &listed.told), (&plain.error, &plain.told));
+    if !listed.state[0] {
+        return;
+    }
+    let array = [&listed.out[..], &listed.end].concat();
+    let array = std::str::from_utf8(&array).expect("text");
+    let elements: Vec<&RawValue> =
+        serde_json::from_str(array).unwrap_or_else(|error| panic!("{error}: {array}"));
+    let passed = standard(&plain.out).into_iter().map(|[_, data]| data.trim_ascii().to_vec());
+    let passed: Vec<Vec<u8>> = passed.filter(|data| !data.is_empty()).collect();
+    let same = elements.iter().zip(&passed).all(|(one, other)| one.get().as_bytes() == other);
+    let ours = usize::from(!listed.end.is_empty() && !plain.end.is_empty());
+    assert!(same && elements.len() == passed.len() + ours, "{array}");
 }
 
 /// May the data of an event pass?
@@ -68,7 +111,7 @@ fn is_fit(data: &[u8]) -> bool {
 /// Nothing is added, changed or left out before the end.
 fn as_it_came(data: &[u8], passed: &Passed) {
     assert!(data.starts_with(&passed.out), "{}", passed.out.escape_ascii());
-    let [started, ended] = passed.state;
+    let [started, ended, failed] = passed.state;
     let (sent, got) = (standard(data), standard(&passed.out));
     let stop = sent.iter().position(|[_, data]| !is_fit(data) || data.trim_ascii() == b"[DONE]");
     match &passed.error {
@@ -80,17 +123,14 @@ fn as_it_came(data: &[u8], passed: &Passed) {
         Some(error) if is_too_large(error) => {}
         // The last event may lack its blank line, and is then no event.
         Some(error) if error.kind == UpstreamErrorKind::Truncated => {
-            assert!(!ended && got.len() + 1 >= sent.len());
+            assert!(!ended && !failed && got.len() + 1 >= sent.len());
             assert!(stop.is_none_or(|stop| stop + 1 == sent.len()), "a bad event passes");
         }
         Some(error) if error.kind == UpstreamErrorKind::Invalid && !ended && stop.is_some() => {
             assert!(stop >= Some(got.len()), "a bad event passes");
         }
         // The vendor's own error is the last event, and only behind others.
-        Some(_) => {
-            let silent = got.iter().all(|[_, data]| data.trim_ascii().is_empty());
-            assert!(started || silent, "a failed answer has begun");
-        }
+        Some(_) => assert!(started || got.is_empty() || !failed),
     }
     assert!(got.iter().zip(&sent).all(|(got, sent)| got == sent));
 }
@@ -165,6 +205,19 @@ pub(super) fn whole(data: &[u8]) {
                 });
                 assert!(!sound, "an answer is refused: {error:?}");
             }
+        }
+    }
+    let others = [
+        Shape::OpenAiResponse,
+        Shape::Anthropic,
+        Shape::Claude,
+        Shape::AnthropicCount,
+        Shape::Google,
+    ];
+    for watched in others.map(Watched::plain) {
+        match exact::read_whole(watched, data, &mut |_| {}) {
+            Ok(()) => assert!(answer(data).is_some(), "what is no answer passes"),
+            Err(error) => presentable(&error.to_api()),
         }
     }
 }

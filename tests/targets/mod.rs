@@ -39,7 +39,7 @@ pub(crate) enum Golden {
     Nothing,
     /// Requests of every vendor's cases.
     Requests,
-    /// Answers of a vendor's cases, streamed or whole.
+    /// Answers of a vendor's cases, or of all without a name, streamed or whole.
     Answers(&'static str, Form),
     /// Both of every vendor.
     Everything,
@@ -76,8 +76,8 @@ pub(crate) const TARGETS: &[Target] = &[
     target("anthropic_whole", answer::anthropic_whole, Golden::Answers("anthropic", Form::Whole)),
     target("openai_stream", answer::openai_stream, OPENAI_STREAMS),
     target("openai_whole", answer::openai_whole, Golden::Answers("openai", Form::Whole)),
-    target("exact_stream", exact_answer::stream, OPENAI_STREAMS),
-    target("exact_whole", exact_answer::whole, Golden::Answers("openai", Form::Whole)),
+    target("exact_stream", exact_answer::stream, Golden::Answers("", Form::Stream)),
+    target("exact_whole", exact_answer::whole, Golden::Answers("", Form::Whole)),
     target("vendor_error", errors::of_vendor, Golden::Nothing),
     target("sse", sse::decoder, Golden::Everything),
     target("json", json::reader, Golden::Everything),

@@ -26,8 +26,7 @@ const SECRETS: [&str; 4] = [
 const VENDORS: [&str; 4] = ["gemini", "vertex", "anthropic", "openai"];
 
 fn configuration(upstream: SocketAddr) -> String {
-    let mut text =
-        format!("[auth]\nmaster_key = \"{MASTER}\"\n[log]\nlevel = \"debug\"\n");
+    let mut text = format!("[auth]\nmaster_key = \"{MASTER}\"\n[log]\nlevel = \"debug\"\n");
     for (name, key) in VENDORS.into_iter().zip(SECRETS) {
         let path = if name == "openai" { "/v1" } else { "" };
         text.extend([

@@ -13,13 +13,13 @@ pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_vertex-bridge");
 
 /// Which executor, on which driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flavour {
+pub(crate) enum Flavour {
     Uring,
     Epoll,
     Glommio,
 }
 
-pub(super) const FLAVOURS: [Flavour; 3] = [Flavour::Uring, Flavour::Epoll, Flavour::Glommio];
+pub(crate) const FLAVOURS: [Flavour; 3] = [Flavour::Uring, Flavour::Epoll, Flavour::Glommio];
 
 impl Flavour {
     fn variables(self) -> [(&'static str, &'static str); 2] {
@@ -34,10 +34,10 @@ impl Flavour {
 }
 
 /// A folder of this test run, removed with the value.
-pub(super) struct Folder(pub(super) PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("vertex-bridge-e2e-{}-{count}", std::process::id());
@@ -65,16 +65,16 @@ pub(super) fn free_port() -> u16 {
 }
 
 /// A running gateway.
-pub(super) struct Gateway {
+pub(crate) struct Gateway {
     pub(super) child: Child,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     folder: Folder,
 }
 
 impl Gateway {
     /// Starts with these variables. Tests ask faster than a key may, and fail more often than a
     /// circuit stands: nothing comes of that here.
-    pub(super) fn start(flavour: Flavour, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(flavour: Flavour, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(BINARY);
         command.envs(flavour.variables()).env("APP_RETRY__ATTEMPTS", "0");
         command.env("APP_RATE_LIMIT__CAPACITY", "100000");
@@ -137,7 +137,7 @@ impl Gateway {
         value.split('.').next().and_then(|whole| whole.parse().ok()).expect("a number")
     }
 
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.0.join("log")).unwrap_or_default()
     }
 

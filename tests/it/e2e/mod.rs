@@ -17,7 +17,7 @@ mod doors;
 mod drivers;
 mod errors;
 mod explain;
-mod gateway;
+pub(crate) mod gateway;
 mod google;
 mod handover;
 mod life;
