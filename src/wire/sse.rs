@@ -106,12 +106,14 @@ impl SseDecoder {
         sink: &mut impl FnMut(SseEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let first = std::mem::take(&mut self.at_start);
+        // Counted as if it had come in pieces, with the mark at the start, so that a cut decides
+        // nothing.
+        let length = line.len() + direct.map_or(0, <[u8]>::len);
         let line = if first { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         if line.is_empty() {
             return self.dispatch(direct, sink);
         }
-        // Counted as if it had come in pieces, so that a cut decides nothing.
-        self.check_size(line.len() + direct.map_or(0, <[u8]>::len))?;
+        self.check_size(length)?;
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
         let (field, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default();
