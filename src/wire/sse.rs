@@ -106,12 +106,13 @@ impl SseDecoder {
         sink: &mut impl FnMut(SseEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let first = std::mem::take(&mut self.at_start);
+        let length = line.len();
         let line = if first { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         if line.is_empty() {
             return self.dispatch(direct, sink);
         }
-        // Counted as if it had come in pieces, so that a cut decides nothing.
-        self.check_size(line.len() + direct.map_or(0, <[u8]>::len))?;
+        // Counted as if it had come in pieces, so that a cut decides nothing: with the mark before it.
+        self.check_size(length + direct.map_or(0, <[u8]>::len))?;
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
         let (field, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default();
@@ -246,6 +247,9 @@ mod tests {
             assert_eq!(whole.is_ok(), fits, "{length}");
             assert_eq!(every_cut(format!("{line}data: \n\n").as_bytes()).is_ok(), fits);
         }
+        // The mark at the start counts as well.
+        assert!(every_cut(format!("\u{feff}:{}\n\n", "x".repeat(60)).as_bytes()).is_ok());
+        assert!(every_cut(format!("\u{feff}:{}\n\n", "x".repeat(61)).as_bytes()).is_err());
         let name = format!("event: {}\ndata: {}\n\n", "n".repeat(30), "x".repeat(28));
         assert!(every_cut(name.as_bytes()).is_ok());
         assert_eq!(every_cut(name.replace("xx", "xxx").as_bytes()), Err(WireError::EventTooLarge));
