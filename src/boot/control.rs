@@ -12,7 +12,7 @@ use crate::rt::{Accepted, Mailbox, unix_millis};
 use crate::shard::{Letter, Report, TokenReport};
 
 use super::handover::{Handover, notify};
-use super::name_process;
+use super::name::name_process;
 
 /// What the control thread keeps.
 pub(super) struct Control {

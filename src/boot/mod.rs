@@ -6,6 +6,7 @@ pub mod env;
 mod explain;
 mod handover;
 pub mod machine;
+mod name;
 mod out;
 pub mod report;
 pub mod security;
@@ -20,6 +21,7 @@ use clap::Parser;
 
 use args::{Command, CommandLine};
 use machine::Machine;
+use name::name_process;
 use out::{EXIT_USAGE, complain, print};
 use security::Material;
 
@@ -71,10 +73,4 @@ fn check(line: &CommandLine, json: bool) -> ExitCode {
             ExitCode::from(EXIT_USAGE)
         }
     }
-}
-
-/// The name that `pgrep` finds. Only the gateway itself is called `vertex-bridge`.
-fn name_process(name: &str) {
-    // Without /proc the name stays; nothing depends on it but tools.
-    let _unnamed = std::fs::write("/proc/self/comm", name);
 }

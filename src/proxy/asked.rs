@@ -11,7 +11,7 @@ use crate::shard::{Page, Permit, Shard};
 use crate::wire::head::field_store;
 use crate::wire::{Framing, HeadLimits, Method, RequestHead, WireError};
 
-use super::chat::Asker;
+use super::candidate::Asker;
 use super::exact::Errand;
 use super::limits;
 use super::reply::Envelope;

@@ -1,32 +1,16 @@
-//! A conversation through any door: understand, choose, attempt, relay.
+//! A conversation through any door: who may ask which route, and what would become of it.
 
-use crate::chat::door::Beside;
-use crate::chat::{ApiError, Door, Outline, ReplyMeta, Request, Row, StreamWriter, WholeWriter};
+use crate::chat::{ApiError, Request, Row};
 use crate::config::Route;
 use crate::policy::KeyId;
-use crate::provider::decode::AnswerLimits;
-use crate::provider::{Decoder, Dropped, Expected};
 use crate::rt::{Lent, Runtime};
 use crate::shard::Shard;
 
 use super::answer;
-use super::attempt::{self, Head, Outgoing, Plan};
-use super::body::Answer;
+use super::candidate::Asker;
 use super::client::Client;
-use super::exact::{self, Errand};
 use super::exchange::{After, Exchange};
-use super::outcome::{Failed, Outcome};
-use super::translate::Translation;
-use super::{choice, course, explain, limits, marks, once, stream, unary};
-
-/// Who asks for what, known from the head.
-pub(super) struct Asker {
-    pub(super) key: KeyId,
-    pub(super) errand: Errand,
-    pub(super) beside: Beside,
-    /// Wants to know what would become of the request; nothing is sent.
-    pub(super) explain: bool,
-}
+use super::{choice, course, explain, limits, marks};
 
 /// Serves one request whose body has been read.
 pub(super) async fn serve<R, F, M>(
@@ -61,46 +45,6 @@ where
     }
 }
 
-/// Asks one candidate.
-pub(super) async fn candidate<'s, R, F, M>(
-    client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
-    asker: &Asker,
-    outline: &Outline<'_>,
-) -> Outcome<'s, R>
-where
-    R: Runtime,
-    F: Future<Output = Lent<usize>>,
-    M: Fn(Vec<u8>) -> F,
-{
-    let shard = exchange.shard;
-    if let Some(way) = exact::way(asker.errand, &plan, &shard.config, outline) {
-        let asked = (asker.errand, &asker.beside);
-        return exact::serve(client, exchange, plan, way, (asked, outline)).await;
-    }
-    let Errand::Talk(door) = asker.errand else {
-        let asked = (outline, &asker.beside);
-        return once::serve(client, exchange, plan, asker.errand, asked).await;
-    };
-    let mut request = match door.read(outline, &asker.beside) {
-        Ok(request) => request,
-        Err(error) => return Outcome::Failed(exchange, Failed::Request(error)),
-    };
-    exchange.phases.parse = exchange.age().saturating_sub(exchange.waited);
-    choice::prepare(&shard.config, &plan, &mut request);
-    marks::recall(&mut request, plan.order.vendor, &shard.signatures, shard.rt.now());
-    let (outgoing, mut dropped) = (Outgoing::Translated(&request), Dropped::default());
-    let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut dropped).await;
-    match attempted {
-        Ok(answered) => {
-            let asked = (door, &request, &dropped);
-            hand_on(client, exchange, plan, answered, asked).await
-        }
-        Err(why) => Outcome::none(exchange, why),
-    }
-}
-
 /// Tells what would become of a request.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 async fn explain<R, F, M>(
@@ -122,55 +66,6 @@ where
     match explain::explain(&shard.config, body, permit, recall) {
         Ok(text) => answer::json(client, exchange, &text).await,
         Err(error) => answer::fail(client, exchange, &error).await,
-    }
-}
-
-/// Hands an upstream's answer on, or what its failure means.
-async fn hand_on<'s, R, F, M>(
-    client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
-    (head, mut upstream_answer): (Head, Answer<R>),
-    (door, request, dropped): (Door, &Request<'_>, &Dropped<'_>),
-) -> Outcome<'s, R>
-where
-    R: Runtime,
-    F: Future<Output = Lent<usize>>,
-    M: Fn(Vec<u8>) -> F,
-{
-    let shard = exchange.shard;
-    // A failure crosses with them too: they say when to come again.
-    exchange.crossing = std::mem::take(&mut upstream_answer.crossing);
-    if head.status != 200 {
-        let read = unary::read_failure(client, &mut exchange, plan, head, upstream_answer).await;
-        return Outcome::failed_unless_gone(exchange, read);
-    }
-    let expected = Expected::of(&plan.order, request, shard.random());
-    let limits = AnswerLimits::of(&shard.config.limits);
-    if let Some(unfit) = head.unfit(request.stream) {
-        let look = |body: &[u8]| {
-            let mut decoder = Decoder::new(Expected { stream: false, ..expected }, limits);
-            decoder.feed(body, &mut |_| {})?;
-            decoder.finish(&mut |_| {})
-        };
-        let answered = (head, upstream_answer);
-        let read = unary::read_misfit(client, &mut exchange, plan, answered, unfit, look).await;
-        return Outcome::failed_unless_gone(exchange, read);
-    }
-    let meta = ReplyMeta {
-        fallback_id: shard.random(),
-        created: shard.rt.unix_millis() / 1000,
-        model: plan.order.model.to_owned(),
-    };
-    let mut fields = exchange.crossing.clone();
-    answer::push_dropped(dropped, shard.config.server.own_headers, &mut fields);
-    if request.stream {
-        let writer = StreamWriter::new(door, meta, request);
-        let pipe = Translation::new(expected, limits, writer);
-        stream::relay(client, exchange, plan, upstream_answer, pipe, fields).await
-    } else {
-        let writer = WholeWriter::new(door, meta, request);
-        unary::relay(client, exchange, plan, upstream_answer, writer, (expected, &fields)).await
     }
 }
 

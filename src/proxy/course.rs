@@ -12,14 +12,15 @@ use crate::policy::breaker::Pass;
 use crate::policy::pick::{self, Balance, Standing};
 use crate::policy::retry::{self, Attempted, Next, Rules};
 use crate::rt::{Lent, Runtime};
-use crate::shard::{Place, Probe, Shard};
+use crate::shard::{Place, Shard};
 
 use super::answer;
 use super::attempt::Plan;
-use super::chat::{Asker, candidate};
+use super::candidate::{Asker, candidate};
 use super::choice;
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
+use super::failure::Failure;
 use super::outcome::{Failed, Outcome};
 
 /// When nobody knows how long an upstream will be left alone.
@@ -84,7 +85,7 @@ where
                     failed
                 }
             };
-            exchange.leave(&failed);
+            exchange.leave(failed.failure().map(Failure::reason), failed.fault(), failed.wait());
             let next = next(&exchange, plan, (&failed, tries), others);
             repeated |= matches!(next, Next::Again(_));
             match next {
@@ -235,13 +236,8 @@ fn next<R: Runtime>(
 ) -> Next {
     let shard = exchange.shard;
     let left = shard.config.timeouts.total.map(|total| total.saturating_sub(exchange.age()));
-    let attempted = Attempted {
-        fault: failed.fault(),
-        tries,
-        retry_after: failed.retry_after_ms().map(Duration::from_millis),
-        left,
-        others,
-    };
+    let attempted =
+        Attempted { fault: failed.fault(), tries, retry_after: failed.wait(), left, others };
     let retry = shard.config.retry;
     let rules = Rules { attempts: retry.attempts, wait_max: retry.wait_max };
     let next = retry::next(&attempted, &rules, shard.random());
@@ -305,21 +301,4 @@ fn unavailable(wait: Duration) -> ApiError {
     let message = "the upstream has failed too often and is left alone for a while";
     let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
     ApiError::new(Row::UPSTREAM_UNAVAILABLE, message).with_retry_after(Some(millis))
-}
-
-/// What an exchange holds of an upstream while it asks it.
-#[derive(Debug)]
-pub(super) struct Stay {
-    /// The upstream.
-    pub(super) upstream: usize,
-    /// Dropped with the attempt.
-    _place: Place,
-    _probe: Option<Probe>,
-}
-
-impl Stay {
-    /// Begins with an attempt.
-    pub(super) fn new(upstream: usize, place: Place, probe: Option<Probe>) -> Self {
-        Self { upstream, _place: place, _probe: probe }
-    }
 }

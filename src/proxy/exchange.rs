@@ -10,11 +10,10 @@ use crate::policy::{Fault, KeyId};
 use crate::rt::{Mutant, Runtime};
 use crate::shard::{Permit, Place, Probe, Shard};
 
-use super::course::Stay;
 use super::limits;
 use super::marks::Marks;
-use super::outcome::Failed;
 use super::reply::{Envelope, Phases};
+use super::stay::Stay;
 
 /// The vendor's own field of that kind.
 const TOOK: &[u8] = b"openai-processing-ms:";
@@ -148,13 +147,18 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     }
 
     /// An attempt has failed, and the client knows nothing of it.
-    pub(super) fn leave(&mut self, failed: &Failed) {
-        if let Some(failure) = failed.failure() {
-            self.on_failure(failure.reason());
+    pub(super) fn leave(
+        &mut self,
+        reason: Option<UpstreamFailure>,
+        fault: Fault,
+        wait: Option<Duration>,
+    ) {
+        if let Some(reason) = reason {
+            self.on_failure(reason);
         }
-        let Some(stay) = self.stay.take() else { return };
-        let wait = failed.retry_after_ms().map(Duration::from_millis);
-        self.shard.on_fault(stay.upstream, failed.fault(), wait);
+        if let Some(stay) = self.stay.take() {
+            self.shard.on_fault(stay.upstream, fault, wait);
+        }
     }
 
     /// The upstream's part is over.

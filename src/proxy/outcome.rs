@@ -1,6 +1,8 @@
 //! What became of a request at one candidate: an end, or a failure of which the client knows nothing
 //! yet, so that another candidate may be asked.
 
+use std::time::Duration;
+
 use crate::chat::ApiError;
 use crate::chat::problem::ChatError;
 use crate::config::Upstream;
@@ -14,7 +16,7 @@ use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
 
 /// What became of a request at one candidate.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment, and mostly as the large one")]
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, mostly as the large one")]
 pub(super) enum Outcome<'s, R: Runtime> {
     /// The exchange has ended.
     Ended(After),
@@ -81,11 +83,8 @@ impl Failed {
     }
 
     /// When the upstream wants to be asked again.
-    pub(super) fn retry_after_ms(&self) -> Option<u64> {
-        match self {
-            Self::Request(_) => None,
-            Self::Attempt(failure) | Self::Told(failure, _) => failure.retry_after_ms(),
-        }
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.failure().and_then(Failure::retry_after_ms).map(Duration::from_millis)
     }
 
     /// What went wrong, for the metrics.

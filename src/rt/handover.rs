@@ -127,8 +127,8 @@ impl Ready {
     }
 }
 
-/// The sockets that this process was started with, if there are any. To be called once; `text` reads
-/// the environment.
+/// The sockets that this process was started with, if there are any. To be called once; `text`
+/// reads the environment.
 ///
 /// # Errors
 /// When a number in the environment is no listening socket.

@@ -248,6 +248,9 @@ mod tests {
             assert_eq!(whole.is_ok(), fits, "{length}");
             assert_eq!(every_cut(format!("{line}data: \n\n").as_bytes()).is_ok(), fits);
         }
+        // The mark at the start counts as well.
+        assert!(every_cut(format!("\u{feff}:{}\n\n", "x".repeat(60)).as_bytes()).is_ok());
+        assert!(every_cut(format!("\u{feff}:{}\n\n", "x".repeat(61)).as_bytes()).is_err());
         let name = format!("event: {}\ndata: {}\n\n", "n".repeat(30), "x".repeat(28));
         assert!(every_cut(name.as_bytes()).is_ok());
         assert_eq!(every_cut(name.replace("xx", "xxx").as_bytes()), Err(WireError::EventTooLarge));
