@@ -81,6 +81,9 @@ fn control_to_the_end(control: Control) -> bool {
 fn start(mut config: Config, material: Material) -> io::Result<Control> {
     let machine = Machine::look();
     let cores = config.runtime.cores.clone().unwrap_or_else(|| machine.cores.clone());
+    let (sender, reports) = channel();
+    // Before anybody can see that we are there: a signal that nobody hears ends the process.
+    hear_signals(sender.clone())?;
     let (sockets, predecessor) = listen(&config, cores.len())?;
     let wanted = listen_address(&config.server.host, config.server.port)?;
     let at = sockets.first().map_or(Ok(wanted), ListenSocket::local_addr)?;
@@ -91,7 +94,6 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
     if let Some(address) = simulator {
         config.simulate_at(address);
     }
-    let (sender, reports) = channel();
     let handover = Handover::new(Kept::of(&sockets)?, sender.clone())?;
     let (mailboxes, letters): (Vec<_>, Vec<_>) = cores.iter().map(|_| rt::mailbox()).unzip();
     let shape = shape_of(&config);
@@ -130,7 +132,6 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         // The thread reports its own end; nobody joins it.
         drop(spawn::shard(seed)?);
     }
-    hear_signals(sender)?;
     keep_resolving(&config, addresses.clone(), mailboxes.clone())?;
     security::keep(&config, material, mailboxes.clone())?;
     Ok(Control {

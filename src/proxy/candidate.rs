@@ -1,5 +1,5 @@
-//! A request at one candidate: understood, written in its vendor's words, sent, and its answer handed
-//! on.
+//! A request at one candidate: understood, written in its vendor's words, sent, and its answer
+//! handed on.
 
 use crate::chat::door::Beside;
 use crate::chat::{Door, Outline, ReplyMeta, Request, StreamWriter, WholeWriter};

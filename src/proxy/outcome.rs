@@ -1,5 +1,5 @@
-//! What became of a request at one candidate: an end, or a failure of which the client knows nothing
-//! yet, so that another candidate may be asked.
+//! What became of a request at one candidate: an end, or a failure of which the client knows
+//! nothing yet, so that another candidate may be asked.
 
 use std::time::Duration;
 
