@@ -1,8 +1,6 @@
 //! Google's answers as they pass: usage, model, finish reasons and errors. A stream of Google's
 //! has no mark at its end: it is whole when a reason to end has passed.
 
-use memchr::memmem::Finder;
-
 use crate::chat::{Event, FinishReason};
 use crate::wire::json::{Kind, Reader};
 
@@ -18,20 +16,11 @@ pub(super) struct Watch {
     /// Candidates by their index, as bits: which have been seen, and which have ended.
     seen: u32,
     ended: u32,
-    /// What stands in every chunk that tells anything.
-    telling: [Finder<'static>; 4],
 }
 
 impl Watch {
     pub(super) fn new() -> Self {
-        let telling = ["\"usageMetadata\"", "\"finishReason\"", "\"promptFeedback\"", "\"error\""];
-        Self {
-            named: false,
-            counts: Counts::default(),
-            seen: 0,
-            ended: 0,
-            telling: telling.map(Finder::new),
-        }
+        Self { named: false, counts: Counts::default(), seen: 0, ended: 0 }
     }
 
     /// Has every candidate told why it ended?
@@ -45,9 +34,6 @@ impl Watch {
         data: &[u8],
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<Found, UpstreamError> {
-        if self.named && self.telling.iter().all(|word| word.find(data).is_none()) {
-            return check(data).map(|()| Found::Part);
-        }
         let mut reader = Reader::new(text(data)?);
         if reader.kind()? != Kind::Object {
             return check(data).map(|()| Found::Part);
@@ -88,11 +74,14 @@ impl Watch {
                 }
                 ("usageMetadata", Kind::Object) => {
                     // An oddity in what is only counted must not cost the client its answer.
-                    let mut ahead = reader.clone();
-                    reader.skip()?;
-                    let read = self.counts.read(&mut ahead, &mut None);
-                    if let (Ok(()), Some(usage)) = (read, self.counts.usage()) {
-                        sink(Event::Usage(usage));
+                    let before = reader.clone();
+                    match (self.counts.read(reader, &mut None), self.counts.usage()) {
+                        (Ok(()), Some(usage)) => sink(Event::Usage(usage)),
+                        (Ok(()), None) => {}
+                        (Err(_), _) => {
+                            *reader = before;
+                            reader.skip()?;
+                        }
                     }
                 }
                 ("candidates", Kind::Array) => {

@@ -1,11 +1,10 @@
 //! OpenAI's answers as they pass: usage, model, finish reasons, errors and the end.
 
-use memchr::memmem::Finder;
-
 use crate::chat::Event;
 use crate::wire::json::{Kind, Reader};
 
 use super::error::UpstreamError;
+use super::head::Head;
 use super::openai_answer::reason;
 use super::watch::{Found, Shape, Watched, check, text, wrong_shape};
 use super::{error_openai, openai_usage};
@@ -18,9 +17,8 @@ const DONE: &[u8] = b"[DONE]";
 pub(super) struct Watch {
     watched: Watched,
     named: bool,
-    usage: Finder<'static>,
-    finish: Finder<'static>,
-    error: Finder<'static>,
+    /// What all chunks begin with.
+    head: Head,
 }
 
 /// What the top of one JSON text holds.
@@ -34,13 +32,7 @@ struct Top {
 
 impl Watch {
     pub(super) fn new(watched: Watched) -> Self {
-        Self {
-            watched,
-            named: false,
-            usage: Finder::new(b"\"usage\""),
-            finish: Finder::new(b"\"finish_reason\""),
-            error: Finder::new(b"\"error\""),
-        }
+        Self { watched, named: false, head: Head::default() }
     }
 
     /// Looks at the data of one event.
@@ -51,9 +43,6 @@ impl Watch {
     ) -> Result<Found, UpstreamError> {
         if data.trim_ascii() == DONE {
             return Ok(Found::End);
-        }
-        if !self.is_telling(data) {
-            return check(data).map(|()| Found::Part);
         }
         let mut reader = Reader::new(text(data)?);
         if reader.kind()? != Kind::Object {
@@ -84,14 +73,6 @@ impl Watch {
         }
     }
 
-    /// Can this text hold anything that is looked for? Most chunks cannot, and are only checked.
-    fn is_telling(&self, data: &[u8]) -> bool {
-        !self.named
-            || has_value(&self.usage, data)
-            || has_value(&self.finish, data)
-            || has_value(&self.error, data)
-    }
-
     fn top(
         &mut self,
         reader: &mut Reader<'_>,
@@ -102,7 +83,9 @@ impl Watch {
             _ => "choices",
         };
         let mut top = Top::default();
-        reader.object(|reader, key| {
+        let mut head = std::mem::take(&mut self.head);
+        let news = |name: &str| matches!(name, "choices" | "data" | "usage" | "error");
+        head.object(reader, self.named, news, |reader, key| {
             match (key.raw(), reader.kind()?) {
                 ("model", Kind::String) => {
                     let model = Some(reader.string()?).filter(|model| !model.is_empty());
@@ -124,6 +107,7 @@ impl Watch {
             }
             Ok::<(), UpstreamError>(())
         })?;
+        self.head = head;
         Ok(top)
     }
 }
@@ -155,15 +139,6 @@ fn elements(
         Ok::<(), UpstreamError>(())
     })?;
     Ok(empty)
-}
-
-/// Does a key like this one have a value other than `null` anywhere?
-fn has_value(key: &Finder<'_>, data: &[u8]) -> bool {
-    key.find_iter(data).any(|at| {
-        let rest = data.get(at + key.needle().len()..).unwrap_or_default();
-        let value = rest.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
-        value.is_some_and(|value| !value.starts_with(b"null"))
-    })
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@
 
 use crate::base::Rng;
 use crate::chat::{Event, FinishReason, Usage};
-use crate::wire::json::{JsonText, Kind, Reader};
+use crate::wire::json::{JsonError, JsonText, Kind, Reader};
 
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::expected::Expected;
+use super::head::Head;
 use super::openai_calls::Calls;
 use super::openai_message::Message;
 use super::{error_openai, openai_usage};
@@ -43,15 +44,62 @@ pub(super) struct Answer {
     progress: Progress,
     choices: Vec<Choice>,
     usage: Option<Usage>,
+    /// What all chunks begin with.
+    head: Head,
+    /// The tier that has been told; every chunk names it.
+    tier: String,
     rng: Rng,
 }
 
 /// What the top of a chunk says about the whole answer.
 #[derive(Clone, Copy, Debug, Default)]
-struct Head<'b> {
+struct Beginning<'b> {
     id: Option<JsonText<'b>>,
     model: Option<JsonText<'b>>,
     created: Option<u64>,
+    /// There are choices.
+    begins: bool,
+}
+
+/// Why a look ahead ends before the text does.
+#[derive(Debug)]
+enum Ahead {
+    /// What was looked for has been found.
+    Enough,
+    Failed(UpstreamError),
+}
+
+impl From<JsonError> for Ahead {
+    fn from(error: JsonError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl<'b> Beginning<'b> {
+    /// Reads it. An answer that comes `whole` is read on only as far as must be: an error behind its
+    /// choices is met when they are told, and nobody has got anything by then.
+    fn read(&mut self, reader: &mut Reader<'b>, whole: bool) -> Result<(), Ahead> {
+        reader.object(|reader, key| {
+            match (key.raw(), reader.kind()?) {
+                ("id", Kind::String) => self.id = Some(reader.string()?),
+                ("model", Kind::String) => self.model = Some(reader.string()?),
+                ("created", Kind::Number) => self.created = reader.number()?.parse().ok(),
+                ("choices", Kind::Array) => {
+                    let known = self.id.is_some() && self.model.is_some() && self.created.is_some();
+                    reader.array(|reader, _place| {
+                        self.begins = true;
+                        if whole && known { Err(Ahead::Enough) } else { Ok(reader.skip()?) }
+                    })?;
+                }
+                // An error is told as one, not as the beginning of an answer.
+                ("error", _) if error_openai::is_error(&mut reader.clone())? => {
+                    return Err(Ahead::Failed(error_openai::in_answer(reader)?));
+                }
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })
+    }
 }
 
 impl Answer {
@@ -61,6 +109,8 @@ impl Answer {
             progress: Progress::Silent,
             choices: Vec::new(),
             usage: None,
+            head: Head::default(),
+            tier: String::new(),
             rng: Rng::new(expected.seed),
         }
     }
@@ -83,7 +133,10 @@ impl Answer {
             self.start(&mut reader.clone(), sink)?;
         }
         let mut chosen = false;
-        reader.object(|reader, key| {
+        let mut head = std::mem::take(&mut self.head);
+        let begun = self.progress != Progress::Silent;
+        let news = |name: &str| matches!(name, "choices" | "usage" | "error");
+        head.object(reader, begun, news, |reader, key| {
             match (key.raw(), reader.kind()?) {
                 ("choices", Kind::Array) => {
                     chosen = true;
@@ -91,7 +144,11 @@ impl Answer {
                 }
                 ("usage", Kind::Object) => self.usage = Some(openai_usage::read(reader)?),
                 ("service_tier", Kind::String) if self.progress != Progress::Silent => {
-                    sink(Event::Tier(reader.string()?));
+                    let tier = reader.string()?;
+                    if tier.raw() != self.tier {
+                        tier.raw().clone_into(&mut self.tier);
+                        sink(Event::Tier(tier));
+                    }
                 }
                 ("error", _) if error_openai::is_error(&mut reader.clone())? => {
                     return Err(error_openai::in_answer(reader)?);
@@ -100,6 +157,7 @@ impl Answer {
             }
             Ok(())
         })?;
+        self.head = head;
         if chosen || self.stream { Ok(()) } else { Err(wrong_shape()) }
     }
 
@@ -136,25 +194,12 @@ impl Answer {
         reader: &mut Reader<'_>,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamError> {
-        let (mut head, mut begins) = (Head::default(), false);
-        reader.object(|reader, key| {
-            match (key.raw(), reader.kind()?) {
-                ("id", Kind::String) => head.id = Some(reader.string()?),
-                ("model", Kind::String) => head.model = Some(reader.string()?),
-                ("created", Kind::Number) => head.created = reader.number()?.parse().ok(),
-                ("choices", Kind::Array) => reader.array(|reader, _place| {
-                    begins = true;
-                    reader.skip()
-                })?,
-                // An error is told as one, not as the beginning of an answer.
-                ("error", _) if error_openai::is_error(&mut reader.clone())? => {
-                    return Err(error_openai::in_answer(reader)?);
-                }
-                _ => reader.skip()?,
-            }
-            Ok(())
-        })?;
-        if begins {
+        let mut head = Beginning::default();
+        match head.read(reader, !self.stream) {
+            Ok(()) | Err(Ahead::Enough) => {}
+            Err(Ahead::Failed(error)) => return Err(error),
+        }
+        if head.begins {
             self.progress = Progress::Begun;
             let id = head.id.filter(|id| !id.is_empty());
             let bare = id.is_some_and(|id| !id.raw().starts_with("chatcmpl-"));

@@ -315,6 +315,20 @@ impl<'b> Reader<'b> {
             return None;
         }
         let from = self.at + 1;
+        let end = self.text_end(from)?;
+        self.at = end + 1;
+        self.text.get(from..end)
+    }
+
+    /// Goes behind the string whose quote is next, without a look at where its characters begin.
+    fn skip_text(&mut self) -> Result<(), JsonError> {
+        self.at = self.text_end(self.at + 1).ok_or(JsonError::Syntax)? + 1;
+        Ok(())
+    }
+
+    /// Where the string ends whose inside begins at `from`.
+    #[inline]
+    fn text_end(&self, from: usize) -> Option<usize> {
         let rest = self.text.as_bytes().get(from..)?;
         // Most strings are keys and words.
         let mut plain = 0;
@@ -326,24 +340,18 @@ impl<'b> Reader<'b> {
                 plain += plain_of_eight(*eight);
             }
         }
-        if rest.get(plain) != Some(&b'"') {
-            return self.long_text(from, from + plain);
-        }
-        self.at = from + plain + 1;
-        self.text.get(from..from + plain)
+        let end = from + plain;
+        if rest.get(plain) == Some(&b'"') { Some(end) } else { self.long_text_end(end) }
     }
 
-    /// The same for one that began at `from` and goes on at `at`.
+    /// The same for one that goes on at `at`.
     #[inline(never)]
-    fn long_text(&mut self, from: usize, mut at: usize) -> Option<&'b str> {
+    fn long_text_end(&self, mut at: usize) -> Option<usize> {
         let bytes = self.text.as_bytes();
         loop {
             at += plain_length(bytes.get(at..)?);
             match bytes.get(at)? {
-                b'"' => {
-                    self.at = at + 1;
-                    return self.text.get(from..at);
-                }
+                b'"' => return Some(at),
                 b'\\' => at += escape_length(bytes.get(at..)?)?,
                 _ => return None,
             }
@@ -459,7 +467,7 @@ impl<'b> Reader<'b> {
     pub fn skip(&mut self) -> Result<(), JsonError> {
         match self.kind()? {
             Kind::Object | Kind::Array => self.skip_container(),
-            Kind::String => self.string().map(drop),
+            Kind::String => self.skip_text(),
             Kind::Number => self.number().map(drop),
             Kind::Bool => self.boolean().map(drop),
             Kind::Null => self.null().map(drop),
@@ -473,7 +481,7 @@ impl<'b> Reader<'b> {
         let mut objects: u128 = 0;
         loop {
             match self.peek() {
-                Some(b'"') => self.string().map(drop)?,
+                Some(b'"') => self.skip_text()?,
                 Some(bracket @ (b'{' | b'[')) => {
                     self.open(bracket)?;
                     let object = bracket == b'{';
@@ -513,14 +521,21 @@ impl<'b> Reader<'b> {
     #[inline]
     fn key(&mut self) -> Result<JsonText<'b>, JsonError> {
         let key = self.string().map_err(|_not_a_key| JsonError::Syntax)?;
-        self.must(b':')?;
+        self.colon()?;
         Ok(key)
     }
 
     /// The key of the next member, where the container is an object.
     #[inline]
     fn key_of(&mut self, object: bool) -> Result<(), JsonError> {
-        if object { self.key().map(drop) } else { Ok(()) }
+        if !object {
+            return Ok(());
+        }
+        if self.peek() != Some(b'"') {
+            return Err(JsonError::Syntax);
+        }
+        self.skip_text()?;
+        self.colon()
     }
 
     /// What was read since the place at `offset`, which [`Self::offset`] gave.
@@ -537,6 +552,25 @@ impl<'b> Reader<'b> {
         let found = rest.starts_with(text.as_bytes());
         self.at += if found { text.len() } else { 0 };
         found
+    }
+
+    /// Reads what is left of an object behind a member that [`Self::skip_known`] has skipped,
+    /// together with all of the object before it.
+    ///
+    /// # Errors
+    /// As [`Self::object`].
+    pub fn rest_of_object<E: From<JsonError>>(
+        &mut self,
+        mut member: impl FnMut(&mut Self, JsonText<'b>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.depth += 1;
+        while self.take(b',') {
+            let key = self.key()?;
+            member(self, key)?;
+        }
+        self.must(b'}')?;
+        self.depth -= 1;
+        Ok(())
     }
 
     /// Nothing but space may follow.
@@ -559,6 +593,12 @@ impl<'b> Reader<'b> {
         Ok(())
     }
 
+    /// It stands right behind nearly every key.
+    #[inline]
+    fn colon(&mut self) -> Result<(), JsonError> {
+        if self.take_byte(b':') { Ok(()) } else { self.must(b':') }
+    }
+
     fn must(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.take(byte) { Ok(()) } else { Err(JsonError::Syntax) }
     }
@@ -577,7 +617,8 @@ impl<'b> Reader<'b> {
     }
 
     fn word(&mut self, word: &str) -> bool {
-        let found = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let found = rest.starts_with(word.as_bytes());
         self.at += if found { word.len() } else { 0 };
         found
     }
