@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Counts the instructions of the pure parts of a request (benches/icount.rs, callgrind) and holds
-# them to two gates: the limits below, and at most 3 % more than benches/icount-baseline.txt.
+# Counts the instructions of the pure parts of a request (benches/icount, callgrind) and holds
+# them to two gates: the limits below, and at most 3 % more than benches/icount/baseline.txt.
 #
 #   scripts/icount.sh           compare
 #   scripts/icount.sh --write   compare with the limits only, and write the baseline anew
@@ -24,23 +24,24 @@ if ! command -v valgrind >/dev/null; then
     apt-get update -q
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends valgrind libc6-dbg
 fi
-runner=$(sed -n 's/^gungraun = "=\([0-9.]*\)".*/\1/p' Cargo.toml)
+runner=$(sed -n 's/^gungraun = "=\([0-9.]*\)".*/\1/p' benches/icount/Cargo.toml)
 if [[ $(gungraun-runner --version 2>/dev/null) != "gungraun-runner $runner" ]]; then
     cargo install gungraun-runner --locked --version "$runner"
 fi
 
-# The release profile: what ships is what is counted, and its dependencies are built already.
+# The release profile: what ships is what is counted.
 counts=$(mktemp)
 trap 'rm -f "$counts"' EXIT
-cargo bench --locked --profile release --bench icount -- --output-format=json >"$counts"
+CARGO_TARGET_DIR=$PWD/target/icount cargo bench --manifest-path benches/icount/Cargo.toml --locked \
+    --profile release -- --output-format=json >"$counts"
 
-WRITE=$write python3 - "$counts" benches/icount-baseline.txt <<'PYTHON'
+WRITE=$write python3 - "$counts" benches/icount/baseline.txt <<'PYTHON'
 import json
 import os
 import sys
 
 EVENTS = 100
-CHUNK_MAX = 6_000  # instructions for a translated chunk of 200 bytes, for every vendor
+CHUNK_MAX = 6_000  # instructions for a chunk with 200 bytes of text, for every vendor
 SMALL_MAX = 30_000  # for a small request and its answer, for every vendor
 GROWTH_MAX = 0.03  # over the baseline
 
@@ -62,15 +63,24 @@ if os.path.exists(sys.argv[2]):
             name, count = line.split()
             baseline[name] = int(count)
 
+
+def is_stream(name):
+    return name.startswith(("translate_stream/", "pass_stream/"))
+
+
+def is_small(name):
+    return name.startswith(("translate_small/", "pass_small/"))
+
+
 failures = []
 print(f"{'case':34} {'instructions':>12} {'baseline':>12} {'change':>8}")
 for name, count in counts.items():
     before = baseline.get(name)
     change = f"{100 * (count / before - 1):+.2f} %" if before else "new"
     print(f"{name:34} {count:>12} {before or '-':>12} {change:>8}")
-    if name.startswith("translate_stream/") and count > CHUNK_MAX * EVENTS:
+    if is_stream(name) and count > CHUNK_MAX * EVENTS:
         failures.append(f"{name}: {count // EVENTS} per chunk, at most {CHUNK_MAX}")
-    if name.startswith("translate_small/") and count > SMALL_MAX:
+    if is_small(name) and count > SMALL_MAX:
         failures.append(f"{name}: {count}, at most {SMALL_MAX}")
     if os.environ["WRITE"]:
         continue
@@ -86,11 +96,10 @@ if not counts:
 
 print()
 for name, count in counts.items():
-    kind, _, vendor = name.partition("/")
-    if kind == "translate_stream":
-        print(f"{vendor:12} {count // EVENTS:>6} per chunk of 200 bytes (limit {CHUNK_MAX})")
-    if kind == "translate_small":
-        print(f"{vendor:12} {count:>6} per small request both ways (limit {SMALL_MAX})")
+    if is_stream(name):
+        print(f"{name:28} {count // EVENTS:>6} per chunk with 200 bytes of text (limit {CHUNK_MAX})")
+    if is_small(name):
+        print(f"{name:28} {count:>6} per small request both ways (limit {SMALL_MAX})")
 if failures:
     print("\n" + "\n".join("icount: " + failure for failure in failures), file=sys.stderr)
     sys.exit(1)

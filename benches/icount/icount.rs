@@ -220,9 +220,6 @@ fn both_ways(traffic: &Traffic, out: &mut Vec<u8>) {
 
 // --- What passes as it came ------------------------------------------------------------------
 
-const WATCHED: Watched =
-    Watched { shape: Shape::OpenAiChoices, withhold_usage: false, repair: None };
-
 #[library_benchmark]
 #[bench::openai(warm(OPENAI))]
 fn check_request(mut out: Vec<u8>) -> Vec<u8> {
@@ -238,11 +235,14 @@ fn forward(body: &str, out: &mut Vec<u8>) {
 
 // 100 chunks.
 #[library_benchmark]
-#[bench::openai(OPENAI.stream(EVENTS), warm(OPENAI))]
-fn pass_stream(stream: Vec<u8>, mut out: Vec<u8>) -> Vec<u8> {
-    let (mut watch, mut sink) = (ExactStream::new(WATCHED, LIMITS), |event: Event<'_>| {
+#[bench::openai(Shape::OpenAiChoices, OPENAI.stream(EVENTS), warm(OPENAI))]
+#[bench::anthropic(Shape::Anthropic, ANTHROPIC.stream(EVENTS), warm(ANTHROPIC))]
+#[bench::gemini(Shape::Google, GEMINI.stream(EVENTS), warm(GEMINI))]
+fn pass_stream(shape: Shape, stream: Vec<u8>, mut out: Vec<u8>) -> Vec<u8> {
+    let mut watch = ExactStream::new(Watched::plain(shape), LIMITS);
+    let mut sink = |event: Event<'_>| {
         black_box(event);
-    });
+    };
     watch.feed(black_box(&stream), &mut out, &mut sink).expect("valid");
     watch.finish(&mut out, &mut sink).expect("whole");
     out
@@ -254,7 +254,8 @@ fn pass_stream(stream: Vec<u8>, mut out: Vec<u8>) -> Vec<u8> {
 fn pass_small(mut out: Vec<u8>) -> Vec<u8> {
     forward(SMALL, &mut out);
     let answer = black_box(OPENAI.whole.as_bytes());
-    let read = exact::read_whole(WATCHED, answer, &mut |event| {
+    let watched = Watched::plain(Shape::OpenAiChoices);
+    let read = exact::read_whole(watched, answer, &mut |event| {
         black_box(event);
     });
     read.expect("valid");

@@ -13,11 +13,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
-use vertex_bridge::chat::{Collector, Door, Request, StreamWriter};
-use vertex_bridge::provider::{Decoder, Dropped, Expected, encode};
+use vertex_bridge::chat::door::Beside;
+use vertex_bridge::chat::generate_out::Series;
+use vertex_bridge::chat::{Door, Request, StreamWriter, WholeWriter};
+use vertex_bridge::provider::{Decoder, Dropped, ExactStream, Expected, Shape, Watched, encode};
 use vertex_bridge::wire::{BodyReader, Framing, write};
 
-use traffic::{ANTHROPIC, GEMINI, LIMITS, SMALL, Traffic, meta};
+use traffic::{ANTHROPIC, CLAUDE, GEMINI, LIMITS, OPENAI, Traffic, meta};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -66,10 +68,15 @@ fn held() -> usize {
 }
 
 /// Every vendor, and how often a small request and its answer ask the allocator.
-const VENDORS: &[(Traffic, u64)] = &[(GEMINI, 12), (ANTHROPIC, 12)];
+const VENDORS: &[(Traffic, u64)] = &[(GEMINI, 12), (ANTHROPIC, 12), (CLAUDE, 12), (OPENAI, 16)];
 
-/// Every API that clients speak.
-const DOORS: &[Door] = &[Door::Chat, Door::Completions, Door::Messages];
+/// Every API that clients speak, but that whose last event repeats all that was said.
+const DOORS: &[Door] =
+    &[Door::Chat, Door::Completions, Door::Messages, Door::Generate(Some(Series::Events))];
+
+/// What passes as it came, and in which shape.
+const PASSING: &[(Traffic, Shape)] =
+    &[(OPENAI, Shape::OpenAiChoices), (ANTHROPIC, Shape::Anthropic), (GEMINI, Shape::Google)];
 
 #[test]
 fn the_counter_counts() {
@@ -78,9 +85,33 @@ fn the_counter_counts() {
 
 /// Relays `pieces` as the data plane does: body framing, decoder, writer, chunk framing.
 fn relay(traffic: &Traffic, door: Door, pieces: &[Vec<u8>], rounds: usize) -> u64 {
-    let mut reader = BodyReader::new(Framing::Chunked, 1 << 30).expect("no length to refuse");
     let mut decoder = Decoder::new(Expected::plain(traffic.vendor, true, 1, 7), LIMITS);
     let mut writer = StreamWriter::new(door, meta(), &Request::empty());
+    counted(traffic.opening(), pieces, rounds, |data, out| {
+        let fed = decoder.feed(data, &mut |event| writer.on_event(&event, out));
+        assert!(fed.is_ok());
+    })
+}
+
+/// The same where the bytes pass.
+fn pass((traffic, shape): &(Traffic, Shape), pieces: &[Vec<u8>], rounds: usize) -> u64 {
+    let mut stream = ExactStream::new(Watched::plain(*shape), LIMITS);
+    counted(traffic.opening(), pieces, rounds, |data, out| {
+        let fed = stream.feed(data, out, &mut |event| {
+            black_box(event);
+        });
+        assert!(fed.is_ok());
+    })
+}
+
+/// Allocations of a warm relay, with the framing on both sides of `feed`.
+fn counted(
+    opening: &[u8],
+    pieces: &[Vec<u8>],
+    rounds: usize,
+    mut feed: impl FnMut(&[u8], &mut Vec<u8>),
+) -> u64 {
+    let mut reader = BodyReader::new(Framing::Chunked, 1 << 30).expect("no length to refuse");
     let mut out = Vec::with_capacity(64 * 1024);
     let mut turn = |input: &[u8]| {
         out.clear();
@@ -88,15 +119,14 @@ fn relay(traffic: &Traffic, door: Door, pieces: &[Vec<u8>], rounds: usize) -> u6
         let mut at = 0;
         while at < input.len() {
             let step = reader.feed(input.get(at..).unwrap_or_default()).expect("sound chunks");
-            let fed = decoder.feed(step.data, &mut |event| writer.on_event(&event, &mut out));
-            assert!(fed.is_ok());
+            feed(step.data, &mut out);
             at += step.consumed;
         }
         write::end_chunk(&mut out, mark);
         black_box(&out);
     };
     // The first turns let the buffers grow to their size.
-    turn(&chunk(traffic.opening()));
+    turn(&chunk(opening));
     pieces.iter().for_each(|piece| turn(piece));
     allocations(|| (0..rounds).for_each(|_| pieces.iter().for_each(|piece| turn(piece))))
 }
@@ -109,18 +139,34 @@ fn chunk(data: &[u8]) -> Vec<u8> {
     [size.as_bytes(), data, b"\r\n"].concat()
 }
 
+/// However an event is cut, it costs nothing.
+fn nothing_per_chunk(name: &str, event: &[u8], relay: impl Fn(&[Vec<u8>], usize) -> u64) {
+    assert_eq!(relay(&[chunk(event)], 1000), 0, "{name}, whole events");
+    let (head, tail) = event.split_at(100);
+    assert_eq!(relay(&[chunk(head), chunk(tail)], 1000), 0, "{name}, cut events");
+    let bytes: Vec<Vec<u8>> = event.iter().map(|byte| chunk(&[*byte])).collect();
+    assert_eq!(relay(&bytes, 20), 0, "{name}, a byte at a time");
+}
+
 #[test]
 fn a_warm_relay_allocates_nothing_per_chunk() {
     for (traffic, _) in VENDORS {
         for door in DOORS {
-            let (name, event) = (format!("{:?} to {door:?}", traffic.vendor), traffic.event());
-            let relay = |pieces: &[Vec<u8>], rounds| relay(traffic, *door, pieces, rounds);
-            assert_eq!(relay(&[chunk(&event)], 1000), 0, "{name}, whole events");
-            let (head, tail) = event.split_at(100);
-            assert_eq!(relay(&[chunk(head), chunk(tail)], 1000), 0, "{name}, cut events");
-            let bytes: Vec<Vec<u8>> = event.iter().map(|byte| chunk(&[*byte])).collect();
-            assert_eq!(relay(&bytes, 20), 0, "{name}, a byte at a time");
+            let name = format!("{:?} to {door:?}", traffic.vendor);
+            nothing_per_chunk(&name, &traffic.event(), |pieces, rounds| {
+                relay(traffic, *door, pieces, rounds)
+            });
         }
+    }
+}
+
+#[test]
+fn what_passes_as_it_came_allocates_nothing_per_chunk() {
+    for passing in PASSING {
+        let name = format!("{:?}", passing.1);
+        nothing_per_chunk(&name, &passing.0.event(), |pieces, rounds| {
+            pass(passing, pieces, rounds)
+        });
     }
 }
 
@@ -162,17 +208,20 @@ fn a_translated_request_allocates_a_handful() {
     for (traffic, at_most) in VENDORS {
         let mut out = Vec::with_capacity(16 * 1024);
         let count = allocations(|| {
-            let request = Request::parse(SMALL.as_bytes()).expect("a sound request");
+            let beside = Beside::default();
+            let outline = traffic.door.outline(traffic.small.as_bytes(), &beside);
+            let outline = outline.expect("a sound request");
+            let request = traffic.door.read(&outline, &beside).expect("a sound request");
             let mut dropped = Dropped::default();
             let encoded = encode(&traffic.order(), &request, &mut out, &mut dropped);
             assert!(encoded.is_ok());
             let expected = Expected::plain(traffic.vendor, false, 1, 7);
             let mut decoder = Decoder::new(expected, LIMITS);
-            let mut collector = Collector::new(meta());
+            let mut writer = WholeWriter::new(traffic.door, meta(), &request);
             assert!(decoder.feed(traffic.whole.as_bytes(), &mut |_| {}).is_ok());
-            assert!(decoder.finish(&mut |event| collector.on_event(&event)).is_ok());
+            assert!(decoder.finish(&mut |event| writer.on_event(&event)).is_ok());
             out.clear();
-            collector.render(&mut out);
+            writer.render(&mut out);
         });
         println!("{:?}: {count} allocations for one request and its answer", traffic.vendor);
         assert!(count <= *at_most, "{:?}: {count}", traffic.vendor);

@@ -1,7 +1,7 @@
 //! One small exchange of each vendor in the shape of real traffic. The counts of instructions
-//! (`benches/icount.rs`) and of allocations (`tests/alloc`) are taken from the same bytes.
+//! (`benches/icount`) and of allocations (`tests/alloc`) are taken from the same bytes.
 
-use vertex_bridge::chat::ReplyMeta;
+use vertex_bridge::chat::{Door, ReplyMeta};
 use vertex_bridge::provider::decode::AnswerLimits;
 use vertex_bridge::provider::{Order, Rules, Vendor};
 
@@ -20,6 +20,20 @@ pub(crate) const SMALL: &str = concat!(
     r#""temperature":0.7,"max_tokens":256}"#
 );
 
+/// The same two of a client that speaks Anthropic's API.
+const MESSAGES_REQUEST: &str = concat!(
+    r#"{"model":"fast","system":"You are a helpful assistant. Answer in one sentence.","messages":["#,
+    r#"{"role":"user","content":"What is the capital of France?"},{"role":"assistant","content":"#,
+    r#"[{"type":"text","text":"Paris."}]},{"role":"user","content":[{"type":"text","text":"And \"what\" "#,
+    r#"about Italy?\nPlease be brief."}]}],"temperature":0.7,"max_tokens":256,"stop_sequences":["END"],"#,
+    r#""stream":true}"#
+);
+const MESSAGES_SMALL: &str = concat!(
+    r#"{"model":"fast","system":"You are a helpful assistant.","messages":["#,
+    r#"{"role":"user","content":"What is the capital of Italy? Answer in one sentence."}],"#,
+    r#""temperature":0.7,"max_tokens":256}"#
+);
+
 /// 200 bytes of a model's words as they stand in JSON, with escapes and characters of two bytes.
 pub(crate) const TEXT: &str = concat!(
     "Rome is the capital of Italy, and it has been \\\"the Eternal City\\\" for a very long time.\\n\\n",
@@ -27,9 +41,14 @@ pub(crate) const TEXT: &str = concat!(
     "or so they\\n."
 );
 
-/// One vendor's side.
+/// One vendor's side, and the client's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traffic {
+    /// Which API the client speaks: for OpenAI another one, since its own needs no translation.
+    pub(crate) door: Door,
+    /// What the client asks, in that API, and the small one.
+    pub(crate) request: &'static str,
+    pub(crate) small: &'static str,
     /// Who answers.
     pub(crate) vendor: Vendor,
     /// By the vendor's name.
@@ -46,6 +65,9 @@ pub(crate) struct Traffic {
 
 /// Google AI Studio.
 pub(crate) const GEMINI: Traffic = Traffic {
+    door: Door::Chat,
+    request: REQUEST,
+    small: SMALL,
     vendor: Vendor::Gemini,
     model: "gemini-2.5-flash",
     whole: r#"{
@@ -100,6 +122,9 @@ pub(crate) const GEMINI: Traffic = Traffic {
 
 /// Anthropic's Messages.
 pub(crate) const ANTHROPIC: Traffic = Traffic {
+    door: Door::Chat,
+    request: REQUEST,
+    small: SMALL,
     vendor: Vendor::Anthropic,
     model: "claude-sonnet-4-5",
     whole: concat!(
@@ -135,6 +160,86 @@ pub(crate) const ANTHROPIC: Traffic = Traffic {
         r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"#,
         r#""usage":{"output_tokens":5500}}"#,
         "\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+    ),
+};
+
+/// The same on Vertex AI.
+pub(crate) const CLAUDE: Traffic = Traffic { vendor: Vendor::Claude, ..ANTHROPIC };
+
+/// OpenAI's chat completions.
+pub(crate) const OPENAI: Traffic = Traffic {
+    door: Door::Messages,
+    request: MESSAGES_REQUEST,
+    small: MESSAGES_SMALL,
+    vendor: Vendor::OpenAi,
+    model: "gpt-4o",
+    whole: r#"{
+  "id": "chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG",
+  "object": "chat.completion",
+  "created": 1741570283,
+  "model": "gpt-4o-2024-08-06",
+  "choices": [
+    {
+      "index": 0,
+      "message": {
+        "role": "assistant",
+        "content": "The capital of Italy is Rome.",
+        "refusal": null,
+        "annotations": []
+      },
+      "logprobs": null,
+      "finish_reason": "stop"
+    }
+  ],
+  "usage": {
+    "prompt_tokens": 31,
+    "completion_tokens": 7,
+    "total_tokens": 38,
+    "prompt_tokens_details": {
+      "cached_tokens": 0,
+      "audio_tokens": 0
+    },
+    "completion_tokens_details": {
+      "reasoning_tokens": 0,
+      "audio_tokens": 0,
+      "accepted_prediction_tokens": 0,
+      "rejected_prediction_tokens": 0
+    }
+  },
+  "service_tier": "default",
+  "system_fingerprint": "fp_fc9f1d7035"
+}
+"#,
+    opening: concat!(
+        r#"data: {"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion.chunk","#,
+        r#""created":1741570283,"model":"gpt-4o-2024-08-06","service_tier":"default","#,
+        r#""system_fingerprint":"fp_fc9f1d7035","choices":[{"index":0,"delta":{"role":"assistant","#,
+        r#""content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null,"#,
+        r#""obfuscation":"4AVTQ"}"#,
+        "\n\n"
+    ),
+    event: [
+        concat!(
+            r#"data: {"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion.chunk","#,
+            r#""created":1741570283,"model":"gpt-4o-2024-08-06","service_tier":"default","#,
+            r#""system_fingerprint":"fp_fc9f1d7035","choices":[{"index":0,"delta":{"content":""#
+        ),
+        concat!(
+            r#""},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"Qm7xP0a"}"#,
+            "\n\n"
+        ),
+    ],
+    closing: concat!(
+        r#"data: {"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion.chunk","#,
+        r#""created":1741570283,"model":"gpt-4o-2024-08-06","service_tier":"default","#,
+        r#""system_fingerprint":"fp_fc9f1d7035","choices":[{"index":0,"delta":{},"logprobs":null,"#,
+        r#""finish_reason":"stop"}],"usage":null,"obfuscation":"a"}"#,
+        "\n\n",
+        r#"data: {"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion.chunk","#,
+        r#""created":1741570283,"model":"gpt-4o-2024-08-06","service_tier":"default","#,
+        r#""system_fingerprint":"fp_fc9f1d7035","choices":[],"usage":{"prompt_tokens":31,"#,
+        r#""completion_tokens":5500,"total_tokens":5531},"obfuscation":""}"#,
+        "\n\ndata: [DONE]\n\n"
     ),
 };
 
