@@ -88,7 +88,7 @@ impl<'b> Beginning<'b> {
                     let known = self.id.is_some() && self.model.is_some() && self.created.is_some();
                     reader.array(|reader, _place| {
                         self.begins = true;
-                        if whole && known { Err(Ahead::Enough) } else { Ok(reader.skip()?) }
+                        step_over(reader, whole && known)
                     })?;
                 }
                 // An error is told as one, not as the beginning of an answer.
@@ -100,6 +100,14 @@ impl<'b> Beginning<'b> {
             Ok(())
         })
     }
+}
+
+/// Skips a value, unless `enough` has been read.
+fn step_over(reader: &mut Reader<'_>, enough: bool) -> Result<(), Ahead> {
+    if enough {
+        return Err(Ahead::Enough);
+    }
+    Ok(reader.skip()?)
 }
 
 impl Answer {
