@@ -48,7 +48,9 @@ impl<'de: 'j, 'j> Deserialize<'de> for Unique<'j> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+                while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+                    // One with half a surrogate is no text to serde, and stays as it is spelt.
+                    let key = serde_json::from_str(key.get()).unwrap_or_else(|_| key.to_string());
                     let before = members.insert(key, value);
                     assert!(before.is_none(), "a key stands twice: {members:?}");
                 }
