@@ -76,8 +76,8 @@ impl From<JsonError> for Ahead {
 }
 
 impl<'b> Beginning<'b> {
-    /// Reads it. An answer that comes `whole` is read on only as far as must be: an error behind its
-    /// choices is met when they are told, and nobody has got anything by then.
+    /// Reads it. An answer that comes `whole` is read on only as far as must be: an error behind
+    /// its choices is met when they are told, and nobody has got anything by then.
     fn read(&mut self, reader: &mut Reader<'b>, whole: bool) -> Result<(), Ahead> {
         reader.object(|reader, key| {
             match (key.raw(), reader.kind()?) {
