@@ -85,11 +85,7 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
     // Before anybody can see that we are there: a signal that nobody hears ends the process.
     hear_signals(sender.clone())?;
     let (sockets, predecessor) = listen(&config, cores.len())?;
-    let wanted = listen_address(&config.server.host, config.server.port)?;
-    let at = sockets.first().map_or(Ok(wanted), ListenSocket::local_addr)?;
-    if at != wanted && wanted.port() != 0 {
-        say(Level::Warn, &format!("listening on {at} as before: another address needs a restart"));
-    }
+    let at = address_of(&sockets, &config)?;
     let simulator = if config.simulated { Some(simulate::embed(&config)?) } else { None };
     if let Some(address) = simulator {
         config.simulate_at(address);
@@ -171,6 +167,16 @@ fn listen(config: &Config, shards: usize) -> io::Result<(Vec<ListenSocket>, Opti
     let bound = rt::bind(at, shards)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {at}: {error}")))?;
     Ok((bound, None))
+}
+
+/// Where the sockets listen, which a predecessor may have decided.
+fn address_of(sockets: &[ListenSocket], config: &Config) -> io::Result<SocketAddr> {
+    let wanted = listen_address(&config.server.host, config.server.port)?;
+    let at = sockets.first().map_or(Ok(wanted), ListenSocket::local_addr)?;
+    if at != wanted && wanted.port() != 0 {
+        say(Level::Warn, &format!("listening on {at} as before: another address needs a restart"));
+    }
+    Ok(at)
 }
 
 /// What the pages say before anything has happened.
