@@ -76,7 +76,7 @@ impl Control {
                 Report::Signal(SIGHUP) => self.reload(),
                 Report::Signal(_) => self.hand_over(),
                 Report::Successor(taken) => self.succeeded(taken),
-                Report::SuccessorEnded(_) => {}
+                Report::SuccessorEnded => {}
             }
         }
         say(Level::Info, "stopped");
@@ -118,7 +118,7 @@ impl Control {
     fn outlive(&self) {
         while let Ok(report) = self.reports.recv() {
             match report {
-                Report::SuccessorEnded(_) => return,
+                Report::SuccessorEnded => return,
                 Report::Signal(signal) => {
                     if let Some(pid) = self.successor {
                         send_signal(pid, signal);

@@ -8,17 +8,14 @@ use std::process::ExitCode;
 use crate::proxy::explain::offline;
 
 use super::args::CommandLine;
-use super::out::{EXIT_USAGE, complain, print};
+use super::out::{complain, print};
 use super::{env, report};
 
 /// Explains the request in `file`, or on standard input.
 pub(super) fn run(line: &CommandLine, file: Option<&Path>) -> ExitCode {
     let config = match env::load(line.options.config.as_deref(), &line.flags()) {
         Ok(config) => config,
-        Err(errors) => {
-            complain(&report::errors_text(&errors));
-            return ExitCode::from(EXIT_USAGE);
-        }
+        Err(errors) => return complain(&report::errors_text(&errors)),
     };
     let most = config.server.request_body_bytes_max;
     let body = match read(file, most) {

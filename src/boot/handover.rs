@@ -49,10 +49,9 @@ impl Handover {
             // Without a control thread the process ends anyway.
             let _nobody = control.send(Report::Successor(ready.then_some(pid)));
             // The first process of a container must outlive the others, or all end with it.
-            let status = successor.wait();
+            successor.wait();
             if ready {
-                let _nobody =
-                    control.send(Report::SuccessorEnded(status.ok().and_then(|s| s.code())));
+                let _nobody = control.send(Report::SuccessorEnded);
             }
         };
         thread::Builder::new().name("vb-handover".to_owned()).spawn(waiting)?;

@@ -17,6 +17,13 @@ pub enum Vendor {
     OpenAi,
 }
 
+impl Vendor {
+    /// Does it speak Anthropic's Messages, wherever they are served?
+    pub const fn speaks_messages(self) -> bool {
+        matches!(self, Self::Anthropic | Self::Claude)
+    }
+}
+
 /// Whom a request goes to, and for which model.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'p> {

@@ -82,7 +82,7 @@ pub fn fields(order: &Order<'_>, request: &Request<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(tier.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if matches!(order.vendor, Vendor::Anthropic | Vendor::Claude) {
+    if order.vendor.speaks_messages() {
         anthropic::betas(request, out);
     }
 }

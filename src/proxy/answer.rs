@@ -91,20 +91,14 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let fields = take_fields(&mut exchange);
-    match send_error_with(client, &exchange.envelope, error, fields).await {
-        Ok(sent) => {
-            let after = after(&exchange.envelope);
-            exchange.bytes_out = sent;
-            let status = error.status(exchange.envelope.dialect);
-            exchange.settle(Ending::Failed(status, error.row.code.unwrap_or("refused")));
-            after
-        }
-        Err(Gone) => {
-            exchange.settle(Ending::ClientLeft);
-            After::Gone
-        }
-    }
+    let mut fields = take_fields(&mut exchange);
+    error_fields(error, exchange.shard, &mut fields);
+    let mut body = Vec::with_capacity(256);
+    let dialect = exchange.envelope.dialect;
+    error.render(dialect, exchange.envelope.id.as_str(), &mut body);
+    let (status, content_type) = (error.status(dialect), dialect.head().json);
+    let whole = Whole { status, content_type, fields: &fields, body: &body };
+    end(client, exchange, whole, Ending::Failed(status, error.row.code.unwrap_or("refused"))).await
 }
 
 /// Ends an exchange with a JSON text of ours.
@@ -121,11 +115,26 @@ where
     let fields = std::mem::take(&mut exchange.crossing);
     let content_type = exchange.envelope.dialect.head().json;
     let whole = Whole { status: 200, content_type, fields: &fields, body };
+    end(client, exchange, whole, Ending::Answered).await
+}
+
+/// Writes a whole answer and ends its exchange.
+pub(super) async fn end<R, F, M>(
+    client: &Client<'_, R, F, M>,
+    mut exchange: Exchange<'_, R>,
+    whole: Whole<'_>,
+    ending: Ending,
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
     match send(client, &exchange.envelope, whole).await {
         Ok(sent) => {
             let after = after(&exchange.envelope);
             exchange.bytes_out = sent;
-            exchange.settle(Ending::Answered);
+            exchange.settle(ending);
             after
         }
         Err(Gone) => {

@@ -77,6 +77,9 @@ where
                     break;
                 }
             }
+            if tries == 0 {
+                shard.on_first(plan.index);
+            }
             tries += 1;
             let failed = match candidate(client, exchange, plan, asker, outline).await {
                 Outcome::Ended(after) => return after,
@@ -163,7 +166,6 @@ where
             Some(probe)
         }
     };
-    upstream.health.on_first();
     exchange.enter(plan.index, place, probe);
     shard.show_circuit(plan.index);
     Ok(())

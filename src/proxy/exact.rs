@@ -15,10 +15,10 @@ use crate::provider::{
 };
 use crate::rt::{Lent, Runtime};
 
-use super::answer::{self, Whole, after};
+use super::answer::{self, Whole};
 use super::attempt::{self, Forward, Head, Outgoing, Plan};
 use super::body::Answer;
-use super::client::{Client, Gone};
+use super::client::Client;
 use super::exchange::{Ending, Exchange};
 use super::failure::Failure;
 use super::outcome::{Failed, Outcome, Words};
@@ -137,11 +137,10 @@ pub(super) fn forward<'b>(
     let ask_usage = asks && outline.stream && !outline.include_usage;
     let mut target = Vec::new();
     way.target(&plan.order, outline.stream, &mut target)?;
-    let anthropic = matches!(plan.order.vendor, Vendor::Anthropic | Vendor::Claude);
     let forward = Forward {
         target,
         version: beside.version.as_deref(),
-        betas: beside.betas.as_deref().filter(|_| anthropic),
+        betas: beside.betas.as_deref().filter(|_| plan.order.vendor.speaks_messages()),
         body: outline.body(),
         changes: way.changes(outline, plan.order.model, ask_usage),
     };
@@ -234,21 +233,11 @@ where
             return Outcome::failed(exchange, failure);
         }
     }
-    let mut fields = std::mem::take(&mut exchange.crossing);
     answer.release(&exchange, plan.index);
-    exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
-    exchange.push_own(&mut fields);
+    let fields = answer::take_fields(&mut exchange);
     let content_type = exchange.envelope.dialect.head().json;
     let passing = Whole { status: 200, content_type, fields: &fields, body: &body };
-    match answer::send(client, &exchange.envelope, passing).await {
-        Ok(sent) => {
-            let after = after(&exchange.envelope);
-            exchange.bytes_out = sent;
-            exchange.settle(Ending::Answered);
-            Outcome::Ended(after)
-        }
-        Err(Gone) => Outcome::left(exchange),
-    }
+    Outcome::Ended(answer::end(client, exchange, passing, Ending::Answered).await)
 }
 
 /// A stream that passes as it came, as a [`Pipe`].

@@ -13,10 +13,7 @@ use crate::wire::json::push_string;
 
 use super::attempt::{Outgoing, Plan, write_request};
 use super::exact::Errand;
-use super::{choice, credential, exact};
-
-/// Bytes of a request for one token of its prompt, about: English has four characters to a token.
-const BYTES_PER_TOKEN: u64 = 4;
+use super::{choice, credential, exact, limits};
 
 /// What a vendor would be sent.
 struct Sent {
@@ -162,7 +159,7 @@ fn push_price(out: &mut Vec<u8>, model: &str, bytes: usize, limit: Option<u64>) 
         out.extend_from_slice(b"null");
         return;
     };
-    let prompt = u64::try_from(bytes).unwrap_or(u64::MAX).div_ceil(BYTES_PER_TOKEN);
+    let prompt = limits::estimate(bytes);
     let rates = price.rates(prompt);
     out.extend_from_slice(b"{\"currency\": \"USD\", \"as_of\": ");
     push_string(out, price::AS_OF);

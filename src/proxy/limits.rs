@@ -11,6 +11,11 @@ use crate::shard::{Limit, Limited, Shard};
 /// Bytes of a prompt for one token, about; what the vendor counted takes the place of the estimate.
 const BYTES_PER_TOKEN: usize = 4;
 
+/// The tokens of a prompt of so many bytes, about: English has four characters to a token.
+pub(super) fn estimate(bytes: usize) -> u64 {
+    u64::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u64::MAX)
+}
+
 /// One request of this key, or the refusal.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 pub(super) fn admit<R: Runtime>(shard: &Shard<R>, key: KeyId) -> Result<(), ApiError> {
@@ -25,7 +30,7 @@ pub(super) fn reserve<R: Runtime>(
     key: KeyId,
     body_bytes: usize,
 ) -> Result<u64, ApiError> {
-    let tokens = u64::try_from(body_bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u64::MAX);
+    let tokens = estimate(body_bytes);
     match shard.rates.reserve(key, shard.rt.now(), tokens) {
         Ok(()) => Ok(tokens),
         Err(limited) => Err(refusal(shard, key, limited)),

@@ -5,7 +5,7 @@ use crate::chat::door::Beside;
 use crate::chat::embeddings::{self, Embeddings};
 use crate::chat::problem::Problem;
 use crate::chat::{ChatError, Door, Event, Outline, Request, Usage};
-use crate::provider::{Dropped, UpstreamError, Vendor, count, embed};
+use crate::provider::{Dropped, UpstreamError, count, embed};
 use crate::rt::{Lent, Runtime};
 use crate::wire::splice::Splices;
 
@@ -65,7 +65,7 @@ where
     let forward = Forward {
         target: written.target,
         version: None,
-        betas: beside.betas.as_deref().filter(|_| is_anthropics(plan.order.vendor)),
+        betas: beside.betas.as_deref().filter(|_| plan.order.vendor.speaks_messages()),
         body: &written.body,
         changes: Splices::default(),
     };
@@ -75,10 +75,6 @@ where
         Ok(answered) => hand_on(client, exchange, plan, answered, (&asked, &dropped)).await,
         Err(why) => Outcome::none(exchange, why),
     }
-}
-
-fn is_anthropics(vendor: Vendor) -> bool {
-    matches!(vendor, Vendor::Anthropic | Vendor::Claude)
 }
 
 impl<'b> Asked<'b> {
@@ -181,9 +177,6 @@ where
     }
     upstream_answer.release(&exchange, plan.index);
     push_dropped(dropped, shard.config.server.own_headers, &mut exchange.crossing);
-    exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
-    let mut fields = std::mem::take(&mut exchange.crossing);
-    exchange.push_own(&mut fields);
-    exchange.crossing = fields;
+    exchange.crossing = answer::take_fields(&mut exchange);
     Outcome::Ended(answer::json(client, exchange, &out).await)
 }

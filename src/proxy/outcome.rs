@@ -9,7 +9,7 @@ use crate::config::Upstream;
 use crate::policy::Fault;
 use crate::rt::{Lent, Runtime};
 
-use super::answer::{self, Whole, after};
+use super::answer::{self, Whole};
 use super::attempt::NoAnswer;
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
@@ -142,16 +142,6 @@ where
     let content_type = exchange.envelope.dialect.head().json;
     let Words { status, body } = words;
     let whole = Whole { status: *status, content_type, fields: &fields, body };
-    match answer::send(client, &exchange.envelope, whole).await {
-        Ok(sent) => {
-            let after = after(&exchange.envelope);
-            exchange.bytes_out = sent;
-            exchange.settle(Ending::Failed(*status, error.row.code.unwrap_or("refused")));
-            after
-        }
-        Err(Gone) => {
-            exchange.settle(Ending::ClientLeft);
-            After::Gone
-        }
-    }
+    let ending = Ending::Failed(*status, error.row.code.unwrap_or("refused"));
+    answer::end(client, exchange, whole, ending).await
 }

@@ -82,8 +82,8 @@ pub enum Report {
     Signal(i32),
     /// A successor serves, with this process number; or it has not come to serve.
     Successor(Option<u32>),
-    /// A successor that had taken over has ended with this exit status, if it had one.
-    SuccessorEnded(Option<i32>),
+    /// A successor that had taken over has ended.
+    SuccessorEnded,
     /// An upstream has refused a token.
     TokenRefused {
         /// Index of the service account.

@@ -302,6 +302,13 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// A first attempt is made at an upstream.
+    pub fn on_first(&self, upstream: usize) {
+        if let Some(known) = self.upstreams.get(upstream) {
+            known.health.on_first();
+        }
+    }
+
     /// An upstream has answered as it should; it took so long to begin.
     pub fn on_answer(&self, upstream: usize, took: Duration) {
         if let Some(known) = self.upstreams.get(upstream) {
