@@ -17,6 +17,7 @@ mod doors;
 mod drivers;
 mod errors;
 mod explain;
+mod failover;
 pub(crate) mod gateway;
 mod google;
 mod handover;
