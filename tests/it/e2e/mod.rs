@@ -25,6 +25,7 @@ mod life;
 mod native;
 mod rates;
 mod replay;
+mod resume;
 mod sdk;
 mod shapes;
 mod simulator;
