@@ -82,12 +82,18 @@ static void look_at_text(Answer *a, const char *json) {
     a->said += length;
 }
 
+// A model that will not answer may say so in a field of its own.
+static void look_at_refusal(Answer *a, const char *json) {
+    const char *value = value_of(json, "\"refusal\"");
+    a->filtered |= value && *value == '"';
+}
+
 static void look_at_finish(Answer *a, const char *json) {
     const char *value = value_of(json, "\"finish_reason\"");
     if (!value || *value != '"')
         return;
     a->finished = 1;
-    a->filtered = !strncmp(value, "\"content_filter\"", 16);
+    a->filtered |= !strncmp(value, "\"content_filter\"", 16);
 }
 
 static void look_at_line(Answer *a, const char *line) {
@@ -102,6 +108,7 @@ static void look_at_line(Answer *a, const char *line) {
         a->error_event = 1;
     } else {
         look_at_text(a, line);
+        look_at_refusal(a, line);
         look_at_finish(a, line);
     }
 }
@@ -110,6 +117,7 @@ void answer_look(Answer *a) {
     if (a->streamed || !a->body.at)
         return;
     look_at_text(a, a->body.at);
+    look_at_refusal(a, a->body.at);
     look_at_finish(a, a->body.at);
 }
 

@@ -138,10 +138,10 @@ static void fail(Connection *c, unsigned long *counter, const char *what) {
     if (told++ >= TOLD_MAX)
         return;
     const Answer *a = &c->answer;
-    fprintf(stderr, "load: at %.3f s, begun at %.3f s: %s: %s; status %d, %zu bytes, %u pieces; %s %.300s\n",
-            (double)(now_ns() - start) / 1e9, ((double)c->due - (double)start) / 1e9,
-            kinds[c->kind], what, a->status, (size_t)a->bytes, a->pieces,
-            a->head.length ? a->head.at : "", a->body.length ? a->body.at : "");
+    double at = (double)(now_ns() - start) / 1e9, begun = (double)(c->due - start) / 1e9;
+    fprintf(stderr, "load: at %.3f s, begun at %.3f s: %s: %s; status %d, %zu bytes, %u pieces: %.300s\n",
+            at, begun, kinds[c->kind], what, a->status, (size_t)a->bytes, a->pieces,
+            a->body.length ? a->body.at : "");
 }
 
 // ---- Connections --------------------------------------------------------------------------------
@@ -319,28 +319,28 @@ static void begin_seat(Connection *c, uint64_t now) {
 
 // ---- Verdicts -----------------------------------------------------------------------------------
 
-// An answer that is no success; 1 when it is a failure of the server.
-static int judge_error(Connection *c) {
+// An answer that is no success.
+static void judge_error(Connection *c) {
     Answer *a = &c->answer;
     if (!answer_is_error(a)) {
         fail(c, &n.bad_status, "a status that is not 200, and no error object");
-        return 1;
+        return;
     }
     if (a->status < 400 || (!errors_are_good && !refusals_are_good)) {
         fail(c, &n.bad_status, "an error");
-        return 1;
+        return;
     }
     if (errors_are_good) {
         n.errors++;
-        return 0;
+        return;
     }
     if (a->status != 503 && a->status != 429) {
         fail(c, &n.bad_status, "an error that is no refusal");
-        return 1;
+        return;
     }
     if (!a->retry_after) {
         fail(c, &n.no_retry_after, "a refusal without retry-after");
-        return 1;
+        return;
     }
     // Whoever has waited was in the queue.
     if (a->queue_ms >= 1) {
@@ -350,7 +350,6 @@ static int judge_error(Connection *c) {
         n.refused_full++;
         record(&full_ms, now_ns() - c->due);
     }
-    return 0;
 }
 
 static void judge_success(Connection *c) {
@@ -393,12 +392,14 @@ static void finish(Connection *c) {
             fail(c, &n.bad_probe, "not 200");
     } else {
         n.slow += c->manner == SLOW;
-        if (a->broken_frame)
+        if (a->broken_frame) {
             fail(c, &n.not_whole, "chunks that are none");
-        else if (a->status != 200)
+        } else if (a->status != 200) {
+            c->begins = now_ns() + 50 * MS; // nobody asks at once whoever has refused
             judge_error(c);
-        else
+        } else {
             judge_success(c);
+        }
     }
     // What is slow has small buffers, which polite clients should not get.
     closes |= c->manner == SLOW;
