@@ -70,6 +70,7 @@ typedef enum { FREE, DIALING, BUSY, IDLE } Phase;
 typedef struct Connection Connection;
 struct Connection {
     int fd, seat; // a seat is asked for again as soon as it is free
+    int after_error; // the stream before, on this connection, ended with an error
     Phase phase;
     Kind kind;
     Manner manner;
@@ -234,6 +235,7 @@ static void sending(Connection *c) {
 static void dial(Connection *c) {
     int one = 1, small = SLOW_BYTES;
     c->phase = DIALING;
+    c->after_error = 0;
     c->moved = now_ns();
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (c->fd < 0) {
@@ -403,6 +405,7 @@ static void finish(Connection *c) {
     }
     // What is slow has small buffers, which polite clients should not get.
     closes |= c->manner == SLOW;
+    c->after_error = a->error_event;
     n.reconnects += (unsigned long)a->closes;
     // Some clients open a connection for every stream.
     closes |= c->kind == STREAM && (random_64() & 1);
@@ -431,7 +434,10 @@ static void closed(Connection *c, int error) {
         n.broken++; // no answer is one, too
         disconnect(c);
     } else if (!a->bytes) {
-        failed(c, &n.unanswered, error ? "reset without an answer" : "closed without an answer");
+        failed(c, &n.unanswered,
+               c->after_error ? "closed without an answer, after a stream that ended with an error"
+               : error        ? "reset without an answer"
+                              : "closed without an answer");
     } else if (error) {
         failed(c, &n.reset, "reset in its answer");
     } else if (errors_are_good && a->error_event) {

@@ -139,7 +139,7 @@ PYTHON
 }
 
 calc() { # expression of awk
-    awk "BEGIN {printf \"%.${2:-1}f\", $1}"
+    awk "BEGIN {printf \"%.${2:-1}f\", ($1)}"
 }
 
 # A line of the result. What is wanted is a comparison, such as '<= 10', or nothing.
