@@ -1,6 +1,6 @@
 // load.c - loads a gateway and checks every answer: one thread, epoll, HTTP/1.1 with keep-alive.
 //
-//   cc -O2 -o load load.c answer.c && ./load -u 127.0.0.1:PORT [OPTION...]
+//   cc -O2 -o load *.c && ./load -u 127.0.0.1:PORT [OPTION...]
 //
 //   -k KEY             the client's key
 //   -m MODEL,MODEL...  asked in turn
@@ -13,6 +13,7 @@
 //   -a KIND            what beside a good answer is no failure: none, refusals (429 and 503 with
 //                      retry-after) or errors (any that says so, as an upstream with faults makes
 //                      them)
+//   -f PERCENT         so many of the whole answers are the last ones on their connection
 //   -l, -w, -b PERCENT so many leave at some moment, read slowly, send something broken
 //   -Z TOKENS          of the streams that are read slowly
 //   -t SECONDS         how long an answer may stand still
@@ -20,13 +21,15 @@
 //
 // A good answer has the status 200 and exactly the simulator's words, a body as long as announced
 // or ended as chunks end, and a stream has [DONE]. A connection that the server closes between two
-// requests is opened again, and the client closes every other one after a stream; one that it closes while a request runs is a failure. Times count from
-// the moment at which a request was due, so a late generator does not look like a fast server.
-// Prints one line of JSON, in milliseconds; the first failures are told on standard error. Exit
-// status: 0 when nothing failed, 1 when something did.
+// requests is opened again; one that it closes while a request runs is a failure. After every
+// other stream it is the client that closes. Times count from the moment at which a request was
+// due, so a late generator does not look like a fast server. Prints one line of JSON, in
+// milliseconds; the first failures are told on standard error. Exit status: 0 when nothing failed,
+// 1 when something did.
 
 #define _GNU_SOURCE
 #include "answer.h"
+#include "request.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -56,13 +59,6 @@ typedef struct {
     size_t count, room;
 } Samples;
 
-typedef struct {
-    char *bytes;
-    size_t length;
-    size_t text; // how much of the expected text its answer has
-    int streamed;
-} Request;
-
 typedef enum { SHORT, STREAM, PROBE, BROKEN } Kind;
 typedef enum { POLITE, LEAVES, SLOW } Manner;
 typedef enum { FREE, DIALING, BUSY, IDLE } Phase;
@@ -86,7 +82,7 @@ static struct sockaddr_in address = {.sin_family = AF_INET};
 static int epoll_fd;
 static uint64_t start, end, patience = 30 * SECOND;
 static int refusals_are_good, errors_are_good, told;
-static unsigned leave_percent, slow_percent, broken_percent, probes;
+static unsigned fresh_percent, leave_percent, slow_percent, broken_percent, probes;
 static size_t models;
 static Request shorts[MODELS_MAX], streams[MODELS_MAX], slows[MODELS_MAX], probe_requests[8];
 static Request *broken;
@@ -140,7 +136,8 @@ static void fail(Connection *c, unsigned long *counter, const char *what) {
         return;
     const Answer *a = &c->answer;
     double at = (double)(now_ns() - start) / 1e9, begun = (double)(c->due - start) / 1e9;
-    fprintf(stderr, "load: at %.3f s, begun at %.3f s: %s: %s; status %d, %zu bytes, %u pieces: %.300s\n",
+    fprintf(stderr,
+            "load: at %.3f s, begun at %.3f s: %s: %s; status %d, %zu bytes, %u pieces: %.300s\n",
             at, begun, kinds[c->kind], what, a->status, (size_t)a->bytes, a->pieces,
             a->body.length ? a->body.at : "");
 }
@@ -407,8 +404,8 @@ static void finish(Connection *c) {
     closes |= c->manner == SLOW;
     c->after_error = a->error_event;
     n.reconnects += (unsigned long)a->closes;
-    // Some clients open a connection for every stream.
-    closes |= c->kind == STREAM && (random_64() & 1);
+    // Some clients open a connection for every request.
+    closes |= random_below(100) < (c->kind == STREAM ? 50 : c->kind == SHORT ? fresh_percent : 0);
     if (closes) {
         c->phase = FREE;
         disconnect(c);
@@ -618,88 +615,7 @@ static int report(double seconds) {
     return sum > 0;
 }
 
-// ---- What is asked ------------------------------------------------------------------------------
-
-static const char *key = "sk-vertex-bridge-dev", *to;
-
-static Request chat(const char *model, unsigned tokens, int streamed) {
-    Request request = {.text = expected_length(tokens), .streamed = streamed};
-    char body[512];
-    int length = snprintf(body, sizeof body,
-                          "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":"
-                          "\"Hello\"}],\"max_tokens\":%u%s}",
-                          model, tokens, streamed ? ",\"stream\":true" : "");
-    request.length = (size_t)asprintf(
-        &request.bytes,
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"
-        "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-        to, key, length, body);
-    return request;
-}
-
-static Request probe(const char *path) {
-    Request request = {0};
-    request.length = (size_t)asprintf(
-        &request.bytes, "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", path, to,
-        key);
-    return request;
-}
-
-// Requests that must be refused, or hung up on; some have no end.
-static void make_broken(void) {
-    static const char *const heads[][2] = {
-        {"POST /v1/chat/completions", "Content-Length: 9\r\n\r\n{\"model\":"},
-        {"POST /v1/chat/completions", "Content-Length: 2\r\n\r\n{}"},
-        {"POST /v1/chat/completions", "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}}"},
-        {"POST /v1/chat/completions",
-         "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
-        {"POST /v1/chat/completions", "Content-Length: -1\r\n\r\n"},
-        {"POST /v1/chat/completions", "Content-Length: 99999999999\r\n\r\n{}"},
-        {"POST /v1/chat/completions", "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"},
-        {"POST /v1/chat/completions", "Transfer-Encoding: gzip\r\n\r\n"},
-        {"POST /v1/chat/completions", "Content-Length: 500\r\n\r\n{\"model\":\"gem"},
-        {"POST /v1/chat/completions", "Content-Le"},
-        {"POST /v1/chat/completions",
-         "Content-Length: 49\r\n\r\n{\"model\":\"nobody's\",\"messages\":[{\"role\":\"user\"}]}"},
-        {"POST /v1/chat/completions",
-         "Content-Length: 44\r\n\r\n{\"model\":\"gemini-2.5-flash\",\"messages\":\"Hi\"}"},
-        {"GET /v1/chat/completions", "\r\n"},
-        {"GET /nowhere", "\r\n"},
-        {"BREW /pot", "\r\n"},
-        {"POST /v1/chat/completions", " folded: x\r\n\r\n"},
-        {"POST /v1/chat/completions", "bad name: x\r\n\r\n"},
-    };
-    static const char *const raw[] = {
-        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        "GET\r\n\r\n",
-        "\r\n\r\n\r\n\r\nwhat is this\r\n\r\n",
-        "GET / HTTP/9.9\r\nHost: x\r\n\r\n",
-        "GET / HTTP/1.1\r\n\r\n",
-    };
-    size_t count = sizeof heads / sizeof *heads, raws = sizeof raw / sizeof *raw;
-    broken_count = count + raws + 2;
-    broken = calloc(broken_count, sizeof *broken);
-    for (size_t i = 0; i < count; i++)
-        broken[i].length = (size_t)asprintf(
-            &broken[i].bytes,
-            "%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"
-            "Content-Type: application/json\r\n%s",
-            heads[i][0], to, key, heads[i][1]);
-    for (size_t i = 0; i < raws; i++) {
-        broken[count + i].bytes = strdup(raw[i]);
-        // The first one has a zero in it.
-        broken[count + i].length = i ? strlen(raw[i]) : 11;
-    }
-    // A head that is too large, and a target that is.
-    char *large = malloc(70000);
-    memset(large, 'a', 69999);
-    large[69999] = 0;
-    Request *last = &broken[count + raws];
-    last[0].length = (size_t)asprintf(&last[0].bytes, "GET / HTTP/1.1\r\nHost: x\r\nx-large: %s\r\n\r\n", large);
-    last[1].length = (size_t)asprintf(&last[1].bytes, "GET /%.20000s HTTP/1.1\r\nHost: x\r\n\r\n", large);
-    free(large);
-}
+// ---- Start --------------------------------------------------------------------------------------
 
 static void usage(void) {
     fprintf(stderr, "usage: load -u HOST:PORT [OPTION...]; the options are told in load.c\n");
@@ -725,10 +641,10 @@ int main(int argc, char **argv) {
     size_t clients = 0, stream_count = 0;
     double seconds = 1, rate = 0, ramp = 1;
     int option;
-    while ((option = getopt(argc, argv, "u:k:m:d:r:n:c:s:N:g:p:a:l:w:b:Z:t:S:")) != -1) {
+    while ((option = getopt(argc, argv, "u:k:m:d:r:n:c:s:N:g:p:a:f:l:w:b:Z:t:S:")) != -1) {
         switch (option) {
-        case 'u': to = optarg; break;
-        case 'k': key = optarg; break;
+        case 'u': request_to = optarg; break;
+        case 'k': request_key = optarg; break;
         case 'm': names = optarg; break;
         case 'd': seconds = atof(optarg); break;
         case 'r': rate = atof(optarg); break;
@@ -748,6 +664,7 @@ int main(int argc, char **argv) {
             if (!refusals_are_good && !errors_are_good && strcmp(optarg, "none"))
                 usage();
             break;
+        case 'f': fresh_percent = (unsigned)atoi(optarg); break;
         case 'l': leave_percent = (unsigned)atoi(optarg); break;
         case 'w': slow_percent = (unsigned)atoi(optarg); break;
         case 'b': broken_percent = (unsigned)atoi(optarg); break;
@@ -757,16 +674,18 @@ int main(int argc, char **argv) {
         default: usage();
         }
     }
-    if (!to || seconds <= 0 || optind < argc || clients + stream_count + 100 > CONNECTIONS_MAX)
+    if (!request_to || seconds <= 0 || optind < argc)
         usage();
-    parse_address(to);
+    if (clients + stream_count + 100 > CONNECTIONS_MAX)
+        usage();
+    parse_address(request_to);
     for (char *name = strtok(names, ","); name && models < MODELS_MAX; name = strtok(NULL, ",")) {
-        shorts[models] = chat(name, tokens, 0);
-        streams[models] = chat(name, stream_tokens, 1);
-        slows[models++] = chat(name, slow_tokens, 1);
+        shorts[models] = request_chat(name, tokens, 0);
+        streams[models] = request_chat(name, stream_tokens, 1);
+        slows[models++] = request_chat(name, slow_tokens, 1);
     }
     expected_length(TOKENS_MAX);
-    make_broken();
+    broken = request_broken(&broken_count);
     signal(SIGPIPE, SIG_IGN);
     epoll_fd = epoll_create1(0);
     all = calloc(CONNECTIONS_MAX, sizeof *all);
@@ -781,7 +700,7 @@ int main(int argc, char **argv) {
         c->begins = start + (uint64_t)(ramp * 1e9 * (double)i / (double)stream_count);
     }
     for (unsigned i = 0; i < probes; i++) {
-        probe_requests[i] = probe(paths[i]);
+        probe_requests[i] = request_probe(paths[i]);
         Connection *c = make(1);
         c->kind = PROBE;
         c->probe = i;

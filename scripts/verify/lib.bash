@@ -33,7 +33,7 @@ prepare() {
         binary=target/release/vertex-bridge
     fi
     cp "$binary" "$work/vertex-bridge"
-    cc -O2 -Wall -Wextra -o "$work/load" scripts/load/load.c scripts/load/answer.c
+    cc -O2 -Wall -Wextra -o "$work/load" scripts/load/*.c
     if (($(ulimit -n) < 20000)); then
         ulimit -n "$(ulimit -Hn)"
     fi
