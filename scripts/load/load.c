@@ -97,9 +97,10 @@ static struct {
     unsigned long filtered, left, slow, broken, probes, reconnects, not_begun, streams_most;
     // Failures:
     unsigned long bad_status, bad_text, not_whole, cut, reset, unanswered, no_connection, stuck;
-    unsigned long no_retry_after, broken_accepted, bad_probe;
+    unsigned long unanswered_after_error, no_retry_after, broken_accepted, bad_probe;
 } n;
 static unsigned long streams_now;
+static uint64_t slowest, slowest_due; // of the whole answers
 
 static uint64_t now_ns(void) {
     struct timespec t;
@@ -369,6 +370,10 @@ static void judge_success(Connection *c) {
         n.good++;
         n.good_in_time += now <= end;
         n.streams += (unsigned long)a->streamed;
+        if (!a->streamed && now - c->due > slowest) {
+            slowest = now - c->due;
+            slowest_due = c->due;
+        }
         record(a->streamed ? &stream_ms : &whole_ms, now - c->due);
     }
 }
@@ -431,10 +436,12 @@ static void closed(Connection *c, int error) {
         n.broken++; // no answer is one, too
         disconnect(c);
     } else if (!a->bytes) {
-        failed(c, &n.unanswered,
-               c->after_error ? "closed without an answer, after a stream that ended with an error"
-               : error        ? "reset without an answer"
-                              : "closed without an answer");
+        const char *what = error ? "reset without an answer" : "closed without an answer";
+        // A server that wants to close after a broken stream has no field left to say so.
+        if (c->after_error)
+            failed(c, &n.unanswered_after_error, what);
+        else
+            failed(c, &n.unanswered, what);
     } else if (error) {
         failed(c, &n.reset, "reset in its answer");
     } else if (errors_are_good && a->error_event) {
@@ -583,7 +590,7 @@ static int report(double seconds) {
         {"reset", n.reset},                   {"unanswered", n.unanswered},
         {"no_connection", n.no_connection},   {"stuck", n.stuck},
         {"no_retry_after", n.no_retry_after}, {"broken_accepted", n.broken_accepted},
-        {"bad_probe", n.bad_probe},
+        {"bad_probe", n.bad_probe},           {"unanswered_after_error", n.unanswered_after_error},
     };
     printf("{\"seconds\":%.1f,\"begun\":%lu,\"not_begun\":%lu,\"good\":%lu,\"goodput\":%.1f,"
            "\"sent_per_second\":%.1f,\"streams\":%lu,\"streams_most\":%lu,\"pieces\":%lu,"
@@ -599,7 +606,8 @@ static int report(double seconds) {
         printf(",\"%s\":%lu", failures[i].name, failures[i].count);
         sum += failures[i].count;
     }
-    printf(",\"failed\":%lu", sum);
+    printf(",\"failed\":%lu,\"slowest_at\":%.3f", sum,
+           slowest ? (double)(slowest_due - start) / 1e9 : 0);
     print_samples("whole_ms", &whole_ms);
     print_samples("stream_ms", &stream_ms);
     print_samples("full_ms", &full_ms);
