@@ -148,9 +148,9 @@ row() { # what, measured, unit, wanted
     if [[ -n $wanted ]]; then
         verdict=met
         awk -v a="${2:-nan}" -v b="${wanted#* }" -v how="${wanted%% *}" 'BEGIN {
+            if (how == "=") exit a "" != b ""
             if (a !~ /^-?[0-9.]+$/) exit 1
-            a += 0; b += 0
-            exit !(how == "<=" ? a <= b : how == ">=" ? a >= b : a == b)
+            exit !(how == "<=" ? a + 0 <= b + 0 : a + 0 >= b + 0)
         }' || { verdict=MISSED && missed=1; }
         [[ $wanted != "= "* ]] || wanted=${wanted#= }
         wanted=${wanted/<=/at most}
