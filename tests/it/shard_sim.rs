@@ -621,7 +621,7 @@ fn play_with(seed: u64, encryption: Option<Encryption>, within_bytes: u64) -> Ou
     // Every other world has a sound network, so that every error must have another reason.
     let strict = seed % 2 == 1;
     let percent = if strict { 0 } else { 40 };
-    let faults = Faults { to: Some(upstream_address()), percent, within_bytes };
+    let faults = Faults { to: vec![upstream_address()], percent, within_bytes };
     let rt = Virt::new(seed, faults);
     let seen = Rc::new(Seen::default());
     seen.strict.set(strict);
