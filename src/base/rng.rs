@@ -11,6 +11,11 @@ impl Rng {
         Self(seed)
     }
 
+    /// A number that stands for a text: the same everywhere and always.
+    pub fn digest(text: &[u8]) -> u64 {
+        text.iter().fold(0, |digest, byte| Self(digest ^ u64::from(*byte)).bits())
+    }
+
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);

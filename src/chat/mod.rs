@@ -3,6 +3,7 @@
 mod carry;
 pub mod collect;
 pub mod completions;
+pub mod continuity;
 pub mod dialect;
 pub mod door;
 pub mod embeddings;
@@ -37,6 +38,7 @@ pub mod tools;
 pub mod turn;
 
 pub use collect::Collector;
+pub use continuity::Continuity;
 pub use dialect::Dialect;
 pub use door::{Door, StreamWriter, WholeWriter};
 pub use error::{ApiError, Row};

@@ -8,8 +8,9 @@ use super::limits::{self, Range};
 use super::origin::is_loopback;
 use super::parse::{self, Notes, Settings, Sources};
 use super::schema::{
-    Anthropic, Auth, Backend, Breaker, Config, Driver, Gemini, Limits, Log, LogFormat, LogLevel,
-    Rate, Retry, Runtime, SchemaMode, Server, Signatures, Stream, SystemMessages, Timeouts,
+    Anthropic, Auth, Backend, Breaker, Config, Driver, Fallback, Gemini, Limits, Log, LogFormat,
+    LogLevel, Rate, Retry, Runtime, SchemaMode, Server, Signatures, Stream, SystemMessages,
+    Timeouts,
 };
 use super::tls_keys;
 use super::upstreams;
@@ -42,6 +43,10 @@ impl Config {
             rate: rate(&settings),
             breaker: breaker(&settings),
             retry: retry(&settings),
+            fallback: Fallback {
+                after: settings.wait("fallback.after", limits::FIRST_TOKEN),
+                resume: settings.text("fallback.resume") != Some("off"),
+            },
             stream: Stream { early_head: settings.wait("stream.early_head", limits::EARLY_HEAD) },
             tls,
             gemini: gemini(&settings),
@@ -213,7 +218,7 @@ fn default_max_tokens(settings: &Settings) -> Option<u64> {
 }
 
 impl Settings {
-    fn flag(&self, key: &str, default: bool) -> bool {
+    pub(super) fn flag(&self, key: &str, default: bool) -> bool {
         match self.value(key) {
             Some(Value::Flag(flag)) => *flag,
             _ => default,

@@ -140,6 +140,7 @@ const UPSTREAM: &[Key] = &[
     one("project_id", Scalar::Project),
     one("region", Scalar::Region),
     one("api_version", Scalar::Choice(API_VERSIONS)),
+    one("prefill", Scalar::Flag),
 ];
 
 /// Keys of `[[upstream]]` that mean something for one kind only.
@@ -153,8 +154,14 @@ pub(super) const KIND_KEYS: &[(&str, &str)] = &[
     ("api_version", "vertex"),
 ];
 
-const ROUTE: &[Key] =
-    &[one("model", Scalar::Pattern), tables("targets", TARGET), tables("fallbacks", TARGET)];
+const ROUTE: &[Key] = &[
+    one("model", Scalar::Pattern),
+    tables("targets", TARGET),
+    tables("fallbacks", TARGET),
+    one("balance", Scalar::Choice(&["weight", "latency"])),
+    one("affinity", Scalar::Name),
+    one("exhausted", Scalar::Choice(&["refuse", "least_bad", "wait"])),
+];
 
 const TARGET: &[Key] = &[
     one("upstream", Scalar::Name),
@@ -168,6 +175,7 @@ const CLIENT_KEY: &[Key] = &[
     one("models", Scalar::Patterns),
     one("requests_per_minute", Scalar::Whole(limits::RATE)),
     one("tokens_per_minute", Scalar::Whole(limits::RATE)),
+    one("concurrency", Scalar::Whole(limits::KEY_CONCURRENCY)),
     tables("budget", BUDGET),
 ];
 
@@ -198,7 +206,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
 /// anything but off, they get a warning. Building the behaviour removes the row.
 pub(super) const NOT_YET: &[&str] = &[
     "cache.*",
-    "fallback.*",
     "stream.early_head",
     "server.trusted_proxies",
     "server.cors_origins",

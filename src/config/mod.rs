@@ -18,14 +18,14 @@ mod vendors;
 
 pub use account::ServiceAccount;
 pub use error::{ConfigError, Place};
-pub use model::{Route, RouteTable, Target, covers};
+pub use model::{Balance, Exhausted, Route, RouteTable, Target, covers};
 pub use origin::Origin;
 pub use parse::{FlagValue, Sources};
 pub use schema::{
     Anthropic, ApiVersion, Auth, Backend, Breaker, ClientKey, Compat, Config, DEVELOPMENT_KEY,
-    Driver, Gemini, Kind, Limits, Log, LogFormat, LogLevel, Rate, Responses, Retry, Runtime,
-    SchemaMode, Server, Signatures, Stream, StreamUsage, SystemMessages, Timeouts, Upstream,
-    VertexPlace, VertexProject,
+    Driver, Fallback, Gemini, Kind, Limits, Log, LogFormat, LogLevel, Rate, Responses, Retry,
+    Runtime, SchemaMode, Server, Signatures, Stream, StreamUsage, SystemMessages, Timeouts,
+    Upstream, VertexPlace, VertexProject,
 };
 pub use secret::Secret;
 pub use tls::{Roots, ServerTls, Tls, TlsFile, TlsPair};

@@ -12,6 +12,46 @@ pub struct Route {
     pub targets: Vec<Target>,
     /// Tried in this order when no target answers.
     pub fallbacks: Vec<Target>,
+    /// How the first target is found.
+    pub balance: Balance,
+    /// The header field, in lower case, whose value keeps a session at one target.
+    pub affinity: Option<String>,
+    /// What happens when every candidate is left alone or has enough to do.
+    pub exhausted: Exhausted,
+}
+
+/// How the first of several targets is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// By their weights alone.
+    Weight,
+    /// Of two that the weights have drawn, the one that promises to be faster.
+    Latency,
+}
+
+/// What happens to a request that no candidate of its route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    /// It is refused.
+    Refuse,
+    /// The candidate that is to be left alone for the shortest time is asked all the same.
+    LeastBad,
+    /// It waits for one, as long as the queue keeps anybody.
+    Wait,
+}
+
+impl Route {
+    /// A route that only leads somewhere.
+    pub fn plain(pattern: String, targets: Vec<Target>) -> Self {
+        Self {
+            pattern,
+            targets,
+            fallbacks: Vec::new(),
+            balance: Balance::Weight,
+            affinity: None,
+            exhausted: Exhausted::Refuse,
+        }
+    }
 }
 
 /// A model of an upstream.
@@ -33,6 +73,8 @@ pub struct RouteTable {
     names: Vec<(String, usize)>,
     /// Invariant: prefixes (without `*`) in ascending order.
     prefixes: Vec<Prefix>,
+    /// The fields that routes keep sessions by, each once.
+    affinities: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +100,11 @@ const VENDOR_PREFIXES: [&str; 8] = [
 impl RouteTable {
     /// Orders `routes`. Patterns are unique: the caller has checked.
     pub(super) fn new(routes: Vec<Route>) -> Self {
-        let mut table = Self { routes, names: Vec::new(), prefixes: Vec::new() };
+        let mut affinities: Vec<String> =
+            routes.iter().filter_map(|route| route.affinity.clone()).collect();
+        affinities.sort_unstable();
+        affinities.dedup();
+        let mut table = Self { routes, names: Vec::new(), prefixes: Vec::new(), affinities };
         for (route, Route { pattern, .. }) in table.routes.iter().enumerate() {
             match pattern.strip_suffix('*') {
                 None => table.names.push((pattern.clone(), route)),
@@ -76,6 +122,11 @@ impl RouteTable {
             }
         }
         table
+    }
+
+    /// The header fields that routes keep sessions by.
+    pub fn affinities(&self) -> &[String] {
+        &self.affinities
     }
 
     /// The routes in the order of the configuration.
@@ -137,11 +188,7 @@ mod tests {
     use super::*;
 
     fn table(patterns: &[&str]) -> RouteTable {
-        let route = |pattern: &&str| Route {
-            pattern: (*pattern).to_owned(),
-            targets: Vec::new(),
-            fallbacks: Vec::new(),
-        };
+        let route = |pattern: &&str| Route::plain((*pattern).to_owned(), Vec::new());
         RouteTable::new(patterns.iter().map(route).collect())
     }
 

@@ -34,6 +34,8 @@ pub struct Config {
     pub breaker: Breaker,
     /// When an attempt may be repeated.
     pub retry: Retry,
+    /// When the next candidate of a route is asked beside or behind one that has begun.
+    pub fallback: Fallback,
     /// What is sent before it must be.
     pub stream: Stream,
     /// TLS towards upstreams.
@@ -93,6 +95,8 @@ pub struct ClientKey {
     pub requests_per_minute: Option<u64>,
     /// At most so many tokens in a minute, of prompts and answers.
     pub tokens_per_minute: Option<u64>,
+    /// At most so many requests at a time, in the whole process.
+    pub concurrency: Option<u32>,
 }
 
 /// Logging.
@@ -242,6 +246,17 @@ pub struct Retry {
     pub wait_max: Duration,
 }
 
+/// What routes with fallbacks do beyond asking the next one after a failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Fallback {
+    /// When no token has come for so long the next candidate is asked, too; whoever speaks first
+    /// answers.
+    pub after: Option<Duration>,
+    /// A stream that breaks off is continued by the next candidate, if what it says begins with
+    /// what was already sent.
+    pub resume: bool,
+}
+
 /// Streamed answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Stream {
@@ -320,6 +335,8 @@ pub struct Upstream {
     pub stream_usage: StreamUsage,
     /// How `/v1/responses` is served; only for [`Kind::OpenAi`].
     pub responses: Responses,
+    /// Does it go on with an assistant's message that a conversation ends with?
+    pub prefill: bool,
 }
 
 /// What the paths of a Vertex AI upstream name.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::account::ServiceAccount;
 use super::error::Place;
 use super::keys::{KIND_KEYS, KINDS};
-use super::model::{Route, RouteTable, Target};
+use super::model::{Balance, Exhausted, Route, RouteTable, Target};
 use super::origin::{Base, Origin, is_loopback};
 use super::parse::{Notes, Settings, unknown_name};
 use super::schema::{ClientKey, Compat, DEVELOPMENT_KEY, Kind, StreamUsage, Upstream};
@@ -184,6 +184,7 @@ impl Service {
         };
         let responses = table.text("responses").unwrap_or("auto");
         upstream.responses = vendors::responses(responses, &upstream.origin);
+        upstream.prefill = table.flag("prefill", upstream.prefill);
         Some(upstream)
     }
 }
@@ -280,14 +281,28 @@ fn routes(
         }
         let targets = targets(table, "targets", upstreams, notes);
         let fallbacks = self::targets(table, "fallbacks", upstreams, notes);
-        routes.push(Route { pattern: pattern.to_owned(), targets, fallbacks });
+        routes.push(Route {
+            pattern: pattern.to_owned(),
+            targets,
+            fallbacks,
+            balance: match table.text("balance") {
+                Some("latency") => Balance::Latency,
+                _ => Balance::Weight,
+            },
+            affinity: table.text("affinity").map(str::to_ascii_lowercase),
+            exhausted: match table.text("exhausted") {
+                Some("least_bad") => Exhausted::LeastBad,
+                Some("wait") => Exhausted::Wait,
+                _ => Exhausted::Refuse,
+            },
+        });
     }
     for (index, patterns) in built_in {
         // The first vendor in the list keeps a pattern.
         for pattern in patterns.iter().filter(|pattern| taken.insert(pattern)) {
             let targets = vec![Target { upstream: *index, model: None, weight: 1 }];
             let pattern = (*pattern).to_owned();
-            routes.push(Route { pattern, targets, fallbacks: Vec::new() });
+            routes.push(Route::plain(pattern, targets));
         }
     }
     routes.retain(|route| !route.targets.is_empty());
@@ -334,6 +349,7 @@ pub(super) fn client_keys(settings: &Settings, notes: &mut Notes) -> Vec<ClientK
             secret,
             models: Vec::new(),
             requests_per_minute: None,
+            concurrency: None,
             tokens_per_minute: None,
         });
     }
@@ -361,6 +377,7 @@ pub(super) fn client_keys(settings: &Settings, notes: &mut Notes) -> Vec<ClientK
             secret,
             models,
             requests_per_minute: limit("requests_per_minute"),
+            concurrency: limit("concurrency").and_then(|most| u32::try_from(most).ok()),
             tokens_per_minute: limit("tokens_per_minute"),
         });
     }

@@ -96,6 +96,7 @@ impl Upstream {
             compat: Compat::Exact,
             stream_usage: StreamUsage::Auto,
             responses,
+            prefill: matches!(kind, Kind::Anthropic | Kind::Vertex),
         }
     }
 }

@@ -184,6 +184,12 @@ pub struct Cells {
     pub links_reused: Cell,
     /// Idle links that were found closed or poisoned.
     pub links_stale: Cell,
+    /// Candidates that were asked beside one that had not begun to speak.
+    pub hedges: Cell,
+    /// Those that spoke first.
+    pub hedges_won: Cell,
+    /// Streams that another candidate went on with.
+    pub streams_resumed: Cell,
     /// Idle links now.
     pub links_idle: Cell,
     /// Client connections now.
@@ -224,6 +230,9 @@ impl Cells {
             links_opened: Cell::default(),
             links_reused: Cell::default(),
             links_stale: Cell::default(),
+            hedges: Cell::default(),
+            hedges_won: Cell::default(),
+            streams_resumed: Cell::default(),
             links_idle: Cell::default(),
             connections_open: Cell::default(),
             connections_accepted: Cell::default(),

@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 40] = [
+pub const FAMILIES: [Family; 43] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -117,6 +117,19 @@ pub const FAMILIES: [Family; 40] = [
         Counter,
         "",
         "Idle connections found closed or poisoned",
+    ),
+    family(
+        "vertex_bridge_hedges_total",
+        Counter,
+        "",
+        "Candidates asked beside one that had not begun to speak",
+    ),
+    family("vertex_bridge_hedges_won_total", Counter, "", "Those of them that spoke first"),
+    family(
+        "vertex_bridge_streams_resumed_total",
+        Counter,
+        "",
+        "Streams that broke off and that another candidate went on with",
     ),
     family(
         "vertex_bridge_upstream_connections_idle",

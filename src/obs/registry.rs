@@ -160,12 +160,15 @@ impl Registry {
     }
 
     fn plain_counters(&self, figures: &mut Figures) {
-        let counters: [CellOf; 6] = [
+        let counters: [CellOf; 9] = [
             ("vertex_bridge_requests_cancelled_total", |cells| &cells.cancelled),
             ("vertex_bridge_upstream_attempts_total", |cells| &cells.attempts),
             ("vertex_bridge_upstream_connections_opened_total", |cells| &cells.links_opened),
             ("vertex_bridge_upstream_connections_reused_total", |cells| &cells.links_reused),
             ("vertex_bridge_upstream_connections_stale_total", |cells| &cells.links_stale),
+            ("vertex_bridge_hedges_total", |cells| &cells.hedges),
+            ("vertex_bridge_hedges_won_total", |cells| &cells.hedges_won),
+            ("vertex_bridge_streams_resumed_total", |cells| &cells.streams_resumed),
             ("vertex_bridge_bugs_total", |cells| &cells.bugs),
         ];
         for (name, cell) in counters {

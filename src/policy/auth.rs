@@ -136,6 +136,7 @@ mod tests {
             secret: Secret::new((*secret).to_owned()),
             models: if index == 1 { vec!["gemini-*".to_owned()] } else { Vec::new() },
             requests_per_minute: None,
+            concurrency: None,
             tokens_per_minute: None,
         };
         Keyring::new(&Auth { keys: keys.iter().enumerate().map(key).collect(), required })

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Tick;
+use crate::config::Balance;
 
 /// What is known of one candidate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,15 +18,6 @@ pub struct Standing {
     pub in_flight: u32,
     /// How long it took lately, see [`PeakEwma`]; zero when nobody knows.
     pub latency: Duration,
-}
-
-/// How the first of several targets is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// By their weights alone.
-    Weight,
-    /// Of two that the weights have drawn, the one that promises to be faster.
-    Latency,
 }
 
 /// Whom to ask, in this order: the targets, drawn one after the other by weight, then the fallbacks

@@ -120,6 +120,18 @@ impl Decoder {
         }
     }
 
+    /// Has the vendor said all but the mark of the end? Told only where there is such a mark.
+    pub fn is_whole(&self) -> bool {
+        matches!(&self.answer, Answer::OpenAi(answer) if answer.is_whole())
+    }
+
+    /// The mark of the end of an answer that is whole will not come.
+    pub fn conclude(&mut self) {
+        if let Answer::OpenAi(answer) = &mut self.answer {
+            answer.conclude();
+        }
+    }
+
     /// The body has ended: gives the events that waited for it.
     ///
     /// # Errors

@@ -13,10 +13,13 @@ use crate::wire::json::{Kind, Reader};
 use super::decode::AnswerLimits;
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::fixups::Fixups;
-use super::watch::{Found, Shape, Watched, check, text, wrong_shape};
+use super::watch::{self, Found, Shape, Watched, check, text, wrong_shape};
 use super::{
     error_anthropic, error_openai, exact_anthropic, exact_google, exact_openai, exact_responses,
 };
+
+/// Of an answer that is longer nothing is kept.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// A vendor's half.
 #[derive(Debug)]
@@ -92,6 +95,8 @@ enum State {
 pub struct ExactStream {
     frames: Frames,
     passage: Passage,
+    /// What has passed, where it is kept and not too long.
+    kept: Option<Vec<u8>>,
 }
 
 /// What is known of a stream while its events pass.
@@ -104,6 +109,10 @@ struct Passage {
     /// Events that have passed, where the client's API numbers them.
     numbered: Option<u64>,
     event_bytes_max: usize,
+    /// Calls of tools that are not whole yet, where they are held back.
+    held: Option<Vec<u8>>,
+    /// Something of the answer has passed, not only its opening.
+    spoken: bool,
 }
 
 /// How far the array has come that a client gets instead of events.
@@ -123,8 +132,25 @@ impl ExactStream {
             array: watched.as_array.then_some(Array::Unopened),
             numbered: (watched.shape == Shape::OpenAiResponse).then_some(0),
             event_bytes_max: limits.event_bytes,
+            held: None,
+            spoken: false,
         };
-        Self { frames: Frames::new(limits.event_bytes), passage }
+        Self { frames: Frames::new(limits.event_bytes), passage, kept: None }
+    }
+
+    /// Keeps what passes, so that another answer can take over, and holds calls of tools back until
+    /// they are whole.
+    #[must_use]
+    pub fn keeping(mut self) -> Self {
+        if self.passage.array.is_none() {
+            (self.kept, self.passage.held) = (Some(Vec::new()), Some(Vec::new()));
+        }
+        self
+    }
+
+    /// All that has passed, where it was kept.
+    pub fn kept(&self) -> Option<&[u8]> {
+        self.kept.as_deref()
     }
 
     /// Takes body bytes, appends the events that they complete, and tells what is in them.
@@ -138,8 +164,18 @@ impl ExactStream {
         out: &mut Vec<u8>,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamError> {
-        let Self { frames, passage } = self;
-        frames.feed(bytes, &mut |frame| passage.judge(frame, out, sink))
+        let Self { frames, passage, kept } = self;
+        let before = out.len();
+        let fed = frames.feed(bytes, &mut |frame| passage.judge(frame, out, sink));
+        if let Some(bytes) = kept {
+            bytes.extend_from_slice(out.get(before..).unwrap_or_default());
+            let held = passage.held.as_ref().map_or(0, Vec::len);
+            if bytes.len() + held > KEPT_BYTES_MAX {
+                passage.release(out);
+                (*kept, passage.held) = (None, None);
+            }
+        }
+        fed
     }
 
     /// The body has ended.
@@ -151,7 +187,7 @@ impl ExactStream {
         out: &mut Vec<u8>,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), UpstreamError> {
-        let Self { frames, passage } = self;
+        let Self { frames, passage, .. } = self;
         let (before, state, array) = (out.len(), passage.state, passage.array);
         let rest = frames.finish(&mut |frame| passage.judge(frame, out, sink));
         let ended = passage.state == State::Ended || rest.is_ok() && passage.watch.may_end();
@@ -195,6 +231,11 @@ impl ExactStream {
         !matches!(self.passage.state, State::Silent(_))
     }
 
+    /// Has something of the answer come, not only its opening?
+    pub fn has_spoken(&self) -> bool {
+        self.passage.spoken || self.has_ended()
+    }
+
     /// Has the end of the answer passed?
     pub fn has_ended(&self) -> bool {
         self.passage.state == State::Ended
@@ -219,6 +260,7 @@ impl Passage {
             Some(Found::Withheld) => {}
             Some(Found::Part) => {
                 self.state = State::Running;
+                self.spoken = self.spoken || frame.data.is_some_and(watch::speaks);
                 self.numbered = self.numbered.map(|events| events + 1);
                 self.push_repaired(frame, out)?;
             }
@@ -247,11 +289,18 @@ impl Passage {
 
     fn push(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) {
         if self.array.is_none() {
-            return out.extend_from_slice(frame.raw);
+            return pass(&mut self.held, out, frame, |out| out.extend_from_slice(frame.raw));
         }
         if let Some(data) = frame.data.filter(|data| !data.trim_ascii().is_empty()) {
             self.open_element(out);
             out.extend_from_slice(data);
+        }
+    }
+
+    /// The calls that are held are whole.
+    fn release(&mut self, out: &mut Vec<u8>) {
+        if let Some(held) = &mut self.held {
+            out.append(held);
         }
     }
 
@@ -268,9 +317,30 @@ impl Passage {
             return Ok(());
         };
         let splices = fixups.look(text(data)?)?;
-        splices.apply_mapped(frame.raw, |place| frame.raw_place(place), out);
+        pass(&mut self.held, out, frame, |out| {
+            splices.apply_mapped(frame.raw, |place| frame.raw_place(place), out);
+        });
         Ok(())
     }
+}
+
+/// Appends an event, or holds it where it waits for what comes next.
+fn pass(
+    held: &mut Option<Vec<u8>>,
+    out: &mut Vec<u8>,
+    frame: Frame<'_>,
+    append: impl FnOnce(&mut Vec<u8>),
+) {
+    let Some(held) = held else { return append(out) };
+    let waits = match frame.data.filter(|data| !data.is_empty()) {
+        Some(data) => watch::is_held(data) || !held.is_empty() && watch::is_ping(data),
+        None => !held.is_empty(),
+    };
+    if waits {
+        return append(held);
+    }
+    out.append(held);
+    append(out);
 }
 
 /// Does a client get the body of this failure as it came? It does where it is an error object of

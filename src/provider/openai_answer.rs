@@ -169,6 +169,19 @@ impl Answer {
         if chosen || self.stream { Ok(()) } else { Err(wrong_shape()) }
     }
 
+    /// Has every choice said why it ended? Only the mark of the end is missing then, and usage
+    /// perhaps.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some())
+    }
+
+    /// An answer that is whole needs no mark of its end.
+    pub(super) fn conclude(&mut self) {
+        if self.is_whole() {
+            self.progress = Progress::Done;
+        }
+    }
+
     /// The body has ended.
     pub(super) fn finish(&self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
         if self.stream && self.progress != Progress::Done {

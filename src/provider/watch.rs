@@ -1,5 +1,7 @@
 //! What the watchers of answers that pass as they came have in common.
 
+use memchr::memmem::find;
+
 use crate::wire::json::Reader;
 
 use super::error::{UpstreamError, UpstreamErrorKind};
@@ -56,6 +58,58 @@ pub(super) enum Found {
     Error(UpstreamError),
 }
 
+/// Is an event held back until the next one comes, where an answer may be taken over? Those of
+/// calls are, until the call is whole, and Anthropic's that only begin or end something. It may say
+/// yes of others: they pass a little later.
+pub(super) fn is_held(data: &[u8]) -> bool {
+    let anthropics: [&[u8]; 4] = [
+        b"\"input_json_delta\"",
+        b"\"content_block_start\"",
+        b"\"content_block_stop\"",
+        b"\"message_delta\"",
+    ];
+    anthropics.iter().any(|mark| find(data, mark).is_some()) || is_call(data)
+}
+
+/// Does an event say nothing, so that it waits with those that are held?
+pub(super) fn is_ping(data: &[u8]) -> bool {
+    data.len() < 40 && find(data, b"\"ping\"").is_some()
+}
+
+/// Does an event hold a piece of a call in OpenAI's words? Some vendors send an empty list always.
+fn is_call(data: &[u8]) -> bool {
+    has(data, b"\"tool_calls\"", b":[{")
+}
+
+/// Does an event say something of the answer, or why it ends? One that only opens it does not.
+pub(super) fn speaks(data: &[u8]) -> bool {
+    let anywhere: [&[u8]; 4] = [b"_delta\"", b".delta\"", b"\"parts\"", b"\"tool_use\""];
+    let texts: [&[u8]; 6] = [
+        b"\"content\"",
+        b"\"reasoning_content\"",
+        b"\"reasoning\"",
+        b"\"refusal\"",
+        b"\"text\"",
+        b"\"finish_reason\"",
+    ];
+    is_call(data)
+        || anywhere.iter().any(|mark| find(data, mark).is_some())
+        || texts.iter().any(|key| has(data, key, b":\"") && !has(data, key, b":\"\""))
+}
+
+/// Does `key` stand in `data`, followed by these marks, whatever space is between them?
+fn has(data: &[u8], key: &[u8], marks: &[u8]) -> bool {
+    let mut rest = data;
+    while let Some(at) = find(rest, key) {
+        rest = rest.get(at + key.len()..).unwrap_or_default();
+        let mut found = rest.iter().filter(|byte| !byte.is_ascii_whitespace());
+        if marks.iter().all(|mark| found.next() == Some(mark)) {
+            return true;
+        }
+    }
+    false
+}
+
 /// The text of a body or an event.
 pub(super) fn text(data: &[u8]) -> Result<&str, UpstreamError> {
     std::str::from_utf8(data).map_err(|_offset| {
@@ -73,4 +127,39 @@ pub(super) fn check(data: &[u8]) -> Result<(), UpstreamError> {
 /// JSON, but not of this vendor.
 pub(super) fn wrong_shape() -> UpstreamError {
     UpstreamError::new(UpstreamErrorKind::Invalid, "the upstream's answer has the wrong shape")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_and_words_are_told_from_what_only_opens_an_answer() {
+        for (data, held, word) in [
+            (r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#, false, false),
+            (r#"{"choices":[{"delta":{"content":"a"}}]}"#, false, true),
+            (r#"{"choices":[{"delta":{"reasoning_content":"a"}}]}"#, false, true),
+            (r#"{"choices":[{"delta":{"content":null,"tool_calls":[]}}]}"#, false, false),
+            (r#"{"choices":[{"delta":{"tool_calls" : [ {"index":0}]}}]}"#, true, true),
+            (r#"{"choices":[{"delta":{"content":"\"tool_calls\":[{"}}]}"#, false, true),
+            (r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}"#, false, true),
+            (r#"{"type":"message_start","message":{"content":[]}}"#, false, false),
+            (
+                r#"{"type":"content_block_start","content_block":{"type":"text","text":""}}"#,
+                true,
+                false,
+            ),
+            (r#"{"type":"content_block_start","content_block":{"type":"tool_use"}}"#, true, true),
+            (r#"{"type":"content_block_delta","delta":{"type":"input_json_delta"}}"#, true, true),
+            (
+                r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"a"}}"#,
+                false,
+                true,
+            ),
+            (r#"{"type":"ping"}"#, false, false),
+            (r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#, false, true),
+        ] {
+            assert_eq!((is_held(data.as_bytes()), speaks(data.as_bytes())), (held, word), "{data}");
+        }
+    }
 }

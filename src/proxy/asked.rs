@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::base::RequestId;
+use crate::base::{RequestId, Rng};
 use crate::chat::door::Beside;
 use crate::chat::{ApiError, Dialect, Door, Row};
 use crate::policy::{KeyId, Reject, screen};
@@ -94,6 +94,7 @@ fn decide<R: Runtime>(
             Err(reject) => return refused(reject, counted),
         }
     }
+    let sessions = sessions(shard, head);
     match endpoint {
         Endpoint::Health => What::Health,
         Endpoint::Ready => What::Page(Page::Ready),
@@ -104,21 +105,28 @@ fn decide<R: Runtime>(
         Endpoint::Door(door, model) => {
             let (errand, model) = (Errand::Talk(door), route::decoded(model));
             let beside = Beside { model, ..beside(head) };
-            admit(shard, head, framing, Asker { key, errand, beside, explain: false })
+            admit(shard, head, framing, Asker { key, errand, beside, sessions, explain: false })
         }
         Endpoint::Embeddings => {
             let (errand, beside) = (Errand::Embed, Beside::default());
-            admit(shard, head, framing, Asker { key, errand, beside, explain: false })
+            admit(shard, head, framing, Asker { key, errand, beside, sessions, explain: false })
         }
         Endpoint::CountTokens => {
             let (errand, beside) = (Errand::Count, beside(head));
-            admit(shard, head, framing, Asker { key, errand, beside, explain: false })
+            admit(shard, head, framing, Asker { key, errand, beside, sessions, explain: false })
         }
         Endpoint::Explain => {
             let (errand, beside) = (Errand::Talk(Door::Chat), Beside::default());
-            admit(shard, head, framing, Asker { key, errand, beside, explain: true })
+            admit(shard, head, framing, Asker { key, errand, beside, sessions, explain: true })
         }
     }
+}
+
+/// The fields that keep a session at one target, as numbers that are the same in every process.
+fn sessions<R: Runtime>(shard: &Shard<R>, head: &RequestHead<'_, '_>) -> Vec<(String, u64)> {
+    let names = shard.config.routes.affinities().iter();
+    let told = names.filter_map(|name| Some((name.clone(), Rng::digest(head.field(name)?))));
+    told.collect()
 }
 
 /// What fields of the head say about a request in Anthropic's words.

@@ -35,6 +35,8 @@ pub(super) struct Plan<'p> {
     pub(super) upstream: &'p Upstream,
     pub(super) index: usize,
     pub(super) order: Order<'p>,
+    /// What a stream tells is kept: another candidate may take over.
+    pub(super) keeps: bool,
 }
 
 /// What is sent.
@@ -292,7 +294,7 @@ where
             Err(_) => Err(NoAnswer::Failed(Failure::Net(error, Phase::Write))),
         };
     }
-    deadline.set(exchange.until(timeouts.first_byte), Late::Abort);
+    deadline.set(exchange.until_it_speaks(timeouts.first_byte), Late::Abort);
     let read = read_head(client, exchange, &link, &deadline).await;
     exchange.phases.upstream = shard.rt.now().since(began);
     exchange.waited += exchange.phases.upstream;

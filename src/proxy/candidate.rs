@@ -2,7 +2,7 @@
 //! handed on.
 
 use crate::chat::door::Beside;
-use crate::chat::{Door, Outline, ReplyMeta, Request, StreamWriter, WholeWriter};
+use crate::chat::{Continuity, Door, Outline, ReplyMeta, Request, StreamWriter, WholeWriter};
 use crate::policy::KeyId;
 use crate::provider::decode::AnswerLimits;
 use crate::provider::{Decoder, Dropped, Expected};
@@ -15,6 +15,7 @@ use super::client::Client;
 use super::exact::{self, Errand};
 use super::exchange::Exchange;
 use super::outcome::{Failed, Outcome};
+use super::remains::Tale;
 use super::translate::Translation;
 use super::{choice, marks, once, stream, unary};
 
@@ -25,6 +26,15 @@ pub(super) struct Asker {
     pub(super) beside: Beside,
     /// Wants to know what would become of the request; nothing is sent.
     pub(super) explain: bool,
+    /// What fields that name a session said, by their names in lower case.
+    pub(super) sessions: Vec<(String, u64)>,
+}
+
+impl Asker {
+    /// The session that a field of this name tells, as a number.
+    pub(super) fn session(&self, field: &str) -> Option<u64> {
+        self.sessions.iter().find(|(name, _)| name == field).map(|(_, session)| *session)
+    }
 }
 
 /// Asks one candidate.
@@ -108,7 +118,8 @@ where
     answer::push_dropped(dropped, shard.config.server.own_headers, &mut fields);
     if request.stream {
         let writer = StreamWriter::new(door, meta, request);
-        let pipe = Translation::new(expected, limits, writer);
+        let continuity = (plan.keeps && expected.choices == 1).then(Continuity::new);
+        let pipe = Translation::new(expected, limits, Tale::new(writer, continuity));
         stream::relay(client, exchange, plan, upstream_answer, pipe, fields).await
     } else {
         let writer = WholeWriter::new(door, meta, request);

@@ -32,7 +32,7 @@ pub(super) fn plan<'p>(config: &'p Config, target: &'p Target, model: &'p str) -
         max_tokens: anthropic.default_max_tokens,
     };
     let vendor = vendor(upstream, model);
-    Some(Plan { upstream, index, order: Order { vendor, model, rules } })
+    Some(Plan { upstream, index, order: Order { vendor, model, rules }, keeps: false })
 }
 
 /// Does what the operator decided about requests to a vendor of this kind.

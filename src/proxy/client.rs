@@ -9,6 +9,7 @@ use crate::net::StreamOf;
 use crate::rt::{Conn, Lent, Mutant, Runtime};
 use crate::shard::{Deadline, Late, Shard};
 
+use super::lane::Lane;
 use super::posted::Posted;
 
 /// The client's side of one connection.
@@ -27,14 +28,36 @@ pub(super) struct Gone;
 /// deadline per slice, not for the whole.
 const SLICE_BYTES: usize = 256 * 1024;
 
-impl<R, F, M> Client<'_, R, F, M>
+impl<'s, R, F, M> Client<'s, R, F, M>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    /// The same client for one of two candidates that are asked at once.
+    pub(super) fn racer<'r>(
+        &self,
+        lane: Lane,
+        deadline: &'r Deadline<StreamOf<R>>,
+        slot: Pin<&'r mut Option<F>>,
+    ) -> Client<'r, R, F, M>
+    where
+        's: 'r,
+    {
+        let posted = Posted::racer(slot, lane);
+        Client { shard: self.shard, conn: self.conn, deadline, posted }
+    }
+
+    /// May something be written? Of two candidates that are asked at once only one may.
+    pub(super) fn may_speak(&self) -> bool {
+        self.posted.may_speak()
+    }
+
     /// Writes all of `bytes` and gives the buffer back empty.
     pub(super) async fn write(&self, bytes: Vec<u8>) -> (Result<(), Gone>, Vec<u8>) {
+        if !self.posted.may_speak() {
+            return (Err(Gone), bytes);
+        }
         if bytes.len() <= SLICE_BYTES {
             return self.write_slice(bytes).await;
         }

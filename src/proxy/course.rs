@@ -1,40 +1,24 @@
 //! From candidate to candidate until one has answered: who is asked, how often, and what the client
 //! is told when nobody could.
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use crate::chat::{ApiError, Outline, Row};
-use crate::config::{Route, Target};
-use crate::policy::breaker::Pass;
-use crate::policy::pick::{self, Balance, Standing};
+use crate::base::Rng;
+use crate::chat::{ApiError, Outline};
+use crate::config::{Exhausted, Route, Target};
+use crate::policy::pick::{self, Standing};
 use crate::policy::retry::{self, Attempted, Next, Rules};
 use crate::rt::{Lent, Runtime};
-use crate::shard::{Place, Shard};
+use crate::shard::Shard;
 
 use super::answer;
 use super::attempt::Plan;
 use super::candidate::{Asker, candidate};
-use super::choice;
 use super::client::{Client, Gone};
+use super::entry::{SOON, Shut, enter, unavailable};
 use super::exchange::{After, Ending, Exchange};
-use super::failure::Failure;
 use super::outcome::{Failed, Outcome};
-
-/// When nobody knows how long an upstream will be left alone.
-const SOON: Duration = Duration::from_secs(1);
-
-/// Why a candidate is not asked.
-enum Shut {
-    /// It is left alone for so long.
-    Open(Duration),
-    /// It has enough to do, and so have those who wait for it.
-    Full,
-    /// The client has left meanwhile.
-    Gone,
-}
+use super::{choice, entry, race, resume};
 
 /// What the client is told when no candidate is left.
 enum Last {
@@ -42,6 +26,59 @@ enum Last {
     Failed(Failed, usize),
     /// None was asked.
     Shut(ApiError),
+}
+
+/// How far a request has come on its route.
+struct Course<'c> {
+    /// The candidates, in the order in which they are asked.
+    order: Vec<&'c Target>,
+    last: Option<Last>,
+    /// We have asked an upstream again ourselves.
+    repeated: bool,
+    /// Circuits are not looked at.
+    forced: bool,
+}
+
+/// Where the course of a request has led.
+enum Led<'s, R: Runtime> {
+    /// To its end.
+    End(After),
+    /// Nowhere: the client is told what is left.
+    Nowhere(Exchange<'s, R>),
+    /// To the next candidate but so many.
+    On(Exchange<'s, R>, usize),
+}
+
+impl Course<'_> {
+    /// Keeps what the client is told if nothing better comes.
+    fn note(&mut self, next: &Next, failed: Failed, upstream: usize) {
+        if matches!(next, Next::Again(_)) {
+            self.repeated = true;
+            self.last = Some(Last::Failed(failed, upstream));
+        } else {
+            remember(&mut self.last, failed, upstream);
+        }
+    }
+}
+
+/// What is asked of the candidate at this place.
+fn plan_of<'p, R: Runtime>(
+    shard: &'p Shard<R>,
+    order: &[&'p Target],
+    step: usize,
+    outline: &'p Outline<'_>,
+) -> Option<Plan<'p>> {
+    let mut plan = choice::plan(&shard.config, order.get(step)?, &outline.model)?;
+    plan.keeps = step + 1 < order.len() && shard.config.fallback.resume;
+    Some(plan)
+}
+
+impl<'s, R: Runtime> Led<'s, R> {
+    /// The client has left.
+    fn left(exchange: Exchange<'s, R>) -> Self {
+        exchange.settle(Ending::ClientLeft);
+        Self::End(After::Gone)
+    }
 }
 
 /// Serves a request by the candidates of its route.
@@ -58,63 +95,135 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let shard = exchange.shard;
-    let order = order(shard, route);
-    let mut last = None;
-    let mut repeated = false;
-    for (step, target) in order.iter().enumerate() {
-        let Some(plan) = choice::plan(&shard.config, target, &outline.model) else { continue };
-        let others = step + 1 < order.len();
-        let mut tries = 0;
-        loop {
-            match enter(client, &mut exchange, plan).await {
-                Ok(()) => {}
-                Err(Shut::Gone) => {
-                    exchange.settle(Ending::ClientLeft);
-                    return After::Gone;
-                }
-                Err(shut) => {
-                    last.get_or_insert_with(|| Last::Shut(shut_error(&shut)));
-                    break;
-                }
+    // An answer that is not streamed comes whole or not at all.
+    exchange.speak_within = shard.config.timeouts.first_token.filter(|_| outline.stream);
+    let order = order(shard, route, asker);
+    let mut course = Course { order, last: None, repeated: false, forced: false };
+    let waits_until = exchange.until(shard.config.limits.queue_age);
+    loop {
+        exchange = match walk(client, exchange, &mut course, (asker, outline)).await {
+            Led::End(after) => return after,
+            Led::Nowhere(back) | Led::On(back, _) => back,
+        };
+        let refused = matches!(course.last, Some(Last::Shut(_)));
+        match route.exhausted {
+            Exhausted::LeastBad if refused && !course.forced => {
+                course.forced = true;
+                course.order = entry::least_bad(shard, route).into_iter().collect();
             }
-            if tries == 0 {
-                shard.on_first(plan.index);
-            }
-            tries += 1;
-            let failed = match candidate(client, exchange, plan, asker, outline).await {
-                Outcome::Ended(after) => return after,
-                Outcome::Failed(back, failed) => {
-                    exchange = back;
-                    failed
-                }
-            };
-            exchange.leave(failed.failure().map(Failure::reason), failed.fault(), failed.wait());
-            let next = next(&exchange, plan, (&failed, tries), others);
-            repeated |= matches!(next, Next::Again(_));
-            match next {
-                Next::Again(wait) => {
-                    last = Some(Last::Failed(failed, plan.index));
-                    if pause(client, &mut exchange, wait).await.is_err() {
+            Exhausted::Wait if refused => {
+                match entry::wait_for_any(client, &mut exchange, route, waits_until).await {
+                    Ok(true) => course.order = self::order(shard, route, asker),
+                    Ok(false) => break,
+                    Err(Gone) => {
                         exchange.settle(Ending::ClientLeft);
                         return After::Gone;
                     }
                 }
-                Next::Other => {
-                    remember(&mut last, failed, plan.index);
-                    break;
-                }
-                Next::Stop => {
-                    remember(&mut last, failed, plan.index);
-                    return tell(client, exchange, last, repeated).await;
-                }
             }
+            _ => break,
         }
     }
-    tell(client, exchange, last, repeated).await
+    tell(client, exchange, course.last, course.repeated).await
+}
+
+/// Asks one candidate after the other.
+async fn walk<'s, R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    mut exchange: Exchange<'s, R>,
+    course: &mut Course<'_>,
+    asked: (&Asker, &Outline<'_>),
+) -> Led<'s, R>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let mut step = 0;
+    while step < course.order.len() {
+        match ask(client, exchange, course, step, asked).await {
+            Led::On(back, steps) => {
+                exchange = back;
+                step += steps;
+            }
+            other => return other,
+        }
+    }
+    Led::Nowhere(exchange)
+}
+
+/// Asks one candidate, as often as it may be asked.
+async fn ask<'s, R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    mut exchange: Exchange<'s, R>,
+    course: &mut Course<'_>,
+    step: usize,
+    (asker, outline): (&Asker, &Outline<'_>),
+) -> Led<'s, R>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let shard = exchange.shard;
+    let Some(plan) = plan_of(shard, &course.order, step, outline) else {
+        return Led::On(exchange, 1);
+    };
+    let rival = plan_of(shard, &course.order, step + 1, outline).filter(|_| outline.stream);
+    let (mut steps, mut tries) = (1, 0);
+    loop {
+        if let Err(shut) = enter(client, &mut exchange, plan, course.forced).await {
+            if matches!(shut, Shut::Gone) {
+                return Led::left(exchange);
+            }
+            course.last.get_or_insert_with(|| Last::Shut(shut.told()));
+            return Led::On(exchange, steps);
+        }
+        if tries == 0 {
+            shard.on_first(plan.index);
+        }
+        tries += 1;
+        let hedge = rival.zip(shard.config.fallback.after).filter(|_| steps == 1);
+        let outcome = match hedge {
+            None => candidate(client, exchange, plan, asker, outline).await,
+            Some((rival, after)) => {
+                // Beside the common way, so that it does not make that one larger.
+                let race = race::run(client, exchange, [plan, rival], after, (asker, outline));
+                let (outcome, both) = Box::pin(race).await;
+                steps += usize::from(both);
+                outcome
+            }
+        };
+        let failed = match outcome {
+            Outcome::Ended(after) => return Led::End(after),
+            Outcome::Cut(cut) => {
+                let rest = course.order.get(step + steps..).unwrap_or_default();
+                let going_on = resume::run(client, *cut, (plan, rest), asker, outline);
+                return Led::End(Box::pin(going_on).await);
+            }
+            Outcome::Failed(back, failed) => {
+                exchange = back;
+                failed
+            }
+        };
+        failed.leave(&mut exchange);
+        let others = step + steps < course.order.len();
+        let next = next(&exchange, plan, (&failed, tries), others);
+        course.note(&next, failed, plan.index);
+        match next {
+            Next::Again(wait) => {
+                if pause(client, &mut exchange, wait).await.is_err() {
+                    return Led::left(exchange);
+                }
+            }
+            Next::Other => return Led::On(exchange, steps),
+            Next::Stop => return Led::Nowhere(exchange),
+        }
+    }
 }
 
 /// The candidates in the order in which they are asked.
-fn order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route) -> Vec<&'c Target> {
+fn order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route, asker: &Asker) -> Vec<&'c Target> {
     let Route { targets, fallbacks, .. } = route;
     if let ([only], []) = (targets.as_slice(), fallbacks.as_slice()) {
         return vec![only];
@@ -128,84 +237,15 @@ fn order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route) -> Vec<&'c Target> 
     };
     let first: Vec<Standing> = targets.iter().map(standing).collect();
     let then: Vec<Standing> = fallbacks.iter().map(standing).collect();
-    let places = pick::order(&first, &then, Balance::Weight, || shard.random());
+    let session = route.affinity.as_ref().and_then(|name| asker.session(name));
+    let mut rng = Rng::new(session.unwrap_or_else(|| shard.random()));
+    let places = pick::order(&first, &then, route.balance, || rng.bits());
     let all: Vec<&Target> = targets.iter().chain(fallbacks).collect();
     if places.is_empty() {
         // All circuits are open: the first one says for how long.
         return all.first().copied().into_iter().collect();
     }
     places.into_iter().filter_map(|place| all.get(place).copied()).collect()
-}
-
-/// Takes a place at the upstream, and the right to probe it where that is needed; both are the
-/// exchange's until the attempt has ended.
-async fn enter<R, F, M>(
-    client: &mut Client<'_, R, F, M>,
-    exchange: &mut Exchange<'_, R>,
-    plan: Plan<'_>,
-) -> Result<(), Shut>
-where
-    R: Runtime,
-    F: Future<Output = Lent<usize>>,
-    M: Fn(Vec<u8>) -> F,
-{
-    let shard = exchange.shard;
-    let Some(upstream) = shard.upstreams.get(plan.index) else { return Err(Shut::Full) };
-    let place = match upstream.gate.take() {
-        Some(place) => place,
-        None => queue(client, exchange, plan.index).await?,
-    };
-    // The circuit is looked at when there is a place: it may have opened meanwhile.
-    let now = shard.rt.now();
-    let probe = match upstream.health.pass(now) {
-        Pass::Yes => None,
-        Pass::No(until) => return Err(Shut::Open(until.since(now))),
-        Pass::Probe => {
-            let probe = shard.probes.take(plan.index).ok_or(Shut::Open(SOON))?;
-            upstream.health.probing();
-            Some(probe)
-        }
-    };
-    exchange.enter(plan.index, place, probe);
-    shard.show_circuit(plan.index);
-    Ok(())
-}
-
-/// Waits for a place, at most as long as the queue keeps anybody.
-async fn queue<R, F, M>(
-    client: &mut Client<'_, R, F, M>,
-    exchange: &mut Exchange<'_, R>,
-    index: usize,
-) -> Result<Place, Shut>
-where
-    R: Runtime,
-    F: Future<Output = Lent<usize>>,
-    M: Fn(Vec<u8>) -> F,
-{
-    let shard = exchange.shard;
-    let began = shard.rt.now();
-    let wait = shard.upstreams.get(index).and_then(|upstream| upstream.gate.wait());
-    let wait = wait.ok_or(Shut::Full)?;
-    let limit = exchange.until(shard.config.limits.queue_age).since(began);
-    let waiting = async {
-        let (mut wait, mut limit) = (pin!(wait), pin!(shard.rt.sleep(limit)));
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(place) = wait.as_mut().poll(context) {
-                return Poll::Ready(Some(place));
-            }
-            limit.as_mut().poll(context).map(|()| None)
-        })
-        .await
-    };
-    let waited = client.unless_gone(waiting).await;
-    let spent = shard.rt.now().since(began);
-    exchange.phases.queue += spent;
-    exchange.waited += spent;
-    match waited {
-        Ok(Some(place)) => Ok(place),
-        Ok(None) => Err(Shut::Full),
-        Err(Gone) => Err(Shut::Gone),
-    }
 }
 
 /// Waits before a repeat, unless the client leaves meanwhile.
@@ -287,20 +327,4 @@ where
         Some(Last::Shut(error)) => answer::fail(client, exchange, &error).await,
         None => answer::fail(client, exchange, &unavailable(SOON)).await,
     }
-}
-
-fn shut_error(shut: &Shut) -> ApiError {
-    match shut {
-        Shut::Open(wait) => unavailable(*wait),
-        Shut::Full | Shut::Gone => {
-            let message = "the upstream is asked as much as it may be, and the queue is full";
-            ApiError::new(Row::OVERLOADED, message)
-        }
-    }
-}
-
-fn unavailable(wait: Duration) -> ApiError {
-    let message = "the upstream has failed too often and is left alone for a while";
-    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-    ApiError::new(Row::UPSTREAM_UNAVAILABLE, message).with_retry_after(Some(millis))
 }

@@ -6,13 +6,11 @@
 
 use crate::chat::door::Beside;
 use crate::chat::generate_out::Series;
-use crate::chat::{ApiError, ChatError, Dialect, Door, Form, Outline};
+use crate::chat::{ChatError, Door, Form, Outline};
 use crate::config::{Compat, Config, Responses, StreamUsage, SystemMessages, Upstream};
 use crate::provider::decode::AnswerLimits;
 use crate::provider::native::Settings;
-use crate::provider::{
-    Dropped, ExactStream, Native, Shape, UpstreamError, Vendor, Watched, exact, read_error,
-};
+use crate::provider::{Dropped, ExactStream, Native, Shape, Vendor, Watched, exact, read_error};
 use crate::rt::{Lent, Runtime};
 
 use super::answer::{self, Whole};
@@ -22,7 +20,8 @@ use super::client::Client;
 use super::exchange::{Ending, Exchange};
 use super::failure::Failure;
 use super::outcome::{Failed, Outcome, Words};
-use super::stream::{self, Pipe};
+use super::passage::Passage;
+use super::stream;
 use super::unary::{self, ErrorEnd, Unread};
 
 /// What a request is for.
@@ -123,7 +122,11 @@ where
     let fields = std::mem::take(&mut exchange.crossing);
     let dialect = exchange.envelope.dialect;
     let content_type = if as_array { dialect.head().json } else { dialect.head().events };
-    let pipe = Passage { stream: ExactStream::new(watched, limits), dialect, content_type };
+    let mut stream = ExactStream::new(watched, limits);
+    if plan.keeps && way.shape != Shape::OpenAiResponse {
+        stream = stream.keeping();
+    }
+    let pipe = Passage::new(stream, dialect, content_type);
     stream::relay(client, exchange, plan, answer, pipe, fields).await
 }
 
@@ -238,50 +241,4 @@ where
     let content_type = exchange.envelope.dialect.head().json;
     let passing = Whole { status: 200, content_type, fields: &fields, body: &body };
     Outcome::Ended(answer::end(client, exchange, passing, Ending::Answered).await)
-}
-
-/// A stream that passes as it came, as a [`Pipe`].
-struct Passage {
-    stream: ExactStream,
-    dialect: Dialect,
-    content_type: &'static str,
-}
-
-impl<R: Runtime> Pipe<R> for Passage {
-    fn feed(
-        &mut self,
-        bytes: &[u8],
-        exchange: &mut Exchange<'_, R>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), UpstreamError> {
-        self.stream.feed(bytes, out, &mut |event| exchange.on_event(&event))
-    }
-
-    fn finish(
-        &mut self,
-        exchange: &mut Exchange<'_, R>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), UpstreamError> {
-        self.stream.finish(out, &mut |event| exchange.on_event(&event))
-    }
-
-    fn error(&mut self, error: &ApiError, id: &str, out: &mut Vec<u8>) {
-        self.stream.error(error, self.dialect, id, out);
-    }
-
-    fn has_started(&self) -> bool {
-        self.stream.has_started()
-    }
-
-    fn has_ended(&self) -> bool {
-        self.stream.has_ended()
-    }
-
-    fn ping(&self) -> &'static [u8] {
-        b""
-    }
-
-    fn content_type(&self) -> &'static str {
-        self.content_type
-    }
 }

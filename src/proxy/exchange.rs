@@ -10,6 +10,7 @@ use crate::policy::{Fault, KeyId};
 use crate::rt::{Mutant, Runtime};
 use crate::shard::{Permit, Place, Probe, Shard};
 
+use super::lane::Lane;
 use super::limits;
 use super::marks::Marks;
 use super::reply::{Envelope, Phases};
@@ -57,10 +58,14 @@ pub(super) struct Exchange<'s, R: Runtime> {
     pub(super) started: Tick,
     /// Index of the metrics' target.
     pub(super) target: Option<usize>,
+    /// When the attempt that is under way must have begun to speak.
+    speak_by: Option<Tick>,
     /// When the first byte of a stream went out.
     pub(super) first_token: Option<Duration>,
     /// All time spent waiting for the upstream.
     pub(super) waited: Duration,
+    /// Within this time each candidate must have begun to speak.
+    pub(super) speak_within: Option<Duration>,
     pub(super) attempts: u64,
     pub(super) reused: bool,
     pub(super) bytes_in: u64,
@@ -74,6 +79,8 @@ pub(super) struct Exchange<'s, R: Runtime> {
     permit: Option<Permit>,
     /// The upstream that is asked now.
     stay: Option<Stay>,
+    /// Another candidate is asked at the same time.
+    pub(super) lane: Option<Lane>,
     settled: bool,
 }
 
@@ -94,8 +101,10 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             phases: Phases::default(),
             started,
             target: None,
+            speak_by: None,
             first_token: None,
             waited: Duration::ZERO,
+            speak_within: None,
             attempts: 0,
             reused: false,
             bytes_in: 0,
@@ -106,8 +115,48 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             marks: Marks::default(),
             permit,
             stay: None,
+            lane: None,
             settled: false,
         }
+    }
+
+    /// The same exchange at another candidate, asked at the same time.
+    pub(super) fn rival(&self, lane: Lane) -> Self {
+        Self {
+            shard: self.shard,
+            envelope: self.envelope,
+            key: self.key,
+            reserved: self.reserved,
+            phases: self.phases,
+            started: self.started,
+            target: self.target,
+            speak_by: None,
+            first_token: None,
+            waited: self.waited,
+            speak_within: self.speak_within,
+            attempts: 0,
+            reused: false,
+            bytes_in: self.bytes_in,
+            bytes_out: 0,
+            reason: None,
+            crossing: Vec::new(),
+            usage: Usage::default(),
+            marks: Marks::default(),
+            permit: None,
+            stay: None,
+            lane: Some(lane),
+            settled: false,
+        }
+    }
+
+    /// Takes the permit, to keep it longer than the exchange.
+    pub(super) const fn take_permit(&mut self) -> Option<Permit> {
+        self.permit.take()
+    }
+
+    /// Takes a permit back.
+    pub(super) fn give_permit(&mut self, permit: Option<Permit>) {
+        self.permit = permit;
     }
 
     /// Notes what the accounting and the next turn need of an event.
@@ -144,6 +193,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     pub(super) fn enter(&mut self, upstream: usize, place: Place, probe: Option<Probe>) {
         self.stay = Some(Stay::new(upstream, place, probe));
         self.crossing.clear();
+        self.speak_by = self.speak_within.map(|limit| self.shard.rt.now().after(limit));
     }
 
     /// An attempt has failed, and the client knows nothing of it.
@@ -191,6 +241,17 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         }
     }
 
+    /// Could another candidate speak instead of one that has only opened its answer?
+    pub(super) const fn waits_for_word(&self) -> bool {
+        self.lane.is_some() || self.speak_by.is_some()
+    }
+
+    /// The same until the upstream has begun to speak.
+    pub(super) fn until_it_speaks(&self, limit: Duration) -> Tick {
+        let until = self.until(limit);
+        self.speak_by.map_or(until, |speak_by| until.min(speak_by))
+    }
+
     /// Ends the exchange: counts it, logs it if wanted, gives the permit back.
     pub(super) fn settle(mut self, ending: Ending) {
         self.end(ending);
@@ -200,6 +261,10 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         debug_assert!(!self.settled, "an exchange is settled once");
         self.settled = true;
         self.permit = None;
+        if self.lane.as_ref().is_some_and(Lane::is_silent) {
+            self.stay = None;
+            return;
+        }
         self.part(ending);
         if let Some(reserved) = self.reserved.take() {
             let used = self.usage.prompt + self.usage.completion;
@@ -289,7 +354,8 @@ impl<'s, R: Runtime> Exchange<'s, R> {
 impl<R: Runtime> Drop for Exchange<'_, R> {
     fn drop(&mut self) {
         if !self.settled {
-            self.shard.cells.bugs.add(1);
+            let silent = self.lane.as_ref().is_some_and(Lane::is_silent);
+            self.shard.cells.bugs.add(u64::from(!silent));
             self.end(Ending::Bug);
         }
     }

@@ -8,12 +8,14 @@ use crate::chat::problem::ChatError;
 use crate::config::Upstream;
 use crate::policy::Fault;
 use crate::rt::{Lent, Runtime};
+use crate::shard::Permit;
 
 use super::answer::{self, Whole};
 use super::attempt::NoAnswer;
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
+use super::side::Cut;
 
 /// What became of a request at one candidate.
 #[expect(clippy::large_enum_variant, reason = "it lives for a moment, mostly as the large one")]
@@ -22,6 +24,8 @@ pub(super) enum Outcome<'s, R: Runtime> {
     Ended(After),
     /// The client has got nothing.
     Failed(Exchange<'s, R>, Failed),
+    /// The client has got the beginning, and another candidate may go on.
+    Cut(Box<Cut<'s, R>>),
 }
 
 /// Why a candidate has no answer.
@@ -41,6 +45,16 @@ pub(super) struct Words {
 }
 
 impl<'s, R: Runtime> Outcome<'s, R> {
+    /// Gives the permit back to the exchange that goes on.
+    pub(super) fn with_permit(mut self, permit: Option<Permit>) -> Self {
+        match &mut self {
+            Self::Ended(_) => {}
+            Self::Failed(exchange, _) => exchange.give_permit(permit),
+            Self::Cut(cut) => cut.side.exchange.give_permit(permit),
+        }
+        self
+    }
+
     /// There was no answer.
     pub(super) fn none(exchange: Exchange<'s, R>, why: NoAnswer) -> Self {
         match why {
@@ -93,6 +107,11 @@ impl Failed {
             Self::Request(_) => None,
             Self::Attempt(failure) | Self::Told(failure, _) => Some(failure),
         }
+    }
+
+    /// The exchange leaves the upstream that failed so.
+    pub(super) fn leave<R: Runtime>(&self, exchange: &mut Exchange<'_, R>) {
+        exchange.leave(self.failure().map(Failure::reason), self.fault(), self.wait());
     }
 
     /// Ends the exchange with what it means. `spent`: we have tried again ourselves, so the client

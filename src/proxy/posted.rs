@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 
 use crate::rt::{Lent, Mutant};
 
+use super::lane::Lane;
+
 /// How much of the requests behind the running one is read ahead.
 const EARLY_BYTES_MAX: usize = 4096;
 
@@ -26,8 +28,10 @@ pub(super) enum Ended {
 pub(super) struct Posted<'s, F, M> {
     /// The pending read, if any.
     slot: Pin<&'s mut Option<F>>,
-    /// Starts a read into a buffer.
-    make: M,
+    /// Starts a read into a buffer; a racer's never does.
+    make: Option<M>,
+    /// Who runs here, when somebody else watches the client.
+    lane: Option<Lane>,
     /// Bytes that arrived while an exchange ran.
     early: Vec<u8>,
     /// A buffer that an exchange of buffers left over; the next read takes it.
@@ -41,16 +45,29 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     pub(super) fn new(slot: Pin<&'s mut Option<F>>, make: M) -> Self {
-        Self { slot, make, early: Vec::new(), spare: Vec::new(), ended: None }
+        let (make, lane) = (Some(make), None);
+        Self { slot, make, lane, early: Vec::new(), spare: Vec::new(), ended: None }
+    }
+
+    /// For one of two candidates that are asked at once: somebody else watches the client.
+    pub(super) fn racer(slot: Pin<&'s mut Option<F>>, lane: Lane) -> Self {
+        let (make, lane) = (None, Some(lane));
+        Self { slot, make, lane, early: Vec::new(), spare: Vec::new(), ended: None }
+    }
+
+    /// May something be written to the client? Of two candidates only one may.
+    pub(super) fn may_speak(&self) -> bool {
+        self.lane.as_ref().is_none_or(Lane::claim)
     }
 
     /// Posts a read into `buffer`, unless one is pending or would bring nothing that can be kept.
     pub(super) fn post(&mut self, buffer: impl FnOnce() -> Vec<u8>) {
         let room = self.early.len() < EARLY_BYTES_MAX || Mutant::UnboundedBuffer.active();
         if self.slot.is_none() && room && self.ended.is_none() {
+            let Some(make) = &self.make else { return };
             let spare = std::mem::take(&mut self.spare);
             let buffer = if spare.capacity() > 0 { spare } else { buffer() };
-            self.slot.set(Some((self.make)(buffer)));
+            self.slot.set(Some(make(buffer)));
         }
     }
 
@@ -62,13 +79,14 @@ where
         if let Some(ended) = self.ended {
             return Err(ended);
         }
+        let Some(make) = &self.make else { return Err(Ended::Broken) };
         if self.slot.is_none() {
             // Nothing is pending: the read goes straight behind what is there.
             let room = inbox.len().clamp(1024, 256 * 1024);
             if inbox.capacity() - inbox.len() < room {
                 inbox.reserve(room);
             }
-            self.slot.set(Some((self.make)(std::mem::take(inbox))));
+            self.slot.set(Some(make(std::mem::take(inbox))));
         }
         let (result, buffer) = std::future::poll_fn(|context| self.poll(context)).await;
         self.spare = join(inbox, buffer);
@@ -83,7 +101,9 @@ where
                 return Poll::Ready(());
             }
             if self.slot.is_none() {
-                return Poll::Pending;
+                // Whoever decides polls again.
+                let over = self.lane.as_ref().is_some_and(Lane::is_over);
+                return if over { Poll::Ready(()) } else { Poll::Pending };
             }
             let Poll::Ready((result, mut buffer)) = self.poll(context) else {
                 return Poll::Pending;

@@ -1,24 +1,21 @@
 //! Translation as a [`Pipe`]: vendor bytes to chat events to the client's events.
 
-use crate::chat::{ApiError, StreamWriter};
-use crate::provider::Expected;
+use crate::chat::ApiError;
 use crate::provider::decode::AnswerLimits;
-use crate::provider::{Decoder, UpstreamError, UpstreamErrorKind};
+use crate::provider::{Decoder, Expected, UpstreamError, UpstreamErrorKind};
 use crate::rt::{Mutant, Runtime};
 
 use super::exchange::Exchange;
-use super::stream::Pipe;
+use super::pipe::Pipe;
+use super::remains::{Remains, Tale, Translated};
 
-/// The state of one translated stream.
-pub(super) struct Translation {
-    decoder: Decoder,
-    writer: StreamWriter,
-}
+/// One translated stream.
+pub(super) struct Translation(Translated);
 
 impl Translation {
     /// Nothing has come yet.
-    pub(super) fn new(expected: Expected, limits: AnswerLimits, writer: StreamWriter) -> Self {
-        Self { decoder: Decoder::new(expected, limits), writer }
+    pub(super) fn new(expected: Expected, limits: AnswerLimits, tale: Tale) -> Self {
+        Self(Translated { decoder: Decoder::new(expected, limits), tale })
     }
 }
 
@@ -29,11 +26,12 @@ impl<R: Runtime> Pipe<R> for Translation {
         exchange: &mut Exchange<'_, R>,
         out: &mut Vec<u8>,
     ) -> Result<(), UpstreamError> {
-        let Self { decoder, writer } = self;
+        let Translated { decoder, tale } = &mut self.0;
         decoder.feed(bytes, &mut |event| {
             exchange.on_event(&event);
-            writer.on_event(&event, out);
-        })
+            tale.on_event(&event, out);
+        })?;
+        tale.check()
     }
 
     fn finish(
@@ -41,10 +39,10 @@ impl<R: Runtime> Pipe<R> for Translation {
         exchange: &mut Exchange<'_, R>,
         out: &mut Vec<u8>,
     ) -> Result<(), UpstreamError> {
-        let Self { decoder, writer } = self;
+        let Translated { decoder, tale } = &mut self.0;
         let finished = decoder.finish(&mut |event| {
             exchange.on_event(&event);
-            writer.on_event(&event, out);
+            tale.on_event(&event, out);
         });
         match finished {
             Err(error)
@@ -52,16 +50,21 @@ impl<R: Runtime> Pipe<R> for Translation {
                     && Mutant::TruncationHidden.active() => {}
             other => other?,
         }
-        writer.end(out);
+        tale.check()?;
+        tale.writer.end(out);
         Ok(())
     }
 
     fn error(&mut self, error: &ApiError, id: &str, out: &mut Vec<u8>) {
-        self.writer.error(error, id, out);
+        self.0.tale.error(error, id, out);
     }
 
     fn has_started(&self) -> bool {
-        self.writer.has_started()
+        self.0.tale.writer.has_started()
+    }
+
+    fn has_spoken(&self) -> bool {
+        self.0.tale.spoken
     }
 
     /// The client's end is written when the vendor's body has ended, and not before.
@@ -70,10 +73,22 @@ impl<R: Runtime> Pipe<R> for Translation {
     }
 
     fn ping(&self) -> &'static [u8] {
-        self.writer.ping()
+        self.0.tale.writer.ping()
     }
 
     fn content_type(&self) -> &'static str {
-        self.writer.content_type()
+        self.0.tale.writer.content_type()
+    }
+
+    fn can_go_on(&self) -> bool {
+        self.0.tale.can_go_on()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.0.decoder.is_whole()
+    }
+
+    fn remains(self) -> Remains {
+        Remains::Translated(Box::new(self.0))
     }
 }

@@ -78,7 +78,9 @@ impl Health {
         Standing {
             weight,
             open: matches!(state.breaker.pass(now), Pass::No(_)),
-            cooling: state.breaker.is_cooling(now) || state.breaker.circuit(now) != Circuit::Closed,
+            // One that is half open keeps its place, else a healthy fallback would keep it from
+            // ever being probed.
+            cooling: state.breaker.is_cooling(now),
             in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
             latency: state.latency.read(now),
         }

@@ -34,6 +34,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
 /// How many idle links one shard keeps to one upstream.
 const IDLE_MAX: usize = 1024;
 
+/// Requests that wait because no candidate of their route can be asked, at most.
+const WAITING_MAX: usize = 1024;
+
 /// What a shard is made of; everything in it crossed from the control thread.
 #[derive(Debug)]
 pub struct Parts<A> {
@@ -141,6 +144,8 @@ pub struct Shard<R: Runtime> {
     pub deadlines: Rc<Deadlines<StreamOf<R>>>,
     /// The right to run exchanges.
     pub permits: Permits,
+    /// Who waits for any candidate of a route that has none to ask.
+    pub waiting: Permits,
     /// Spare IO buffers.
     pub buffers: Buffers,
     /// At most so many client connections.
@@ -181,6 +186,7 @@ impl<R: Runtime> Shard<R> {
             security: RefCell::new(parts.security),
             deadlines: Rc::default(),
             permits: Permits::new(parts.in_flight_max),
+            waiting: Permits::new(WAITING_MAX),
             buffers: Buffers::default(),
             connections_max: parts.connections_max,
             connections: Cell::new(0),

@@ -171,6 +171,7 @@ impl Plan {
              [circuit_breaker]\nfailure_threshold = {failures}\ntimeout_secs = {open}\n\
              success_threshold = {successes}\n\
              [limits]\nupstream_concurrency = {places}\nqueue = {queue}\nqueue_age = \"{age}ms\"\n\
+             [fallback]\nresume = \"off\"\n\
              [retry]\nattempts = {attempts}\nbudget = {budget}\nmax_wait = \"2s\"\n\
              [timeouts]\nconnect = \"600ms\"\nfirst_byte = \"{first}ms\"\nidle = \"700ms\"\n\
              write_head = \"2s\"\nclient_write_idle = \"{idle}ms\"\ntotal = \"{total}\"\n"

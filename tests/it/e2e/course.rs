@@ -186,7 +186,7 @@ fn a_stream_that_has_said_nothing_yet_falls_over_too() {
     let second = ["empty", "comment", "begun"]
         .map(|name| (name, vec![Reply::stream(events.as_bytes(), events.len(), true)]));
     for flavour in FLAVOURS {
-        let course = Course::start(flavour, &first, &second, "");
+        let course = Course::start(flavour, &first, &second, "[fallback]\nresume = \"off\"\n");
         for name in ["empty", "comment"] {
             let answer = course.ask("both", name, true);
             assert!(answer.body.contains("from the second"), "{name}: {answer:?}");

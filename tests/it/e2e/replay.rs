@@ -1,5 +1,5 @@
 //! An upstream that says what it was told to: a request names its answer with the word `case:NAME`
-//! in a text.
+//! in a text. Where the conversation has an assistant's message, it is the answer for `NAME:given`.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -80,6 +80,9 @@ fn serve(mut stream: TcpStream, replies: &HashMap<String, Vec<Reply>>, asked: &A
     while let Some((_head, body)) = read_request(&mut stream, &mut inbox) {
         let name = body.split("case:").nth(1).unwrap_or_default();
         let name = name.split('"').next().unwrap_or_default();
+        let given = format!("{name}:given");
+        let begun = body.contains("\"role\":\"assistant\"") && replies.contains_key(&given);
+        let name = if begun { given.as_str() } else { name };
         let script = replies.get(name).unwrap_or_else(|| panic!("no case in {body}"));
         let place = {
             let mut asked = asked.lock().expect("nobody panics");

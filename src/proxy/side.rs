@@ -1,0 +1,209 @@
+//! The client's side of a stream: the head, what is written, how it ends.
+
+use crate::chat::ApiError;
+use crate::rt::{Lent, Runtime};
+use crate::wire::write;
+
+use super::answer::after;
+use super::client::{Client, Gone};
+use super::exchange::{After, Ending, Exchange};
+use super::failure::Failure;
+use super::pipe::Pipe;
+use super::remains::Remains;
+use super::reply::{Ends, end_head};
+
+/// The client's side of one stream.
+pub(super) struct Side<'s, R: Runtime, P> {
+    pub(super) exchange: Exchange<'s, R>,
+    pub(super) pipe: P,
+    /// What goes out with the next write: the open chunk, and before it the head the first time.
+    pub(super) out: Vec<u8>,
+    pub(super) head_sent: bool,
+    /// Ready field lines of the head.
+    fields: Vec<u8>,
+    /// What goes out when nothing else does, framed.
+    pub(super) ping: Vec<u8>,
+    content_type: &'static str,
+}
+
+/// A stream that broke off, and that another answer may take over.
+pub(super) struct Cut<'s, R: Runtime> {
+    pub(super) side: Side<'s, R, Remains>,
+    pub(super) failure: Failure,
+}
+
+impl<'s, R: Runtime, P: Pipe<R>> Side<'s, R, P> {
+    /// Nothing has been written. `fields` are ready lines of the head.
+    pub(super) fn new(exchange: Exchange<'s, R>, pipe: P, fields: Vec<u8>) -> Self {
+        let out = exchange.shard.buffers.take();
+        let ping = framed(pipe.ping(), exchange.envelope.http10);
+        let content_type = pipe.content_type();
+        Self { exchange, pipe, out, head_sent: false, fields, ping, content_type }
+    }
+}
+
+impl<'s, R: Runtime, P> Side<'s, R, P> {
+    /// The pipe, and the side without it.
+    pub(super) fn split(self) -> (P, Side<'s, R, ()>) {
+        let Self { exchange, pipe, out, head_sent, fields, ping, content_type } = self;
+        (pipe, Side { exchange, pipe: (), out, head_sent, fields, ping, content_type })
+    }
+
+    /// The same side with another pipe.
+    pub(super) fn with<Q>(self, pipe: Q) -> Side<'s, R, Q> {
+        let Self { exchange, pipe: _, out, head_sent, fields, ping, content_type } = self;
+        Side { exchange, pipe, out, head_sent, fields, ping, content_type }
+    }
+
+    /// The same side with a pipe that is made of the one it has.
+    pub(super) fn map<Q>(self, make: impl FnOnce(P) -> Q) -> Side<'s, R, Q> {
+        let (pipe, side) = self.split();
+        side.with(make(pipe))
+    }
+}
+
+impl<R: Runtime, P: Pipe<R>> Side<'_, R, P> {
+    /// The bytes of another pipe have another silence.
+    pub(super) fn renew_ping(&mut self) {
+        self.ping = framed(self.pipe.ping(), self.exchange.envelope.http10);
+    }
+
+    /// Has come what settles the status? Where somebody else could speak instead, that is the first
+    /// word of the answer, not its opening.
+    pub(super) fn is_ready(&self) -> bool {
+        if self.head_sent {
+            true
+        } else if self.exchange.waits_for_word() {
+            self.pipe.has_spoken()
+        } else {
+            self.pipe.has_started()
+        }
+    }
+
+    /// Ends with an error as the last event.
+    pub(super) async fn fail<F, M>(self, client: &Client<'_, R, F, M>, error: &ApiError) -> After
+    where
+        F: Future<Output = Lent<usize>>,
+        M: Fn(Vec<u8>) -> F,
+    {
+        self.fail_with(client, error, P::error).await
+    }
+}
+
+impl<R: Runtime, P> Side<'_, R, P> {
+    /// Renders something of ours, as a chunk of its own.
+    pub(super) fn say(&mut self, what: impl FnOnce(&mut P, &mut Exchange<'_, R>, &mut Vec<u8>)) {
+        let mark = self.open_chunk();
+        what(&mut self.pipe, &mut self.exchange, &mut self.out);
+        self.close_chunk(mark);
+    }
+
+    /// The last write of a whole stream.
+    pub(super) async fn finish<F, M>(mut self, client: &Client<'_, R, F, M>) -> After
+    where
+        F: Future<Output = Lent<usize>>,
+        M: Fn(Vec<u8>) -> F,
+    {
+        self.end_body();
+        let written = self.flush(client).await;
+        let Self { exchange, out, .. } = self;
+        exchange.shard.buffers.give(out);
+        if written.is_err() {
+            exchange.settle(Ending::ClientLeft);
+            return After::Gone;
+        }
+        let after = stream_after(&exchange);
+        exchange.settle(Ending::Answered);
+        after
+    }
+
+    /// Ends with an error as the last event, which `render` appends.
+    pub(super) async fn fail_with<F, M>(
+        mut self,
+        client: &Client<'_, R, F, M>,
+        error: &ApiError,
+        render: impl FnOnce(&mut P, &ApiError, &str, &mut Vec<u8>),
+    ) -> After
+    where
+        F: Future<Output = Lent<usize>>,
+        M: Fn(Vec<u8>) -> F,
+    {
+        self.say(|pipe, exchange, out| render(pipe, error, exchange.envelope.id.as_str(), out));
+        self.end_body();
+        self.exchange.envelope.keep_alive = false;
+        let written = self.flush(client).await;
+        if written.is_err() {
+            self.exchange.settle(Ending::ClientLeft);
+            return After::Gone;
+        }
+        self.exchange.settle(Ending::Broken(error.row.code.unwrap_or("refused")));
+        After::Close
+    }
+
+    pub(super) fn open_chunk(&mut self) -> usize {
+        if self.exchange.envelope.http10 { 0 } else { write::begin_chunk(&mut self.out) }
+    }
+
+    pub(super) fn close_chunk(&mut self, mark: usize) {
+        if !self.exchange.envelope.http10 {
+            write::end_chunk(&mut self.out, mark);
+        }
+    }
+
+    fn end_body(&mut self) {
+        if !self.exchange.envelope.http10 {
+            write::last_chunk(&mut self.out);
+        }
+    }
+
+    /// Writes what has been gathered, with the head before it the first time.
+    pub(super) async fn flush<F, M>(&mut self, client: &Client<'_, R, F, M>) -> Result<(), Gone>
+    where
+        F: Future<Output = Lent<usize>>,
+        M: Fn(Vec<u8>) -> F,
+    {
+        let mut out = std::mem::take(&mut self.out);
+        if !self.head_sent {
+            self.head_sent = true;
+            self.exchange.first_token = Some(self.exchange.age());
+            let mut first = self.exchange.shard.buffers.take();
+            self.push_head(&mut first);
+            first.extend_from_slice(&out);
+            self.exchange.shard.buffers.give(std::mem::replace(&mut out, first));
+        }
+        self.exchange.bytes_out += u64::try_from(out.len()).unwrap_or(0);
+        let (result, out) = client.write(out).await;
+        self.out = out;
+        result
+    }
+
+    fn push_head(&mut self, out: &mut Vec<u8>) {
+        let exchange = &mut self.exchange;
+        exchange.envelope.keep_alive &= !exchange.envelope.http10;
+        exchange.envelope.begin(exchange.shard, 200, out);
+        out.extend_from_slice(b"content-type: ");
+        out.extend_from_slice(self.content_type.as_bytes());
+        out.extend_from_slice(b"\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n");
+        exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
+        exchange.push_own(&mut self.fields);
+        out.extend_from_slice(&self.fields);
+        let ends = if exchange.envelope.http10 { Ends::Close } else { Ends::Chunked };
+        end_head(ends, out);
+    }
+}
+
+/// Bytes that may stand between two chunks of a body, as a chunk of their own.
+fn framed(bytes: &[u8], http10: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + 16);
+    let mark = if http10 { 0 } else { write::begin_chunk(&mut out) };
+    out.extend_from_slice(bytes);
+    if !http10 {
+        write::end_chunk(&mut out, mark);
+    }
+    out
+}
+
+/// A body that ends with the connection leaves no room for another request.
+fn stream_after<R: Runtime>(exchange: &Exchange<'_, R>) -> After {
+    if exchange.envelope.http10 { After::Close } else { after(&exchange.envelope) }
+}
