@@ -137,6 +137,10 @@ fn timeouts(settings: &Settings) -> Timeouts {
         write_head: wait("timeouts.write_head", limits::WRITE_HEAD),
         first_byte: wait("timeouts.first_byte", limits::FIRST_BYTE),
         first_token: settings.wait("timeouts.first_token", limits::FIRST_TOKEN),
+        slow_stream: match settings.value("timeouts.slow_stream") {
+            Some(Value::Whole(rate)) if *rate > 0 => Some(*rate),
+            _ => None,
+        },
         idle: wait("timeouts.idle", limits::IDLE),
         total: settings.wait("timeouts.total", limits::TOTAL),
         client_head: wait("timeouts.client_head", limits::CLIENT_HEAD),

@@ -92,6 +92,7 @@ pub(super) const KEYS: &[Key] = &[
     one("timeouts.idle", Scalar::Wait(limits::IDLE)),
     one("timeouts.total", Scalar::WaitOrOff(limits::TOTAL)),
     one("timeouts.client_head", Scalar::Wait(limits::CLIENT_HEAD)),
+    one("timeouts.slow_stream", Scalar::Whole(limits::SLOW_STREAM)),
     one("timeouts.client_body", Scalar::Wait(limits::CLIENT_BODY)),
     one("timeouts.keep_alive", Scalar::Wait(limits::KEEP_ALIVE)),
     one("timeouts.client_write_idle", Scalar::Wait(limits::CLIENT_WRITE_IDLE)),
@@ -176,6 +177,7 @@ const CLIENT_KEY: &[Key] = &[
     one("requests_per_minute", Scalar::Whole(limits::RATE)),
     one("tokens_per_minute", Scalar::Whole(limits::RATE)),
     one("concurrency", Scalar::Whole(limits::KEY_CONCURRENCY)),
+    one("trusted", Scalar::Flag),
     tables("budget", BUDGET),
 ];
 

@@ -98,6 +98,8 @@ pub const RETRY_WAIT: Range = range(0, 5000, HOUR);
 
 /// Requests or tokens of a rate. The default is that of the bucket's capacity.
 pub const RATE: Range = range(1, 100, 1_000_000_000);
+/// Bytes of a stream per second; 0 for any.
+pub const SLOW_STREAM: Range = range(0, 0, 1_000_000);
 /// Requests of one key at a time.
 pub const KEY_CONCURRENCY: Range = range(1, 100, 1_000_000);
 /// Requests that come back to a bucket every second, where nothing is said.

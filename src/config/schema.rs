@@ -95,6 +95,8 @@ pub struct ClientKey {
     pub requests_per_minute: Option<u64>,
     /// At most so many tokens in a minute, of prompts and answers.
     pub tokens_per_minute: Option<u64>,
+    /// Its requests may say what they want otherwise than configured.
+    pub trusted: bool,
     /// At most so many requests at a time, in the whole process.
     pub concurrency: Option<u32>,
 }
@@ -174,6 +176,8 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// From the written request to the first token.
     pub first_token: Option<Duration>,
+    /// A stream that brings fewer bytes per second, over ten seconds, has failed.
+    pub slow_stream: Option<u64>,
     /// Between two bytes of an answer.
     pub idle: Duration,
     /// For the whole exchange.

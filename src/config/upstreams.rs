@@ -349,6 +349,7 @@ pub(super) fn client_keys(settings: &Settings, notes: &mut Notes) -> Vec<ClientK
             secret,
             models: Vec::new(),
             requests_per_minute: None,
+            trusted: false,
             concurrency: None,
             tokens_per_minute: None,
         });
@@ -377,6 +378,7 @@ pub(super) fn client_keys(settings: &Settings, notes: &mut Notes) -> Vec<ClientK
             secret,
             models,
             requests_per_minute: limit("requests_per_minute"),
+            trusted: table.flag("trusted", false),
             concurrency: limit("concurrency").and_then(|most| u32::try_from(most).ok()),
             tokens_per_minute: limit("tokens_per_minute"),
         });

@@ -201,7 +201,7 @@ pub struct Cells {
     /// Exchanges now.
     pub in_flight: Cell,
     /// Refusals for a limit of the client: the bucket, requests, tokens.
-    pub limited: [Cell; 3],
+    pub limited: [Cell; 4],
     /// Circuits of the upstreams now: 0 closed, 1 half open, 2 open.
     pub circuits: Box<[Cell]>,
     /// Panics that were caught: bugs.

@@ -194,9 +194,12 @@ impl Registry {
                 |cells| &cells.tokens,
             ),
             ("vertex_bridge_bytes_total", "direction", &["in", "out"], |cells| &cells.bytes),
-            ("vertex_bridge_limited_total", "limit", &["bucket", "requests", "tokens"], |cells| {
-                &cells.limited
-            }),
+            (
+                "vertex_bridge_limited_total",
+                "limit",
+                &["bucket", "requests", "tokens", "concurrency"],
+                |cells| &cells.limited,
+            ),
             ("vertex_bridge_upstream_failures_total", "reason", &reasons, |cells| &cells.failures),
             ("vertex_bridge_upstream_tls_handshakes_total", "kind", &ends, |cells| {
                 &cells.upstream_handshakes

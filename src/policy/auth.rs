@@ -136,6 +136,7 @@ mod tests {
             secret: Secret::new((*secret).to_owned()),
             models: if index == 1 { vec!["gemini-*".to_owned()] } else { Vec::new() },
             requests_per_minute: None,
+            trusted: false,
             concurrency: None,
             tokens_per_minute: None,
         };

@@ -16,6 +16,7 @@ use super::exact::Errand;
 use super::limits;
 use super::reply::Envelope;
 use super::route::{self, Endpoint, NoRoute};
+use super::wishes::Wishes;
 
 /// What the head of a request asks for, without the head.
 pub(super) struct Asked {
@@ -94,7 +95,15 @@ fn decide<R: Runtime>(
             Err(reject) => return refused(reject, counted),
         }
     }
-    let sessions = sessions(shard, head);
+    let asker = |errand, beside, explain| Asker {
+        key,
+        errand,
+        beside,
+        explain,
+        wishes: None,
+        turn: None,
+        sessions: sessions(shard, head),
+    };
     match endpoint {
         Endpoint::Health => What::Health,
         Endpoint::Ready => What::Page(Page::Ready),
@@ -105,19 +114,19 @@ fn decide<R: Runtime>(
         Endpoint::Door(door, model) => {
             let (errand, model) = (Errand::Talk(door), route::decoded(model));
             let beside = Beside { model, ..beside(head) };
-            admit(shard, head, framing, Asker { key, errand, beside, sessions, explain: false })
+            admit(shard, head, framing, asker(errand, beside, false))
         }
         Endpoint::Embeddings => {
             let (errand, beside) = (Errand::Embed, Beside::default());
-            admit(shard, head, framing, Asker { key, errand, beside, sessions, explain: false })
+            admit(shard, head, framing, asker(errand, beside, false))
         }
         Endpoint::CountTokens => {
             let (errand, beside) = (Errand::Count, beside(head));
-            admit(shard, head, framing, Asker { key, errand, beside, sessions, explain: false })
+            admit(shard, head, framing, asker(errand, beside, false))
         }
         Endpoint::Explain => {
             let (errand, beside) = (Errand::Talk(Door::Chat), Beside::default());
-            admit(shard, head, framing, Asker { key, errand, beside, sessions, explain: true })
+            admit(shard, head, framing, asker(errand, beside, true))
         }
     }
 }
@@ -167,7 +176,7 @@ fn admit<R: Runtime>(
     shard: &Shard<R>,
     head: &RequestHead<'_, '_>,
     framing: Framing,
-    asker: Asker,
+    mut asker: Asker,
 ) -> What {
     if shard.is_draining() {
         let message = "the gateway is shutting down";
@@ -182,10 +191,19 @@ fn admit<R: Runtime>(
     if matches!(framing, Framing::Length(length) if length > u64::try_from(most).unwrap_or(0)) {
         return What::Refuse(wire_error(WireError::BodyTooLarge, shard));
     }
-    if !asker.explain
-        && let Err(error) = limits::admit(shard, asker.key)
-    {
-        return What::Refuse(error);
+    match Wishes::read(shard, head, asker.key) {
+        Ok(wishes) => asker.wishes = wishes,
+        Err(error) => return What::Refuse(error),
+    }
+    if !asker.explain {
+        // The turn first: a request that may not run does not count.
+        match limits::turn(shard, asker.key) {
+            Ok(turn) => asker.turn = Some(turn),
+            Err(error) => return What::Refuse(error),
+        }
+        if let Err(error) = limits::admit(shard, asker.key) {
+            return What::Refuse(error);
+        }
     }
     match shard.permits.take() {
         Some(permit) => What::Talk(permit, asker),

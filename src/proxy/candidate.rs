@@ -7,6 +7,7 @@ use crate::policy::KeyId;
 use crate::provider::decode::AnswerLimits;
 use crate::provider::{Decoder, Dropped, Expected};
 use crate::rt::{Lent, Runtime};
+use crate::shard::Turn;
 
 use super::answer;
 use super::attempt::{self, Head, Outgoing, Plan};
@@ -17,6 +18,7 @@ use super::exchange::Exchange;
 use super::outcome::{Failed, Outcome};
 use super::remains::Tale;
 use super::translate::Translation;
+use super::wishes::Wishes;
 use super::{choice, marks, once, stream, unary};
 
 /// Who asks for what, known from the head.
@@ -26,6 +28,10 @@ pub(super) struct Asker {
     pub(super) beside: Beside,
     /// Wants to know what would become of the request; nothing is sent.
     pub(super) explain: bool,
+    /// What the client wants otherwise than configured, if it may.
+    pub(super) wishes: Option<Box<Wishes>>,
+    /// The key's right to run one more request.
+    pub(super) turn: Option<Turn>,
     /// What fields that name a session said, by their names in lower case.
     pub(super) sessions: Vec<(String, u64)>,
 }

@@ -96,7 +96,9 @@ where
 {
     let shard = exchange.shard;
     // An answer that is not streamed comes whole or not at all.
-    exchange.speak_within = shard.config.timeouts.first_token.filter(|_| outline.stream);
+    let wished = asker.wishes.as_ref().and_then(|wishes| wishes.first_token);
+    let first_token = wished.or(shard.config.timeouts.first_token);
+    exchange.speak_within = first_token.filter(|_| outline.stream);
     let order = order(shard, route, asker);
     let mut course = Course { order, last: None, repeated: false, forced: false };
     let waits_until = exchange.until(shard.config.limits.queue_age);
@@ -208,7 +210,7 @@ where
         };
         failed.leave(&mut exchange);
         let others = step + steps < course.order.len();
-        let next = next(&exchange, plan, (&failed, tries), others);
+        let next = next(&exchange, plan, (&failed, tries), (others, asker));
         course.note(&next, failed, plan.index);
         match next {
             Next::Again(wait) => {
@@ -228,6 +230,20 @@ fn order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route, asker: &Asker) -> V
     if let ([only], []) = (targets.as_slice(), fallbacks.as_slice()) {
         return vec![only];
     }
+    let mut order = in_order(shard, route, asker);
+    if let Some(wishes) = &asker.wishes {
+        if let Some(wanted) = wishes.upstream {
+            let all = targets.iter().chain(fallbacks);
+            order = all.filter(|target| target.upstream == wanted).collect();
+        }
+        order.truncate(if wishes.alone { 1 } else { usize::MAX });
+    }
+    order
+}
+
+/// The same where there is a choice and the client has no wish.
+fn in_order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route, asker: &Asker) -> Vec<&'c Target> {
+    let Route { targets, fallbacks, .. } = route;
     let now = shard.rt.now();
     let standing = |target: &Target| {
         let upstream = shard.upstreams.get(target.upstream);
@@ -274,14 +290,16 @@ fn next<R: Runtime>(
     exchange: &Exchange<'_, R>,
     plan: Plan<'_>,
     (failed, tries): (&Failed, u32),
-    others: bool,
+    (others, asker): (bool, &Asker),
 ) -> Next {
     let shard = exchange.shard;
     let left = shard.config.timeouts.total.map(|total| total.saturating_sub(exchange.age()));
     let attempted =
         Attempted { fault: failed.fault(), tries, retry_after: failed.wait(), left, others };
     let retry = shard.config.retry;
-    let rules = Rules { attempts: retry.attempts, wait_max: retry.wait_max };
+    let wished = asker.wishes.as_ref().and_then(|wishes| wishes.retries);
+    let attempts = wished.unwrap_or(retry.attempts);
+    let rules = Rules { attempts, wait_max: retry.wait_max };
     let next = retry::next(&attempted, &rules, shard.random());
     let upstream = shard.upstreams.get(plan.index);
     match next {

@@ -6,10 +6,13 @@ use crate::base::ascii::push_u64;
 use crate::chat::{ApiError, Row};
 use crate::policy::KeyId;
 use crate::rt::Runtime;
-use crate::shard::{Limit, Limited, Shard};
+use crate::shard::{Limit, Limited, Shard, Turn};
 
 /// Bytes of a prompt for one token, about; what the vendor counted takes the place of the estimate.
 const BYTES_PER_TOKEN: usize = 4;
+
+/// Nobody knows when a request that runs will end.
+const SOON_MS: u64 = 1000;
 
 /// The tokens of a prompt of so many bytes, about: English has four characters to a token.
 pub(super) fn estimate(bytes: usize) -> u64 {
@@ -20,6 +23,16 @@ pub(super) fn estimate(bytes: usize) -> u64 {
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 pub(super) fn admit<R: Runtime>(shard: &Shard<R>, key: KeyId) -> Result<(), ApiError> {
     shard.rates.admit(key, shard.rt.now()).map_err(|limited| refusal(shard, key, limited))
+}
+
+/// The right of this key to run one more request, or the refusal.
+#[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
+pub(super) fn turn<R: Runtime>(shard: &Shard<R>, key: KeyId) -> Result<Turn, ApiError> {
+    shard.rates.turn(key).map_err(|most| {
+        shard.cells.limited[Limit::Concurrency as usize].add(1);
+        let message = format!("the key's limit of {most} requests at a time is reached");
+        ApiError::new(Row::RATE_LIMITED, message).with_retry_after(Some(SOON_MS))
+    })
 }
 
 /// The tokens of a body of this key, or the refusal. What is reserved must be corrected when the

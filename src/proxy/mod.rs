@@ -40,5 +40,6 @@ mod stay;
 mod stream;
 mod translate;
 mod unary;
+mod wishes;
 
 pub use accept::run;

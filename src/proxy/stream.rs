@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use crate::base::Tick;
+use crate::net::{NetError, NetErrorKind, NetOp};
 use crate::policy::Fault;
 use crate::provider::UpstreamError;
 use crate::rt::{Lent, Runtime};
@@ -15,10 +17,13 @@ use super::attempt::Plan;
 use super::body::{Answer, More};
 use super::client::{Client, Gone};
 use super::exchange::Exchange;
-use super::failure::Failure;
+use super::failure::{Failure, Phase};
 use super::outcome::Outcome;
 use super::pipe::Pipe;
 use super::side::{Cut, Side};
+
+/// Over this time it is judged whether a stream is too slow.
+const PACE: Duration = Duration::from_secs(10);
 
 /// How long the mark of the end is waited for when all else has come and another candidate could
 /// have given it.
@@ -28,6 +33,8 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 struct Relay<'s, R: Runtime, P> {
     side: Side<'s, R, P>,
     answer: Answer<R>,
+    /// So many bytes have come since then.
+    pace: (Tick, u64),
 }
 
 /// Why a stream stops before its end.
@@ -68,9 +75,10 @@ where
     M: Fn(Vec<u8>) -> F,
     P: Pipe<R>,
 {
-    let mut relay = Relay { side, answer };
+    let pace = (side.exchange.shard.rt.now(), 0);
+    let mut relay = Relay { side, answer, pace };
     let ran = relay.run(client).await;
-    let Relay { mut side, answer } = relay;
+    let Relay { mut side, answer, .. } = relay;
     match ran {
         Ok(()) => {
             let exchange = &side.exchange;
@@ -114,7 +122,7 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
                 return self.judge(ended);
             }
             let until = self.until();
-            let Self { side, answer } = self;
+            let Self { side, answer, .. } = self;
             if side.is_ready() && !client.may_speak() {
                 return Err(Stop::ClientLeft);
             }
@@ -131,11 +139,32 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
                     self.side.close_chunk(mark);
                     return self.judge(ended);
                 }
-                More::Some => {}
+                More::Some if self.keeps_pace() => {}
+                More::Some => {
+                    let error = NetError { op: NetOp::Read, kind: NetErrorKind::Timeout };
+                    let slow = Failure::Net(error, Phase::Body);
+                    return self.judge(Err(Stop::Failed(slow)));
+                }
                 More::ClientLeft => return Err(Stop::ClientLeft),
                 More::Failed(failure) => return self.judge(Err(Stop::Failed(failure))),
             }
         }
+    }
+
+    /// Does as much come as the operator wants at least?
+    fn keeps_pace(&mut self) -> bool {
+        let shard = self.side.exchange.shard;
+        let Some(rate) = shard.config.timeouts.slow_stream else { return true };
+        let (since, bytes) = &mut self.pace;
+        *bytes += u64::try_from(self.answer.buffer.len()).unwrap_or(0);
+        let now = shard.rt.now();
+        let gone = now.since(*since);
+        if gone < PACE {
+            return true;
+        }
+        let enough = *bytes >= rate.saturating_mul(gone.as_secs());
+        self.pace = (now, 0);
+        enough
     }
 
     /// A failure behind the end of the answer is none of the client's.
@@ -145,7 +174,7 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
 
     /// Until the first event the limits are those of the first token and of the whole request, then
     /// the one between two: a stream that goes on is never cut.
-    fn until(&self) -> crate::base::Tick {
+    fn until(&self) -> Tick {
         let Side { exchange, pipe, .. } = &self.side;
         let shard = exchange.shard;
         let timeouts = &shard.config.timeouts;

@@ -20,7 +20,7 @@ pub use gate::{Gate, Place};
 pub use health::{Health, Probe, Probes};
 pub use mailbox::{Ask, Letter, Page, Report, TokenReport};
 pub use permit::{Permit, Permits};
-pub use rates::{Limit, Limited, Rates, Told};
+pub use rates::{Limit, Limited, Rates, Told, Turn};
 pub use signatures::{Marker, Signatures};
 pub use state::{FixedBody, Parts, Shard, Upstream};
 pub use token::{Held, News, Token, TokenSlot};

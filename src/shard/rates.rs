@@ -4,7 +4,7 @@
 //! A key without limits costs a look at its meter, which nobody writes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::Tick;
@@ -22,6 +22,8 @@ pub enum Limit {
     Requests,
     /// The key's tokens per minute.
     Tokens,
+    /// The key's requests at a time.
+    Concurrency,
 }
 
 /// A refusal.
@@ -54,7 +56,14 @@ struct Meter {
     in_bucket: AtomicU64,
     in_requests: AtomicU64,
     in_tokens: AtomicU64,
+    /// At most so many requests at a time.
+    most: Option<u32>,
+    running: AtomicU32,
 }
+
+/// The right of a key to run one more request; dropping it gives it back.
+#[derive(Debug)]
+pub struct Turn(Option<(Rates, KeyId)>);
 
 /// The meters of all keys.
 #[derive(Clone, Debug)]
@@ -72,6 +81,7 @@ impl Rates {
             bucket,
             requests: key.requests_per_minute.map(Window::new),
             tokens: key.tokens_per_minute.map(Window::new),
+            most: key.concurrency,
             ..Meter::default()
         };
         let nobody = Meter { bucket, ..Meter::default() };
@@ -96,6 +106,23 @@ impl Rates {
             }
             Limited { limit: Limit::Requests, wait }
         })
+    }
+
+    /// The right to run one more request of `key`.
+    ///
+    /// # Errors
+    /// As many run as may: how many that is.
+    pub fn turn(&self, key: KeyId) -> Result<Turn, u32> {
+        let Some((meter, most)) = self.meter(key).and_then(|meter| Some((meter, meter.most?)))
+        else {
+            return Ok(Turn(None));
+        };
+        let one_more = |running: u32| (running < most).then_some(running + 1);
+        let (order, seen) = (Ordering::Relaxed, Ordering::Relaxed);
+        match meter.running.fetch_update(order, seen, one_more) {
+            Ok(_) => Ok(Turn(Some((self.clone(), key)))),
+            Err(_) => Err(most),
+        }
     }
 
     /// So many tokens of `key`, as far as they can be told before an answer.
@@ -143,6 +170,15 @@ impl Rates {
     }
 }
 
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let meter = self.0.as_ref().and_then(|(rates, key)| rates.meter(*key));
+        if let Some(meter) = meter {
+            meter.running.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Moves a rate on, if it admits. Others may do the same at the same time.
 fn advance(state: &AtomicU64, decide: impl Fn(u64) -> Verdict) -> Result<(), Duration> {
     let mut seen = state.load(Ordering::Relaxed);
@@ -180,6 +216,24 @@ mod tests {
 
     const A: KeyId = KeyId::Configured(0);
     const B: KeyId = KeyId::Configured(1);
+
+    #[test]
+    fn a_key_runs_as_many_as_it_may_on_all_shards_together() {
+        let rates = rates("concurrency = 3\n");
+        let three = || -> [Turn; 3] { std::array::from_fn(|_| rates.clone().turn(B).unwrap()) };
+        let turns = three();
+        assert_eq!(rates.turn(B).unwrap_err(), 3);
+        assert!(rates.turn(A).is_ok(), "others have their own");
+        drop(turns);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..1000).for_each(|_| drop(rates.turn(B))));
+            }
+        });
+        let turns = three();
+        assert!(rates.turn(B).is_err(), "none came to be too much");
+        drop(turns);
+    }
 
     #[test]
     fn of_a_thousand_at_once_ten_are_admitted_on_any_number_of_shards() {

@@ -26,6 +26,7 @@ mod native;
 mod rates;
 mod replay;
 mod resume;
+mod routes;
 mod sdk;
 mod shapes;
 mod simulator;
