@@ -63,7 +63,15 @@ async fn drained<R: Runtime>(
     let limit = || shard.rt.now().after(drain_max);
     // What was handed over has no deadline: a stream may last as long as it likes.
     let mut end = if shard.is_draining() { limit() } else { Tick::NEVER };
-    while shard.rt.now() < end && shard.board.total() > 0 {
+    while shard.rt.now() < end {
+        if shard.board.total() == 0 {
+            // A shard that has not heard of the drain may still accept, and hand over what it has
+            // accepted: not to this one any more, unless it is in the counts already.
+            shard.board.close(shard.index);
+            if shard.board.total() == 0 {
+                return;
+            }
+        }
         let (mut next, mut wait) = (pin!(letters.next()), pin!(shard.rt.sleep(LOOK_AGAIN)));
         let letter = std::future::poll_fn(|context| {
             if let Poll::Ready(letter) = next.as_mut().poll(context) {

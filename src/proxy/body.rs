@@ -20,6 +20,9 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// A buffer that was filled to the brim is followed by a larger one, up to this size.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
+/// What counts as short where [`Mutant::DroppedPiece`] is planted.
+const SHORT_PIECE: usize = 16;
+
 /// An answer whose head has been read.
 pub(super) struct Answer<R: Runtime> {
     pub(super) link: Link<StreamOf<R>>,
@@ -59,6 +62,9 @@ impl<R: Runtime> Answer<R> {
             }
             let step = self.reader.feed(input)?;
             self.at += step.consumed;
+            if step.data.len() < SHORT_PIECE && Mutant::DroppedPiece.active() {
+                continue;
+            }
             sink(step.data)?;
             if Mutant::DoubledRead.active() {
                 sink(step.data)?;

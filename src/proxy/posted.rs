@@ -62,7 +62,8 @@ where
 
     /// Posts a read into `buffer`, unless one is pending or would bring nothing that can be kept.
     pub(super) fn post(&mut self, buffer: impl FnOnce() -> Vec<u8>) {
-        if self.slot.is_none() && self.early.len() < EARLY_BYTES_MAX && self.ended.is_none() {
+        let room = self.early.len() < EARLY_BYTES_MAX || Mutant::UnboundedBuffer.active();
+        if self.slot.is_none() && room && self.ended.is_none() {
             let Some(make) = &self.make else { return };
             let spare = std::mem::take(&mut self.spare);
             let buffer = if spare.capacity() > 0 { spare } else { buffer() };

@@ -3,7 +3,7 @@
 //! In a build without the `mutants` feature [`Mutant::active`] is a constant `false` and the
 //! planted branch is removed. With the feature, a test switches one mutant on for its thread.
 
-/// One planted bug of the shard; each is found by `tests/it/shard_sim.rs`.
+/// One planted bug of the shard; each is found by `tests/simulation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
     /// An exchange ends without `settle`.
@@ -30,6 +30,22 @@ pub enum Mutant {
     DeadlineIgnored,
     /// The bytes of one upstream read are relayed twice.
     DoubledRead,
+    /// A place at an upstream is never given back.
+    LostPlace,
+    /// The right to probe an upstream is never given back.
+    LostProbe,
+    /// One more than allowed ask an upstream at a time.
+    CapOverByOne,
+    /// A bucket admits one more than it holds.
+    RateOverByOne,
+    /// Who came last to an upstream's queue leaves it first.
+    QueueNotFifo,
+    /// An attempt is repeated though the budget has none left.
+    RetryPastBudget,
+    /// A short piece of an upstream's answer is thrown away.
+    DroppedPiece,
+    /// Requests behind the running one are read without a limit.
+    UnboundedBuffer,
 }
 
 #[cfg(feature = "mutants")]
@@ -43,7 +59,7 @@ mod switch {
 
     impl Mutant {
         /// Every mutant, for tests that try each.
-        pub const ALL: [Self; 12] = [
+        pub const ALL: [Self; 20] = [
             Self::DroppedSettle,
             Self::DoubleSettle,
             Self::DoubleRelease,
@@ -56,6 +72,14 @@ mod switch {
             Self::ShortWrite,
             Self::DeadlineIgnored,
             Self::DoubledRead,
+            Self::LostPlace,
+            Self::LostProbe,
+            Self::CapOverByOne,
+            Self::RateOverByOne,
+            Self::QueueNotFifo,
+            Self::RetryPastBudget,
+            Self::DroppedPiece,
+            Self::UnboundedBuffer,
         ];
 
         /// Switches `mutant` on for this thread, or all off.

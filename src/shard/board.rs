@@ -6,12 +6,12 @@
 //! request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// One shard's count, alone on its cache lines.
+/// One shard's count, alone on its cache lines, and whether it takes no more from others.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Count(AtomicUsize);
+struct Count(AtomicUsize, AtomicBool);
 
 /// The counts of all shards.
 #[derive(Clone, Debug)]
@@ -38,7 +38,9 @@ impl Board {
                 break;
             }
             let there = self.add(best);
-            if there < mine {
+            // Closed meanwhile? Whoever closes looks at the counts behind it, as this does the
+            // other way round: one of both sees the other.
+            if there < mine && !self.is_closed(best) {
                 self.leave(chosen);
                 (chosen, mine) = (best, there);
             } else {
@@ -53,6 +55,14 @@ impl Board {
         if let Some(count) = self.0.get(shard) {
             let before = count.0.fetch_sub(1, Ordering::SeqCst);
             debug_assert!(before > 0, "a connection leaves once");
+        }
+    }
+
+    /// From now on no other shard hands a connection to `shard`. One that is on its way is in the
+    /// counts.
+    pub fn close(&self, shard: usize) {
+        if let Some(count) = self.0.get(shard) {
+            count.1.store(true, Ordering::SeqCst);
         }
     }
 
@@ -72,8 +82,12 @@ impl Board {
     }
 
     fn smallest(&self) -> Option<(usize, usize)> {
-        let counts = self.0.iter().map(|count| count.0.load(Ordering::SeqCst));
-        counts.enumerate().min_by_key(|(_, count)| *count)
+        let counts = self.0.iter().map(|count| count.0.load(Ordering::SeqCst)).enumerate();
+        counts.filter(|(shard, _)| !self.is_closed(*shard)).min_by_key(|(_, count)| *count)
+    }
+
+    fn is_closed(&self, shard: usize) -> bool {
+        self.0.get(shard).is_some_and(|count| count.1.load(Ordering::SeqCst))
     }
 }
 
@@ -93,6 +107,14 @@ mod tests {
             board.place(0);
         }
         assert_eq!((board.count(0), board.count(1)), (5, 5));
+    }
+
+    #[test]
+    fn a_closed_shard_gets_none() {
+        let board = Board::new(2);
+        board.close(1);
+        assert!((0..10).all(|_| board.place(0) == 0));
+        assert_eq!((board.count(0), board.total()), (10, 10));
     }
 
     #[test]

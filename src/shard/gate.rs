@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::rt::Mutant;
+
 /// One who waits.
 #[derive(Debug, Default)]
 struct Waiter {
@@ -52,7 +54,8 @@ impl Gate {
 
     /// A place at once. Whoever comes does not overtake those who wait.
     pub fn take(&self) -> Option<Place> {
-        let free = self.0.out.get() < self.0.most && self.0.waiting.borrow().is_empty();
+        let most = self.0.most.saturating_add(usize::from(Mutant::CapOverByOne.active()));
+        let free = self.0.out.get() < most && self.0.waiting.borrow().is_empty();
         free.then(|| {
             self.0.out.set(self.0.out.get() + 1);
             Place(self.clone())
@@ -72,7 +75,12 @@ impl Gate {
 
     /// A place has become free.
     fn pass_on(&self) {
-        let next = self.0.waiting.borrow_mut().pop_front();
+        let mut waiting = self.0.waiting.borrow_mut();
+        let next = match () {
+            () if Mutant::QueueNotFifo.active() => waiting.pop_back(),
+            () => waiting.pop_front(),
+        };
+        drop(waiting);
         let Some(next) = next else {
             self.0.out.set(self.0.out.get().saturating_sub(1));
             return;
@@ -86,7 +94,9 @@ impl Gate {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.pass_on();
+        if !Mutant::LostPlace.active() {
+            self.0.pass_on();
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::policy::Fault;
 use crate::policy::breaker::{Breaker, Circuit, Pass, Thresholds};
 use crate::policy::pick::{PeakEwma, Standing};
 use crate::policy::retry::Budget;
+use crate::rt::Mutant;
 
 /// Which upstreams are probed now, for all shards: one request at a time.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ impl Probes {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        if let Some(flag) = self.0.0.get(self.1) {
+        if let Some(flag) = self.0.0.get(self.1).filter(|_| !Mutant::LostProbe.active()) {
             flag.store(false, Ordering::Release);
         }
     }
@@ -107,7 +108,7 @@ impl Health {
 
     /// May a failed attempt be repeated? The repeat is taken from the budget then.
     pub fn may_repeat(&self) -> bool {
-        self.state.borrow_mut().budget.take()
+        self.state.borrow_mut().budget.take() || Mutant::RetryPastBudget.active()
     }
 
     /// An answer came as it should; it took so long to begin.

@@ -621,7 +621,7 @@ fn play_with(seed: u64, encryption: Option<Encryption>, within_bytes: u64) -> Ou
     // Every other world has a sound network, so that every error must have another reason.
     let strict = seed % 2 == 1;
     let percent = if strict { 0 } else { 40 };
-    let faults = Faults { to: Some(upstream_address()), percent, within_bytes };
+    let faults = Faults { to: vec![upstream_address()], percent, within_bytes };
     let rt = Virt::new(seed, faults);
     let seen = Rc::new(Seen::default());
     seen.strict.set(strict);
@@ -769,26 +769,4 @@ fn a_client_of_a_silent_stream_is_told_that_it_lives() {
     // the end of the body.
     assert_eq!(body.matches(": ping\n\n").count(), 6, "{body}");
     assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
-}
-
-#[cfg(feature = "mutants")]
-#[test]
-fn every_planted_bug_is_found_within_200_seeds() {
-    use vertex_bridge::rt::Mutant;
-
-    let mut missed = Vec::new();
-    for mutant in Mutant::ALL {
-        Mutant::plant(Some(mutant));
-        // A planted bug may also trip an assertion: that is being found, too.
-        let found = (0..200).find(|seed| {
-            let run = std::panic::catch_unwind(|| play(*seed));
-            run.map_or(true, |outcome| !outcome.wrong.is_empty())
-        });
-        Mutant::plant(None);
-        match found {
-            Some(seed) => println!("{mutant:?} is found by seed {seed}"),
-            None => missed.push(mutant),
-        }
-    }
-    assert!(missed.is_empty(), "not found: {missed:?}");
 }

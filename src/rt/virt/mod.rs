@@ -10,5 +10,5 @@ mod net;
 mod pipe;
 mod world;
 
-pub use net::{VirtConn, VirtListener, VirtSocket};
+pub use net::{VirtConn, VirtListener, VirtPeer, VirtSocket};
 pub use world::{FaultKind, Faults, Stuck, Virt, Witness};

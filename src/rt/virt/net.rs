@@ -31,7 +31,13 @@ struct Side {
     world: Rc<RefCell<World>>,
     incoming: Rc<RefCell<Pipe>>,
     outgoing: Rc<RefCell<Pipe>>,
+    /// Whose buffers it holds.
+    part: Cell<usize>,
 }
+
+/// What a test may know of a connection though no packet has told it yet.
+#[derive(Clone)]
+pub struct VirtPeer(Rc<RefCell<Pipe>>);
 
 /// A virtual connection.
 #[derive(Clone)]
@@ -40,6 +46,26 @@ pub struct VirtConn(Rc<Side>);
 impl std::fmt::Debug for VirtConn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("VirtConn")
+    }
+}
+
+impl std::fmt::Debug for VirtPeer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("VirtPeer")
+    }
+}
+
+impl VirtPeer {
+    /// Has it closed its side?
+    pub fn has_left(&self) -> bool {
+        self.0.borrow().has_end()
+    }
+}
+
+impl VirtConn {
+    /// The other side, as it is at this moment.
+    pub fn peer(&self) -> VirtPeer {
+        VirtPeer(Rc::clone(&self.0.incoming))
     }
 }
 
@@ -95,6 +121,7 @@ impl Runtime for Virt {
         }
         let backlog = self.choose_listener(to).ok_or(io::ErrorKind::ConnectionRefused)?;
         let (here, there) = self.pair();
+        here.0.part.set(self.part);
         let bytes_fault = fault.filter(|(kind, _)| {
             !matches!(kind, FaultKind::Refused | FaultKind::BlackHole | FaultKind::SlowConnect)
         });
@@ -116,6 +143,7 @@ impl Runtime for Virt {
     }
 
     fn adopt(&self, accepted: VirtConn) -> io::Result<VirtConn> {
+        accepted.0.part.set(self.part);
         Ok(accepted)
     }
 }
@@ -124,7 +152,7 @@ impl Virt {
     fn draw_fault(&self, to: SocketAddr) -> Option<(FaultKind, usize)> {
         let mut world = self.world.borrow_mut();
         let percent = world.faults.percent;
-        if world.faults.to != Some(to) || !world.rng.percent(percent) {
+        if !world.faults.to.contains(&to) || !world.rng.percent(percent) {
             return None;
         }
         let kinds = u64::try_from(FaultKind::ALL.len()).unwrap_or(1);
@@ -156,6 +184,7 @@ impl Virt {
                 world: Rc::clone(&self.world),
                 incoming: Rc::clone(incoming),
                 outgoing: Rc::clone(outgoing),
+                part: Cell::new(0),
             }))
         };
         (side(&first, &second), side(&second, &first))
@@ -201,11 +230,12 @@ impl Drop for VirtListener {
 
 impl Conn for VirtConn {
     fn read(&self, buffer: Vec<u8>) -> impl Future<Output = Lent<usize>> {
-        Read { side: Rc::clone(&self.0), buffer: Some(buffer), pending: false }
+        Read { side: Rc::clone(&self.0), buffer: Some(buffer), pending: false, lent: 0 }
     }
 
     fn write_all(&self, buffer: Vec<u8>) -> impl Future<Output = Lent<()>> {
-        Write { side: Rc::clone(&self.0), buffer: Some(buffer), written: 0, pending: false }
+        let side = Rc::clone(&self.0);
+        Write { side, buffer: Some(buffer), written: 0, pending: false, lent: 0 }
     }
 
     fn peek(&self) -> Peek {
@@ -294,6 +324,7 @@ struct Read {
     side: Rc<Side>,
     buffer: Option<Vec<u8>>,
     pending: bool,
+    lent: usize,
 }
 
 impl Future for Read {
@@ -327,17 +358,17 @@ impl Future for Read {
             None => None,
         };
         let Some(result) = result else {
-            pipe.reader = Some(context.waker().clone());
-            if let Some(at) = pipe.next_arrival() {
-                world.wake_at(at, context.waker().clone());
-            }
+            pipe.wait(&mut world, context.waker());
+            world.lend(side.part.get(), self.lent, buffer.capacity());
             drop((world, pipe));
             self.pending = true;
+            self.lent = buffer.capacity();
             self.buffer = Some(buffer);
             return Poll::Pending;
         };
         pipe.reading = false;
-        pipe.reader = None;
+        (pipe.reader, pipe.told) = (None, None);
+        world.lend(side.part.get(), self.lent, 0);
         drop((world, pipe));
         self.pending = false;
         Poll::Ready((result, buffer))
@@ -348,7 +379,9 @@ impl Drop for Read {
     fn drop(&mut self) {
         if self.pending {
             self.side.incoming.borrow_mut().reading = false;
-            self.side.world.borrow_mut().violation("a pending read was dropped");
+            let mut world = self.side.world.borrow_mut();
+            world.lend(self.side.part.get(), self.lent, 0);
+            world.violation("a pending read was dropped");
         }
     }
 }
@@ -358,6 +391,7 @@ struct Write {
     buffer: Option<Vec<u8>>,
     written: usize,
     pending: bool,
+    lent: usize,
 }
 
 impl Future for Write {
@@ -384,13 +418,16 @@ impl Future for Write {
         }
         if !gone && self.written < buffer.len() {
             pipe.writer = Some(context.waker().clone());
+            world.lend(side.part.get(), self.lent, buffer.capacity());
             drop((world, pipe));
             self.pending = true;
+            self.lent = buffer.capacity();
             self.buffer = Some(buffer);
             return Poll::Pending;
         }
         pipe.writing = false;
         pipe.writer = None;
+        world.lend(side.part.get(), self.lent, 0);
         drop((world, pipe));
         self.pending = false;
         buffer.clear();
@@ -403,7 +440,9 @@ impl Drop for Write {
     fn drop(&mut self) {
         if self.pending {
             self.side.outgoing.borrow_mut().writing = false;
-            self.side.world.borrow_mut().violation("a pending write was dropped");
+            let mut world = self.side.world.borrow_mut();
+            world.lend(self.side.part.get(), self.lent, 0);
+            world.violation("a pending write was dropped");
         }
     }
 }

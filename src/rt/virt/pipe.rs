@@ -10,6 +10,9 @@ use super::world::{FaultKind, World};
 /// What a direction holds before its writer has to wait: small, so that back-pressure is common.
 const CAPACITY: usize = 16 * 1024;
 
+/// So many bytes come one by one.
+const DRIP_BYTES: usize = 512;
+
 /// How the reader will find the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -36,6 +39,8 @@ pub(super) struct Pipe {
     /// A fault has come: nothing more arrives.
     dead: bool,
     last_arrival: Tick,
+    /// When the pending read is woken, if it is.
+    pub(super) told: Option<Tick>,
 }
 
 impl Pipe {
@@ -57,6 +62,11 @@ impl Pipe {
         // A reset overtakes what was not read yet.
         let visible = at <= now && (all_read || end == End::Reset);
         visible.then_some(end)
+    }
+
+    /// Has the writer ended, whether its reader knows or not?
+    pub(super) fn has_end(&self) -> bool {
+        self.end.is_some()
     }
 
     pub(super) fn has_bytes(&self) -> bool {
@@ -111,11 +121,12 @@ impl Pipe {
         self.fault = None;
         world.hit(kind);
         if kind == FaultKind::Drip {
+            let rest = bytes.split_off(bytes.len().min(DRIP_BYTES));
             for byte in bytes {
                 self.fly(world, vec![byte]);
                 self.last_arrival.0 += 2_000_000;
             }
-            return;
+            return self.fly(world, rest);
         }
         bytes.truncate(left);
         self.fly(world, bytes);
@@ -128,6 +139,9 @@ impl Pipe {
     }
 
     fn fly(&mut self, world: &mut World, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
         let at = world.now.after(world.latency()).max(self.last_arrival);
         self.last_arrival = at;
         self.flying.push_back((at, bytes));
@@ -148,16 +162,35 @@ impl Pipe {
         }
     }
 
-    fn tell(&self, world: &mut World, at: Tick) {
-        if let Some(reader) = &self.reader {
+    /// A read is pending: its task is woken when something comes.
+    pub(super) fn wait(&mut self, world: &mut World, waker: &Waker) {
+        let known = self.reader.as_ref().is_some_and(|known| known.will_wake(waker));
+        if !known || self.told.is_some_and(|told| told <= world.now) {
+            self.told = None;
+        }
+        if !known {
+            self.reader = Some(waker.clone());
+        }
+        if let Some(at) = self.next_arrival() {
+            self.tell(world, at);
+        }
+    }
+
+    /// Wakes the reader at this time, unless it looks earlier anyhow.
+    fn tell(&mut self, world: &mut World, at: Tick) {
+        if let Some(reader) =
+            self.reader.as_ref().filter(|_| self.told.is_none_or(|told| at < told))
+        {
             world.wake_at(at, reader.clone());
+            self.told = Some(at);
         }
     }
 
     /// When the reader should look again, if something is on its way.
-    pub(super) fn next_arrival(&self) -> Option<Tick> {
+    fn next_arrival(&self) -> Option<Tick> {
+        let reset = self.end.filter(|(_, end)| *end == End::Reset).map(|(at, _)| at);
         let bytes = self.flying.front().map(|(at, _)| *at);
         let end = self.end.map(|(at, _)| at);
-        [bytes, end].into_iter().flatten().min()
+        reset.into_iter().chain(bytes).min().or(end)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -50,8 +50,8 @@ impl FaultKind {
 /// Which connections misbehave.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// Only connections to this address do.
-    pub to: Option<SocketAddr>,
+    /// Only connections to these addresses do.
+    pub to: Vec<SocketAddr>,
     /// In so many of 100 connections, one kind each with equal chance.
     pub percent: u64,
     /// A fault of the byte stream hits within so many bytes.
@@ -74,6 +74,9 @@ pub struct Witness {
 /// The run cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck(pub String);
+
+/// How many parts of a world have their buffers counted, part 0 included.
+const PARTS: usize = 8;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 type ReadyQueue = Arc<Mutex<Vec<usize>>>;
@@ -108,18 +111,54 @@ pub(super) struct World {
     /// Several listeners may share an address.
     pub(super) listeners: BTreeMap<SocketAddr, Vec<Rc<RefCell<Backlog>>>>,
     pub(super) next_port: u16,
-    timers: BinaryHeap<Reverse<(Tick, u64, usize)>>,
-    wakers: BTreeMap<usize, Waker>,
+    /// What pending reads and writes hold, in bytes, by part.
+    lent: [usize; PARTS],
+    timers: BinaryHeap<Reverse<Timer>>,
     sequence: u64,
     tasks: Vec<Option<Task>>,
+    /// One for each task, so that whoever waits sees that it is the same one.
+    wakers: Vec<Waker>,
     ending: bool,
 }
+
+/// One who waits for a time; among equal times the first that began to.
+struct Timer {
+    at: Tick,
+    sequence: u64,
+    waker: Waker,
+}
+
+impl Ord for Timer {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Timer {}
+
+/// Looks at the world after every step.
+type Watch = Rc<dyn Fn()>;
 
 /// A simulated executor and its world; clones share it.
 #[derive(Clone)]
 pub struct Virt {
     pub(super) world: Rc<RefCell<World>>,
     ready: ReadyQueue,
+    watch: Rc<RefCell<Option<Watch>>>,
+    /// Whose buffers its connections hold.
+    pub(super) part: usize,
 }
 
 impl std::fmt::Debug for Virt {
@@ -132,9 +171,14 @@ impl World {
     /// Wakes `waker` when `at` has come.
     pub(super) fn wake_at(&mut self, at: Tick, waker: Waker) {
         self.sequence += 1;
-        let id = usize::try_from(self.sequence).unwrap_or(usize::MAX);
-        self.timers.push(Reverse((at, self.sequence, id)));
-        self.wakers.insert(id, waker);
+        self.timers.push(Reverse(Timer { at, sequence: self.sequence, waker }));
+    }
+
+    /// A pending call of `part` holds a buffer of so many bytes where it held one of `before`.
+    pub(super) fn lend(&mut self, part: usize, before: usize, now: usize) {
+        if let Some(lent) = self.lent.get_mut(part) {
+            *lent = (*lent + now).saturating_sub(before);
+        }
     }
 
     /// How long a packet travels: mostly little, sometimes long.
@@ -172,13 +216,31 @@ impl Virt {
             witness: Witness::default(),
             listeners: BTreeMap::new(),
             next_port: 20_000,
+            lent: [0; PARTS],
             timers: BinaryHeap::new(),
-            wakers: BTreeMap::new(),
             sequence: 0,
             tasks: Vec::new(),
+            wakers: Vec::new(),
             ending: false,
         };
-        Self { world: Rc::new(RefCell::new(world)), ready: ReadyQueue::default() }
+        let (world, watch) = (Rc::new(RefCell::new(world)), Rc::default());
+        Self { world, ready: ReadyQueue::default(), watch, part: 0 }
+    }
+
+    /// The same world, for the part of it with this number: what its connections hold is counted.
+    #[must_use]
+    pub fn part(&self, part: usize) -> Self {
+        Self { part, ..self.clone() }
+    }
+
+    /// How many bytes the buffers of a part's pending reads and writes can hold.
+    pub fn lent(&self, part: usize) -> usize {
+        self.world.borrow().lent.get(part).copied().unwrap_or(0)
+    }
+
+    /// `look` is called after every step, until the run ends.
+    pub fn watch(&self, look: impl Fn() + 'static) {
+        *self.watch.borrow_mut() = Some(Rc::new(look));
     }
 
     /// What has been seen so far.
@@ -199,23 +261,33 @@ impl Virt {
         let result = Rc::new(RefCell::new(None));
         let place = Rc::clone(&result);
         self.start(Box::pin(async move { *place.borrow_mut() = Some(main.await) }));
-        loop {
+        let ran = loop {
             if let Some(value) = result.borrow_mut().take() {
-                self.end();
-                return Ok(value);
+                break Ok(value);
             }
-            let ready = self.take_ready();
-            if ready.is_empty() {
-                self.pass_time()?;
+            if let Err(stuck) = self.step() {
+                break Err(stuck);
             }
-            self.poll_all(ready)?;
+        };
+        self.end();
+        ran
+    }
+
+    /// Polls all that is ready, or lets time pass.
+    fn step(&self) -> Result<(), Stuck> {
+        let ready = self.take_ready();
+        if ready.is_empty() {
+            self.pass_time()?;
         }
+        self.poll_all(ready)
     }
 
     pub(super) fn start(&self, task: Task) {
         let mut world = self.world.borrow_mut();
         world.tasks.push(Some(task));
         let id = world.tasks.len() - 1;
+        let waker = TaskWaker { task: id, ready: Arc::clone(&self.ready) };
+        world.wakers.push(Waker::from(Arc::new(waker)));
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(id);
     }
 
@@ -230,15 +302,12 @@ impl Virt {
     /// Goes on to the next timer.
     fn pass_time(&self) -> Result<(), Stuck> {
         let mut world = self.world.borrow_mut();
-        let Some(Reverse((at, _, id))) = world.timers.pop() else {
+        let Some(Reverse(Timer { at, waker, .. })) = world.timers.pop() else {
             return Err(Stuck("nothing is ready and no timer is set".to_owned()));
         };
         world.now = world.now.max(at);
-        let waker = world.wakers.remove(&id);
         drop(world);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.wake();
         Ok(())
     }
 
@@ -246,18 +315,25 @@ impl Virt {
         while !ready.is_empty() {
             let chosen = self.below(u64::try_from(ready.len()).unwrap_or(1));
             let task = ready.swap_remove(usize::try_from(chosen).unwrap_or(0));
-            let taken = self.world.borrow_mut().tasks.get_mut(task).and_then(Option::take);
-            let Some(mut future) = taken else { continue };
-            self.world.borrow_mut().trace(task);
-            if self.world.borrow().witness.polls > POLLS_MAX {
+            let mut world = self.world.borrow_mut();
+            let taken = world.tasks.get_mut(task).and_then(Option::take);
+            let (Some(mut future), Some(waker)) = (taken, world.wakers.get(task).cloned()) else {
+                continue;
+            };
+            world.trace(task);
+            if world.witness.polls > POLLS_MAX {
                 return Err(Stuck("a live-lock: too many polls".to_owned()));
             }
-            let waker = Waker::from(Arc::new(TaskWaker { task, ready: Arc::clone(&self.ready) }));
+            drop(world);
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
             if polled.is_pending()
                 && let Some(place) = self.world.borrow_mut().tasks.get_mut(task)
             {
                 *place = Some(future);
+            }
+            let watch = self.watch.borrow().clone();
+            if let Some(look) = watch {
+                look();
             }
         }
         Ok(())
@@ -266,6 +342,7 @@ impl Virt {
     /// Drops what still runs; that is no breach of any contract.
     fn end(&self) {
         self.world.borrow_mut().ending = true;
+        drop(self.watch.take());
         let tasks = std::mem::take(&mut self.world.borrow_mut().tasks);
         drop(tasks);
     }
