@@ -43,7 +43,7 @@ pub fn text(config: &Config, machine: &Machine) -> String {
     for (name, bytes) in sizes(config) {
         page.row(&format!("limit {name}"), &size(u64::try_from(bytes).unwrap_or(u64::MAX)));
     }
-    let most = worst_case(&config.limits, config.server.request_body_bytes_max, capacity);
+    let most = worst_case(config, capacity);
     let has = size(machine.memory_bytes);
     let most = format!("{} if every exchange filled every limit; {has} to use", size(most));
     page.row("memory worst case", &most);
@@ -208,7 +208,6 @@ pub fn json(config: &Config, machine: &Machine) -> String {
     limits.insert("connections".to_owned(), json!(capacity.connections));
     limits.insert("in_flight".to_owned(), json!(capacity.in_flight));
     limits.insert("fields".to_owned(), json!(config.limits.fields));
-    let body_bytes = config.server.request_body_bytes_max;
     let keys = config.auth.keys.iter().map(|key| json!({"name": key.name, "models": key.models}));
     let upstreams = config.upstreams.iter().map(|upstream| upstream_json(config, upstream));
     let routes = config.routes.as_slice().iter().map(|route| {
@@ -239,7 +238,7 @@ pub fn json(config: &Config, machine: &Machine) -> String {
         "limits": limits,
         "options": options,
         "memory": {
-            "worst_case_bytes": worst_case(&config.limits, body_bytes, capacity),
+            "worst_case_bytes": worst_case(config, capacity),
             "usable_bytes": machine.memory_bytes,
         },
         "tls": security_json(config),

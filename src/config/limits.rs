@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::schema::Limits;
+use super::model::Route;
+use super::schema::{Config, Limits};
 
 /// What a number may be, and what it is when nothing is set. Bounds are inclusive.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +155,9 @@ const CONNECTION_BYTES: u64 = 32 * KIB;
 /// What a common exchange costs: a body of some 10 KiB, its translation, two relay buffers.
 const EXCHANGE_BYTES: u64 = 256 * KIB;
 
+/// What was sent of an answer that may be taken over, and calls that are held back, at most.
+pub const KEPT_BYTES: u64 = 2 * MIB;
+
 /// How much the machine can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
@@ -187,12 +191,18 @@ pub fn fit(descriptors: u64, memory_bytes: u64) -> Capacity {
 }
 
 /// The most memory that clients and upstreams can make the process hold, in bytes: a head for
-/// every connection; the marks on calls; for every exchange its body and the translated one, and an
-/// answer (or an event) with its translation. Common exchanges need a hundredth of that.
-pub fn worst_case(limits: &Limits, request_body_bytes: usize, capacity: Capacity) -> u64 {
+/// every connection; the marks on calls; for every exchange its body and the translated one, an
+/// answer (or an event) with its translation, and where it may be taken over what of it was sent.
+/// Each of them doubled, as buffers grow by doubling. Common exchanges need a hundredth of that.
+pub fn worst_case(config: &Config, capacity: Capacity) -> u64 {
     let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let limits = &config.limits;
+    let request = wide(config.server.request_body_bytes_max);
     let answer = wide(limits.upstream_body_bytes.max(limits.event_bytes));
-    let exchange = wide(request_body_bytes).saturating_add(answer).saturating_mul(2);
+    let taken_over = config.fallback.resume && config.routes.as_slice().iter().any(Route::has_more);
+    let kept = if taken_over { KEPT_BYTES } else { 0 };
+    let once = request.saturating_add(answer).saturating_mul(2).saturating_add(kept);
+    let exchange = once.saturating_mul(2);
     let heads = capacity.connections.saturating_mul(wide(limits.head_bytes));
     let fixed = heads.saturating_add(wide(SIGNATURE_BYTES));
     fixed.saturating_add(capacity.in_flight.saturating_mul(exchange))
@@ -200,26 +210,34 @@ pub fn worst_case(limits: &Limits, request_body_bytes: usize, capacity: Capacity
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse::Sources;
     use super::*;
 
     #[test]
     fn the_worst_case_is_plain_arithmetic() {
-        let limits = Limits {
-            upstream_concurrency: None,
-            queue: None,
-            queue_age: Duration::ZERO,
-            connections: None,
-            in_flight: None,
-            head_bytes: 10,
-            fields: 1,
-            target_bytes: 1,
-            upstream_body_bytes: 200,
-            event_bytes: 300,
+        let load = |more: &str| {
+            let file = format!(
+                "[server]\nmax_request_size = 2048\n[limits]\nhead_bytes = 1024\n\
+                 upstream_body = 70000\nevent = 80000\n{more}"
+            );
+            let none = |_: &str| Err(String::new());
+            let sources =
+                Sources { file: Some(("f", &file)), flags: &[], variables: &[], read_file: &none };
+            Config::load(&sources).expect("a configuration")
         };
         let capacity = Capacity { connections: 7, in_flight: 3 };
-        assert_eq!(worst_case(&limits, 50, capacity), 7 * 10 + (64 << 20) + 3 * 2 * (50 + 300));
+        let plain = 7 * 1024 + (64 << 20) + 3 * 4 * (2048 + 80_000);
+        assert_eq!(worst_case(&load(""), capacity), plain);
+        let upstream =
+            "[[upstream]]\nname = \"a\"\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n";
+        let route = "[[route]]\nmodel = \"m\"\ntargets = [{ upstream = \"a\", model = \"a\" }]\n";
+        let fallback = "fallbacks = [{ upstream = \"a\", model = \"b\" }]\n";
+        let kept = load(&[upstream, route, fallback].concat());
+        assert_eq!(worst_case(&kept, capacity), plain + 3 * 2 * KEPT_BYTES);
+        let off = load(&["[fallback]\nresume = \"off\"\n", upstream, route, fallback].concat());
+        assert_eq!(worst_case(&off, capacity), plain);
         let most = Capacity { connections: u64::MAX, in_flight: u64::MAX };
-        assert_eq!(worst_case(&limits, usize::MAX, most), u64::MAX);
+        assert_eq!(worst_case(&off, most), u64::MAX);
     }
 
     #[test]

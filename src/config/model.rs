@@ -41,6 +41,11 @@ pub enum Exhausted {
 }
 
 impl Route {
+    /// Is there more than one candidate?
+    pub const fn has_more(&self) -> bool {
+        self.targets.len() + self.fallbacks.len() > 1
+    }
+
     /// A route that only leads somewhere.
     pub fn plain(pattern: String, targets: Vec<Target>) -> Self {
         Self {

@@ -105,12 +105,14 @@ pub fn screen(authorizations: usize, target: &str) -> Result<(), Reject> {
     Ok(())
 }
 
-/// The token after the scheme, which has no case (RFC 9110 section 11.1).
+/// The token after the scheme, which has no case (RFC 9110 section 11.1). One space is between them:
+/// a key with another in front of it is another key.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    let spaced = scheme.eq_ignore_ascii_case(b"bearer") && rest.first() == Some(&b' ');
-    let token = rest.trim_ascii();
-    (spaced && !token.is_empty()).then_some(token)
+    let (scheme, rest) = value.split_at_checked(7)?;
+    let token = rest.trim_ascii_end();
+    let spaced = token.first().is_some_and(u8::is_ascii_whitespace);
+    let is_key = scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty() && !spaced;
+    is_key.then_some(token)
 }
 
 fn sha256(bytes: &[u8]) -> Digest {
@@ -149,7 +151,7 @@ mod tests {
         let cases: [(Option<&[u8]>, _); 7] = [
             (None, Ok(KeyId::Nobody)),
             (Some(b"Bearer sk-vertex-bridge-dev"), Ok(KeyId::Development)),
-            (Some(b"bearer  sk-vertex-bridge-dev "), Ok(KeyId::Development)),
+            (Some(b"bearer sk-vertex-bridge-dev "), Ok(KeyId::Development)),
             (Some(b"Bearer sk-vertex-bridge-de"), Err(Reject::WrongKey)),
             (Some(b"Bearer sk-other"), Err(Reject::WrongKey)),
             (Some(b""), Err(Reject::WrongKey)),
@@ -169,7 +171,8 @@ mod tests {
             let sent = format!("Bearer {key}");
             assert_eq!(ring.check(Some(sent.as_bytes())), Ok(KeyId::Configured(index)));
         }
-        let wrong: [&[u8]; 10] = [
+        let wrong: [&[u8]; 11] = [
+            b"Bearer  first-0123456789ab",
             b"Bearer",
             b"Bearer ",
             b"Bearer  ",

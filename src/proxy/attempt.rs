@@ -13,7 +13,7 @@ use crate::wire::hop::{self, Crossing};
 use crate::wire::splice::Splices;
 use crate::wire::{BodyReader, HeadLimits, HeadScan, Method, ResponseHead, WireError, write};
 
-use super::body::Answer;
+use super::body::{Answer, READ_BYTES_MAX, STREAM_READ_BYTES_MAX};
 use super::client::{Client, Gone};
 use super::credential;
 use super::exchange::Exchange;
@@ -321,7 +321,20 @@ impl ReadHead {
         deadline: Deadline<StreamOf<R>>,
     ) -> (Head, Answer<R>) {
         let Self { head, buffer, at, reader, keep_alive, crossing } = self;
-        (head, Answer { link, deadline, reader, buffer, at, keep_alive, cut: false, crossing })
+        let read_bytes_max =
+            if head.is_event_stream { STREAM_READ_BYTES_MAX } else { READ_BYTES_MAX };
+        let answer = Answer {
+            link,
+            deadline,
+            reader,
+            buffer,
+            at,
+            keep_alive,
+            read_bytes_max,
+            cut: false,
+            crossing,
+        };
+        (head, answer)
     }
 }
 

@@ -18,7 +18,11 @@ use super::failure::{Failure, Phase, read_failure};
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// A buffer that was filled to the brim is followed by a larger one, up to this size.
-const READ_BYTES_MAX: usize = 64 * 1024;
+pub(super) const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// The same for a stream: with what becomes of it, a client that does not read costs no more than a
+/// client may.
+pub(super) const STREAM_READ_BYTES_MAX: usize = 16 * 1024;
 
 /// What counts as short where [`Mutant::DroppedPiece`] is planted.
 const SHORT_PIECE: usize = 16;
@@ -33,6 +37,8 @@ pub(super) struct Answer<R: Runtime> {
     pub(super) at: usize,
     /// May the link carry another exchange?
     pub(super) keep_alive: bool,
+    /// How large a buffer a read may get.
+    pub(super) read_bytes_max: usize,
     /// TLS ended without a goodbye.
     pub(super) cut: bool,
     /// Fields of the vendor's head that cross to the client, ready to be written.
@@ -88,8 +94,8 @@ impl<R: Runtime> Answer<R> {
         let filled = buffer.len() == buffer.capacity();
         buffer.clear();
         self.at = 0;
-        if filled && buffer.capacity() < READ_BYTES_MAX {
-            buffer.reserve_exact(buffer.capacity() * 4);
+        if filled && buffer.capacity() < self.read_bytes_max {
+            buffer.reserve_exact((buffer.capacity() * 4).min(self.read_bytes_max));
         }
         self.deadline.set(until, Late::Abort);
         let began = exchange.shard.rt.now();
@@ -134,7 +140,7 @@ impl<R: Runtime> Answer<R> {
 
     /// Puts the link back if its answer was read to the very end and nothing else came.
     pub(super) fn release(self, exchange: &Exchange<'_, R>, upstream: usize) {
-        let Self { link, deadline, reader, buffer, at, keep_alive, cut: _, crossing: _ } = self;
+        let Self { link, deadline, reader, buffer, at, keep_alive, .. } = self;
         // The slot holds the connection too: without this it would stay open after the link.
         drop(deadline);
         let clean = reader.is_done() && keep_alive && at == buffer.len();

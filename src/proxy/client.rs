@@ -94,7 +94,7 @@ where
     ) -> (T, bool) {
         let mut work = pin!(work);
         let mut gone = false;
-        self.posted.post(|| self.shard.buffers.take());
+        self.posted.post(|| self.shard.buffers.take_small());
         let posted = &mut self.posted;
         let value = std::future::poll_fn(|context| {
             if let Poll::Ready(value) = work.as_mut().poll(context) {
@@ -147,7 +147,7 @@ where
         work: impl Future<Output = T>,
     ) -> Result<T, Gone> {
         let mut work = pin!(work);
-        self.posted.post(|| self.shard.buffers.take());
+        self.posted.post(|| self.shard.buffers.take_small());
         let posted = &mut self.posted;
         std::future::poll_fn(|context| {
             if let Poll::Ready(value) = work.as_mut().poll(context) {

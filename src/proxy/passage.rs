@@ -9,16 +9,12 @@ use super::pipe::Pipe;
 use super::remains::{Passed, Remains};
 
 /// A stream that passes as it came.
-pub(super) struct Passage(Passed);
+pub(super) struct Passage(Box<Passed>);
 
 impl Passage {
     /// Nothing has come yet.
-    pub(super) const fn new(
-        stream: ExactStream,
-        dialect: Dialect,
-        content_type: &'static str,
-    ) -> Self {
-        Self(Passed { stream, dialect, content_type, finished: false })
+    pub(super) fn new(stream: ExactStream, dialect: Dialect, content_type: &'static str) -> Self {
+        Self(Box::new(Passed { stream, dialect, content_type, finished: false }))
     }
 }
 
@@ -29,7 +25,7 @@ impl<R: Runtime> Pipe<R> for Passage {
         exchange: &mut Exchange<'_, R>,
         out: &mut Vec<u8>,
     ) -> Result<(), UpstreamError> {
-        let Passed { stream, finished, .. } = &mut self.0;
+        let Passed { stream, finished, .. } = &mut *self.0;
         stream.feed(bytes, out, &mut |event| {
             *finished |= matches!(event, Event::Finish { .. });
             exchange.on_event(&event);
@@ -77,6 +73,6 @@ impl<R: Runtime> Pipe<R> for Passage {
     }
 
     fn remains(self) -> Remains {
-        Remains::Exact(Box::new(self.0))
+        Remains::Exact(self.0)
     }
 }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::rt::{Lent, Mutant};
+use crate::shard::BUFFER_BYTES;
 
 use super::lane::Lane;
 
@@ -60,6 +61,11 @@ where
         self.lane.as_ref().is_none_or(Lane::claim)
     }
 
+    /// Takes the buffer that was left over: an idle connection needs none.
+    pub(super) fn take_spare(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spare)
+    }
+
     /// Posts a read into `buffer`, unless one is pending or would bring nothing that can be kept.
     pub(super) fn post(&mut self, buffer: impl FnOnce() -> Vec<u8>) {
         let room = self.early.len() < EARLY_BYTES_MAX || Mutant::UnboundedBuffer.active();
@@ -82,7 +88,7 @@ where
         let Some(make) = &self.make else { return Err(Ended::Broken) };
         if self.slot.is_none() {
             // Nothing is pending: the read goes straight behind what is there.
-            let room = inbox.len().clamp(1024, 256 * 1024);
+            let room = inbox.len().clamp(BUFFER_BYTES, 256 * 1024);
             if inbox.capacity() - inbox.len() < room {
                 inbox.reserve(room);
             }

@@ -52,7 +52,7 @@ where
     };
     let (mut one, mut two) = (pin!(one), pin!(two));
     let (mut ended, mut rivals) = (None, None);
-    client.posted.post(|| shard.buffers.take());
+    client.posted.post(|| shard.buffers.take_small());
     let posted = &mut client.posted;
     std::future::poll_fn(|context| {
         if !first.state().1 && posted.poll_gone(context).is_ready() {

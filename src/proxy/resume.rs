@@ -69,6 +69,7 @@ where
         let Some(mut plan) = choice::plan(&shard.config, target, &outline.model) else { continue };
         plan.keeps = step + 1 < rest.len();
         let mut given = plan.upstream.prefill && !side.pipe.only_text().is_empty();
+        let mut first = true;
         loop {
             match enter(client, &mut side.exchange, plan, false).await {
                 Ok(()) => {}
@@ -78,7 +79,9 @@ where
                 }
                 Err(_) => break,
             }
-            shard.on_first(plan.index);
+            if first {
+                shard.on_first(plan.index);
+            }
             let fault = match go_on(client, side, plan, given, (door, asker, outline)).await {
                 Went::Ended(after) => return after,
                 Went::Back(back, reason, fault) => {
@@ -88,7 +91,10 @@ where
                 }
             };
             // It may only be the unfinished answer that it does not take.
-            if !std::mem::take(&mut given) || fault != Fault::Request {
+            first = false;
+            let again = std::mem::take(&mut given) && fault == Fault::Request;
+            let upstream = shard.upstreams.get(plan.index);
+            if !again || !upstream.is_some_and(|upstream| upstream.health.may_repeat()) {
                 break;
             }
         }

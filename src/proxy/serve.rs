@@ -28,7 +28,7 @@ const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves `conn` until it closes.
 pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn, _peer: SocketAddr) {
-    let (conn, mut refusal) = match secure::with_client(shard, conn).await {
+    let (conn, mut refusal) = match Box::pin(secure::with_client(shard, conn)).await {
         Welcome::Stream(conn) => (conn, None),
         Welcome::PlainHttp(conn) => {
             let message = "this port speaks TLS: use an https:// address";
@@ -108,9 +108,10 @@ where
         Ok(asked) => asked,
         Err(error) => return refuse_head(client, wire_error(error, shard)).await,
     };
+    // What an exchange needs lives beside the connection, which has nothing of it while it is idle.
     match asked.what {
-        What::Talk(..) => chat_request(client, inbox, asked, started).await,
-        _ => plain(client, inbox, asked, started).await,
+        What::Talk(..) => Box::pin(chat_request(client, inbox, asked, started)).await,
+        _ => Box::pin(plain(client, inbox, asked, started)).await,
     }
 }
 
@@ -140,6 +141,7 @@ where
         waits_for_first_byte = true;
         // While nothing comes, one buffer is enough: the one that the next read fills.
         shard.buffers.give(std::mem::take(inbox));
+        shard.buffers.give(client.posted.take_spare());
         client.deadline.set(idle_until(shard), Late::CloseIdle);
     } else {
         client
@@ -158,7 +160,10 @@ where
         if inbox.len() > limits.head_bytes {
             return Err(NoHead::Broken(too_large(inbox, limits.target_bytes)));
         }
-        client.posted.post(|| shard.buffers.take());
+        client.posted.post(|| {
+            let idle = waits_for_first_byte;
+            if idle { shard.buffers.take_small() } else { shard.buffers.take() }
+        });
         match client.posted.more(inbox).await {
             Ok(()) => {}
             Err(_) if client.deadline.fired() && !waits_for_first_byte => return Err(NoHead::Slow),

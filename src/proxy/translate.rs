@@ -10,12 +10,12 @@ use super::pipe::Pipe;
 use super::remains::{Remains, Tale, Translated};
 
 /// One translated stream.
-pub(super) struct Translation(Translated);
+pub(super) struct Translation(Box<Translated>);
 
 impl Translation {
     /// Nothing has come yet.
     pub(super) fn new(expected: Expected, limits: AnswerLimits, tale: Tale) -> Self {
-        Self(Translated { decoder: Decoder::new(expected, limits), tale })
+        Self(Box::new(Translated { decoder: Decoder::new(expected, limits), tale }))
     }
 }
 
@@ -26,7 +26,7 @@ impl<R: Runtime> Pipe<R> for Translation {
         exchange: &mut Exchange<'_, R>,
         out: &mut Vec<u8>,
     ) -> Result<(), UpstreamError> {
-        let Translated { decoder, tale } = &mut self.0;
+        let Translated { decoder, tale } = &mut *self.0;
         decoder.feed(bytes, &mut |event| {
             exchange.on_event(&event);
             tale.on_event(&event, out);
@@ -39,7 +39,7 @@ impl<R: Runtime> Pipe<R> for Translation {
         exchange: &mut Exchange<'_, R>,
         out: &mut Vec<u8>,
     ) -> Result<(), UpstreamError> {
-        let Translated { decoder, tale } = &mut self.0;
+        let Translated { decoder, tale } = &mut *self.0;
         let finished = decoder.finish(&mut |event| {
             exchange.on_event(&event);
             tale.on_event(&event, out);
@@ -89,6 +89,6 @@ impl<R: Runtime> Pipe<R> for Translation {
     }
 
     fn remains(self) -> Remains {
-        Remains::Translated(Box::new(self.0))
+        Remains::Translated(self.0)
     }
 }

@@ -123,6 +123,7 @@ impl Runtime for Glommio {
     async fn connect(&self, to: SocketAddr) -> io::Result<GlommioConn> {
         let stream = TcpStream::connect(to).await.map_err(os_error)?;
         stream.set_nodelay(true).map_err(os_error)?;
+        socket::bound_upstream(stream.as_raw_fd())?;
         Ok(GlommioConn(Rc::new(RefCell::new(stream))))
     }
 

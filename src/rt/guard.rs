@@ -3,15 +3,15 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::task::Poll;
 
-/// Runs `task`; `Err(())` when it panicked. The task's own values are dropped by the unwinding.
+/// Runs `task`; `Err(())` when it panicked. The task's own values are dropped by the unwinding. It
+/// lives on the heap: a future that holds another by value has room for it twice.
 ///
 /// # Errors
 /// `Err(())` stands for a panic; its message has gone to the panic hook.
-pub async fn catch<T>(task: impl Future<Output = T>) -> Result<T, ()> {
-    let mut task = pin!(task);
+pub fn catch<T>(task: impl Future<Output = T>) -> impl Future<Output = Result<T, ()>> {
+    let mut task = Box::pin(task);
     std::future::poll_fn(move |context| {
         // The shard's own state is kept consistent by guards that settle on drop.
         match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
@@ -20,5 +20,4 @@ pub async fn catch<T>(task: impl Future<Output = T>) -> Result<T, ()> {
             Err(_) => Poll::Ready(Err(())),
         }
     })
-    .await
 }

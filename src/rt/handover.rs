@@ -176,6 +176,7 @@ fn adopt(number: RawFd) -> io::Result<ListenSocket> {
     // Another process may accept from it too: a blocking accept could wait for what that one took.
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
+    super::listen::bound_clients(&socket)?;
     Ok(ListenSocket(TcpListener::from(socket)))
 }
 

@@ -5,6 +5,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+/// What the kernel keeps of an answer for a client that does not read, in bytes of data; it counts
+/// twice as much, for what it needs beside them.
+const SEND_BYTES: usize = 96 * 1024;
+
+/// Of that, not yet on its way; a client that reads has more under way.
+const UNSENT_BYTES: u32 = 64 * 1024;
+
 /// How many connections may wait in the kernel for `accept`; the kernel caps it at
 /// `net.core.somaxconn` (4096 by default).
 const BACKLOG: i32 = 4096;
@@ -52,6 +59,7 @@ pub fn bind(at: SocketAddr, count: usize) -> io::Result<Vec<ListenSocket>> {
         socket.bind(&at.into())?;
         // Accepted connections inherit it: small answers and stream events leave at once.
         socket.set_tcp_nodelay(true)?;
+        bound_clients(&socket)?;
         socket.listen(BACKLOG)?;
         // Two processes may share a socket during a hand-over: a blocking accept could then wait
         // for a connection that the other one took.
@@ -61,6 +69,12 @@ pub fn bind(at: SocketAddr, count: usize) -> io::Result<Vec<ListenSocket>> {
         bound.push(ListenSocket(listener));
     }
     Ok(bound)
+}
+
+/// Bounds what the kernel keeps for the clients of a listener: accepted connections inherit it.
+pub(super) fn bound_clients(listener: &Socket) -> io::Result<()> {
+    listener.set_send_buffer_size(SEND_BYTES)?;
+    listener.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 
 /// Raises the soft limit of open files to the hard one and returns it.

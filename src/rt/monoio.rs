@@ -123,6 +123,7 @@ impl Runtime for Monoio {
     async fn connect(&self, to: SocketAddr) -> io::Result<MonoioConn> {
         let stream = TcpStream::connect_addr(to).await?;
         stream.set_nodelay(true)?;
+        socket::bound_upstream(stream.as_raw_fd())?;
         Ok(MonoioConn::new(stream))
     }
 

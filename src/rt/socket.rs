@@ -70,3 +70,15 @@ pub(super) fn shut(descriptor: RawFd, how: i32) {
     // SAFETY: the call takes no memory of ours; the descriptor is open while its stream lives.
     let _already_gone = unsafe { libc::shutdown(descriptor, how) };
 }
+
+/// What the kernel takes from an upstream ahead of us, in bytes of data; it counts twice as much, for
+/// what it needs beside them.
+const RECEIVE_BYTES: usize = 96 * 1024;
+
+/// Bounds what the kernel takes from an upstream that speaks faster than its client reads.
+#[expect(unsafe_code, reason = "the executors' streams do not offer the option")]
+pub(super) fn bound_upstream(descriptor: RawFd) -> io::Result<()> {
+    // SAFETY: the caller owns the connection, and keeps it open over this call.
+    let connection = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) };
+    socket2::SockRef::from(&connection).set_recv_buffer_size(RECEIVE_BYTES)
+}

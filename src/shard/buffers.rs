@@ -5,6 +5,10 @@ use std::cell::RefCell;
 /// What a new buffer can hold. Most requests, answers and stream events fit.
 pub const BUFFER_BYTES: usize = 4096;
 
+/// What a read is given that waits for a client's next request or for its end, most of the time for
+/// long: thousands of connections have one each. Small requests fit.
+const SMALL_BYTES: usize = 1024;
+
 /// A buffer that grew beyond this is given back to the allocator: one large body must not stay
 /// in memory for good.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -14,19 +18,30 @@ const KEPT_MAX: usize = 256;
 
 /// The spare buffers.
 #[derive(Debug, Default)]
-pub struct Buffers(RefCell<Vec<Vec<u8>>>);
+pub struct Buffers {
+    common: RefCell<Vec<Vec<u8>>>,
+    small: RefCell<Vec<Vec<u8>>>,
+}
 
 impl Buffers {
     /// An empty buffer with room for at least [`BUFFER_BYTES`].
     pub fn take(&self) -> Vec<u8> {
-        let spare = self.0.borrow_mut().pop();
+        let spare = self.common.borrow_mut().pop();
         spare.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    /// An empty buffer for a read that waits.
+    pub fn take_small(&self) -> Vec<u8> {
+        let spare = self.small.borrow_mut().pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(SMALL_BYTES))
     }
 
     /// Keeps `buffer` for the next user, if it is worth it.
     pub fn give(&self, mut buffer: Vec<u8>) {
-        let worth = (BUFFER_BYTES..=KEPT_BYTES_MAX).contains(&buffer.capacity());
-        let mut spare = self.0.borrow_mut();
+        let capacity = buffer.capacity();
+        let worth = (SMALL_BYTES..=KEPT_BYTES_MAX).contains(&capacity);
+        let pool = if capacity < BUFFER_BYTES { &self.small } else { &self.common };
+        let mut spare = pool.borrow_mut();
         if worth && spare.len() < KEPT_MAX {
             buffer.clear();
             spare.push(buffer);
@@ -49,6 +64,9 @@ mod tests {
         assert!(again.is_empty() && again.as_ptr() == place);
         buffers.give(Vec::with_capacity(KEPT_BYTES_MAX + 1));
         buffers.give(Vec::new());
-        assert!(buffers.0.borrow().is_empty());
+        assert!(buffers.common.borrow().is_empty() && buffers.small.borrow().is_empty());
+        let small = buffers.take_small();
+        buffers.give(small);
+        assert_eq!((buffers.small.borrow().len(), buffers.common.borrow().len()), (1, 0));
     }
 }
