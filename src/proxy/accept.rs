@@ -35,7 +35,7 @@ pub async fn run<R: Runtime>(
     shard.rt.spawn(accept(Rc::clone(&shard), Rc::clone(&listener)));
     loop {
         match letters.next().await {
-            Letter::Connection(accepted, peer) => serve_here(&shard, accepted, peer),
+            Letter::Connection(accepted, _peer) => serve_here(&shard, accepted),
             Letter::Addresses { upstream, addresses } => shard.new_addresses(upstream, addresses),
             Letter::Token { account, news } => shard.on_token_news(account, news),
             Letter::Security(security) => shard.secure(security),
@@ -82,7 +82,7 @@ async fn drained<R: Runtime>(
         .await;
         match letter {
             Some(Letter::Stop) => return,
-            Some(Letter::Connection(accepted, peer)) => serve_here(shard, accepted, peer),
+            Some(Letter::Connection(accepted, _peer)) => serve_here(shard, accepted),
             Some(Letter::Token { account, news }) => shard.on_token_news(account, news),
             Some(Letter::Drain) => {
                 shard.drain(DRAIN_GRACE);
@@ -129,17 +129,17 @@ fn place<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted, peer: SocketAd
             shard.cells.connections_handed_over.add(1);
             mailbox.send(Letter::Connection(accepted, peer));
         }
-        _ => serve_here(shard, accepted, peer),
+        _ => serve_here(shard, accepted),
     }
 }
 
-fn serve_here<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted, peer: SocketAddr) {
+fn serve_here<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted) {
     let guard = shard.connection();
     let Ok(conn) = shard.rt.adopt(accepted) else { return };
     let for_task = Rc::clone(shard);
     shard.rt.spawn(async move {
         let _counted = guard;
-        if catch(serve::connection(&for_task, conn, peer)).await.is_err() {
+        if catch(serve::connection(&for_task, conn)).await.is_err() {
             for_task.cells.bugs.add(1);
         }
     });

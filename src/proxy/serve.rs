@@ -1,6 +1,5 @@
 //! One client connection: requests in order, one at a time.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 
 use crate::base::Tick;
@@ -27,7 +26,7 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves `conn` until it closes.
-pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn, _peer: SocketAddr) {
+pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn) {
     let (conn, mut refusal) = match Box::pin(secure::with_client(shard, conn)).await {
         Welcome::Stream(conn) => (conn, None),
         Welcome::PlainHttp(conn) => {
@@ -44,13 +43,13 @@ pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn, _pee
     let mut first = true;
     loop {
         let after = match refusal.take() {
-            Some(error) => refuse_head(&client, error).await,
+            Some(error) => Box::pin(refuse_head(&client, error)).await,
             None => one(&mut client, &mut inbox, first).await,
         };
         match after {
             After::KeepAlive => {}
             After::Close => {
-                linger(&mut client).await;
+                Box::pin(linger(&mut client)).await;
                 break;
             }
             After::Gone => break,
@@ -98,15 +97,20 @@ where
         }
         Err(NoHead::Slow) => {
             let message = "the request head did not arrive in time";
-            return refuse_head(client, ApiError::new(Row::REQUEST_TIMEOUT, message)).await;
+            let error = ApiError::new(Row::REQUEST_TIMEOUT, message);
+            return Box::pin(refuse_head(client, error)).await;
         }
-        Err(NoHead::Broken(error)) => return refuse_head(client, wire_error(error, shard)).await,
+        Err(NoHead::Broken(error)) => {
+            return Box::pin(refuse_head(client, wire_error(error, shard))).await;
+        }
     };
     let started = shard.rt.now();
     let head = inbox.get(..head_bytes).unwrap_or_default();
     let asked = match understand(shard, head) {
         Ok(asked) => asked,
-        Err(error) => return refuse_head(client, wire_error(error, shard)).await,
+        Err(error) => {
+            return Box::pin(refuse_head(client, wire_error(error, shard))).await;
+        }
     };
     // What an exchange needs lives beside the connection, which has nothing of it while it is idle.
     match asked.what {
