@@ -27,12 +27,9 @@ const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves `conn` until it closes.
 pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn) {
-    let (conn, mut refusal) = match Box::pin(secure::with_client(shard, conn)).await {
-        Welcome::Stream(conn) => (conn, None),
-        Welcome::PlainHttp(conn) => {
-            let message = "this port speaks TLS: use an https:// address";
-            (conn, Some(ApiError::new(Row::BAD_REQUEST, message)))
-        }
+    let (conn, mut refused) = match Box::pin(secure::with_client(shard, conn)).await {
+        Welcome::Stream(conn) => (conn, false),
+        Welcome::PlainHttp(conn) => (conn, true),
         Welcome::Gone => return,
     };
     let deadline = shard.deadlines.register(conn.clone());
@@ -42,9 +39,10 @@ pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn) {
     let mut inbox = Vec::new();
     let mut first = true;
     loop {
-        let after = match refusal.take() {
-            Some(error) => Box::pin(refuse_head(&client, error)).await,
-            None => one(&mut client, &mut inbox, first).await,
+        let after = if std::mem::take(&mut refused) {
+            Box::pin(refuse_plain(&client)).await
+        } else {
+            one(&mut client, &mut inbox, first).await
         };
         match after {
             After::KeepAlive => {}
@@ -87,8 +85,24 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    let head = read_head(client, inbox, first).await;
+    // What an exchange needs lives beside the connection, which has nothing of it while it is idle.
+    Box::pin(answer_to(client, inbox, head)).await
+}
+
+/// Serves a request whose head has been read, or says what is wrong with the head.
+async fn answer_to<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    inbox: &mut Vec<u8>,
+    head_bytes: Result<usize, NoHead>,
+) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
     let shard = client.shard;
-    let head_bytes = match read_head(client, inbox, first).await {
+    let head_bytes = match head_bytes {
         Ok(head_bytes) => head_bytes,
         Err(NoHead::Gone) => {
             // Nothing is being answered, so nothing is cut off.
@@ -97,24 +111,19 @@ where
         }
         Err(NoHead::Slow) => {
             let message = "the request head did not arrive in time";
-            let error = ApiError::new(Row::REQUEST_TIMEOUT, message);
-            return Box::pin(refuse_head(client, error)).await;
+            return refuse_head(client, ApiError::new(Row::REQUEST_TIMEOUT, message)).await;
         }
-        Err(NoHead::Broken(error)) => {
-            return Box::pin(refuse_head(client, wire_error(error, shard))).await;
-        }
+        Err(NoHead::Broken(error)) => return refuse_head(client, wire_error(error, shard)).await,
     };
     let started = shard.rt.now();
     let head = inbox.get(..head_bytes).unwrap_or_default();
     let asked = match understand(shard, head) {
         Ok(asked) => asked,
-        Err(error) => {
-            return Box::pin(refuse_head(client, wire_error(error, shard))).await;
-        }
+        Err(error) => return refuse_head(client, wire_error(error, shard)).await,
     };
-    // What an exchange needs lives beside the connection, which has nothing of it while it is idle.
     match asked.what {
-        What::Talk(..) => Box::pin(chat_request(client, inbox, asked, started)).await,
+        What::Talk(..) => chat_request(client, inbox, asked, started).await,
+        // Pages are asked for often by some, and need little.
         _ => Box::pin(plain(client, inbox, asked, started)).await,
     }
 }
@@ -250,6 +259,17 @@ where
         }
     }
 }
+/// Tells a client that has not noticed that it must speak TLS.
+async fn refuse_plain<R, F, M>(client: &Client<'_, R, F, M>) -> After
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let message = "this port speaks TLS: use an https:// address";
+    refuse_head(client, ApiError::new(Row::BAD_REQUEST, message)).await
+}
+
 /// Answers a request whose head cannot be trusted, and closes.
 async fn refuse_head<R, F, M>(client: &Client<'_, R, F, M>, error: ApiError) -> After
 where
