@@ -132,7 +132,8 @@ where
             .map_err(NoAnswer::Request)?;
         let link = match idle.take() {
             Some(link) => link,
-            None => open(client, exchange, plan).await?,
+            // Seldom, and with TLS larger than all the rest.
+            None => Box::pin(open(client, exchange, plan)).await?,
         };
         let reused = link.is_reused();
         exchange.attempts += 1;
@@ -296,8 +297,9 @@ where
     }
     deadline.set(exchange.until_it_speaks(timeouts.first_byte), Late::Abort);
     let read = read_head(client, exchange, &link, &deadline).await;
-    exchange.phases.upstream = shard.rt.now().since(began);
-    exchange.waited += exchange.phases.upstream;
+    let spent = shard.rt.now().since(began);
+    exchange.phases.upstream = spent;
+    exchange.waited += spent;
     let read = read?;
     deadline.clear();
     Ok(read.into_answer(link, deadline))

@@ -22,7 +22,7 @@ pub(super) const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// The same for a stream: with what becomes of it, a client that does not read costs no more than a
 /// client may.
-pub(super) const STREAM_READ_BYTES_MAX: usize = 16 * 1024;
+pub(super) const STREAM_READ_BYTES_MAX: usize = 8 * 1024;
 
 /// What counts as short where [`Mutant::DroppedPiece`] is planted.
 const SHORT_PIECE: usize = 16;
@@ -110,7 +110,8 @@ impl<R: Runtime> Answer<R> {
                 (None, Some(ping)) => drop(client.write(ping.to_vec()).await),
             }
         };
-        exchange.waited += exchange.shard.rt.now().since(began);
+        let spent = exchange.shard.rt.now().since(began);
+        exchange.waited += spent;
         self.buffer = buffer;
         self.cut = result.as_ref().is_err_and(|e| e.kind() == ErrorKind::UnexpectedEof);
         self.deadline.clear();

@@ -1,5 +1,6 @@
 //! One exchange from its admission to its one ending.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::base::{Tick, ascii};
@@ -45,8 +46,11 @@ pub(super) enum After {
     Gone,
 }
 
+/// One exchange. It goes from hand to hand, so it is a pointer to what is known of it.
+pub(super) struct Exchange<'s, R: Runtime>(Box<Known<'s, R>>);
+
 /// What is known of one exchange.
-pub(super) struct Exchange<'s, R: Runtime> {
+pub(super) struct Known<'s, R: Runtime> {
     pub(super) shard: &'s Shard<R>,
     pub(super) envelope: Envelope,
     /// Who asks.
@@ -93,7 +97,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         permit: Option<Permit>,
     ) -> Self {
         shard.began();
-        Self {
+        Self(Box::new(Known {
             shard,
             envelope,
             key,
@@ -117,12 +121,12 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             stay: None,
             lane: None,
             settled: false,
-        }
+        }))
     }
 
     /// The same exchange at another candidate, asked at the same time.
     pub(super) fn rival(&self, lane: Lane) -> Self {
-        Self {
+        Self(Box::new(Known {
             shard: self.shard,
             envelope: self.envelope,
             key: self.key,
@@ -146,11 +150,11 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             stay: None,
             lane: Some(lane),
             settled: false,
-        }
+        }))
     }
 
     /// Takes the permit, to keep it longer than the exchange.
-    pub(super) const fn take_permit(&mut self) -> Option<Permit> {
+    pub(super) fn take_permit(&mut self) -> Option<Permit> {
         self.permit.take()
     }
 
@@ -165,7 +169,8 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             Event::Usage(usage) => self.usage = *usage,
             Event::Call { .. } | Event::Thought { .. } | Event::Redacted { .. } => {
                 let now = self.shard.rt.now();
-                self.marks.on_event(event, &self.shard.signatures, now);
+                let shard = self.shard;
+                self.marks.on_event(event, &shard.signatures, now);
             }
             _ => {}
         }
@@ -242,7 +247,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     }
 
     /// Could another candidate speak instead of one that has only opened its answer?
-    pub(super) const fn waits_for_word(&self) -> bool {
+    pub(super) fn waits_for_word(&self) -> bool {
         self.lane.is_some() || self.speak_by.is_some()
     }
 
@@ -348,6 +353,20 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         line.number("tokens_in", settled.tokens.prompt);
         line.number("tokens_out", settled.tokens.completion);
         line.write();
+    }
+}
+
+impl<'s, R: Runtime> Deref for Exchange<'s, R> {
+    type Target = Known<'s, R>;
+
+    fn deref(&self) -> &Known<'s, R> {
+        &self.0
+    }
+}
+
+impl<'s, R: Runtime> DerefMut for Exchange<'s, R> {
+    fn deref_mut(&mut self) -> &mut Known<'s, R> {
+        &mut self.0
     }
 }
 

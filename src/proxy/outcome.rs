@@ -18,7 +18,6 @@ use super::failure::Failure;
 use super::side::Cut;
 
 /// What became of a request at one candidate.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment, mostly as the large one")]
 pub(super) enum Outcome<'s, R: Runtime> {
     /// The exchange has ended.
     Ended(After),

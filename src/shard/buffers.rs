@@ -7,7 +7,7 @@ pub const BUFFER_BYTES: usize = 4096;
 
 /// What a read is given that waits for a client's next request or for its end, most of the time for
 /// long: thousands of connections have one each. Small requests fit.
-const SMALL_BYTES: usize = 1024;
+const SMALL_BYTES: usize = 512;
 
 /// A buffer that grew beyond this is given back to the allocator: one large body must not stay
 /// in memory for good.
