@@ -419,7 +419,7 @@ mod tests {
             "early_head_ms             off\n",
             "tls upstreams             system authorities and those of /ca.pem\n",
             "tls clients               certificate /c.pem, key /c.key, clients must show one of /m.pem\n",
-            "memory worst case         337 GiB if every exchange filled every limit; 4 GiB to",
+            "memory worst case         673 GiB if every exchange filled every limit; 4 GiB to",
             "google (gemini) https://generativelanguage.googleapis.com keys: *** ***\n",
             "anthropic (anthropic) https://api.anthropic.com keys: ***\n",
             "route                     fast -> google/gemini-2.5-flash\n",

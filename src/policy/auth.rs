@@ -105,8 +105,8 @@ pub fn screen(authorizations: usize, target: &str) -> Result<(), Reject> {
     Ok(())
 }
 
-/// The token after the scheme, which has no case (RFC 9110 section 11.1). One space is between them:
-/// a key with another in front of it is another key.
+/// The token after the scheme, which has no case (RFC 9110 section 11.1). One space is between
+/// them: a key with another in front of it is another key.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.split_at_checked(7)?;
     let token = rest.trim_ascii_end();

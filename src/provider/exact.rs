@@ -111,8 +111,8 @@ struct Passage {
     event_bytes_max: usize,
     /// Calls of tools that are not whole yet, where they are held back.
     held: Option<Vec<u8>>,
-    /// Something of the answer has passed, not only its opening.
-    spoken: bool,
+    /// Has something of the answer passed, not only its opening? Where somebody wants to know.
+    spoken: Option<bool>,
 }
 
 /// How far the array has come that a client gets instead of events.
@@ -133,7 +133,7 @@ impl ExactStream {
             numbered: (watched.shape == Shape::OpenAiResponse).then_some(0),
             event_bytes_max: limits.event_bytes,
             held: None,
-            spoken: false,
+            spoken: None,
         };
         Self { frames: Frames::new(limits.event_bytes), passage, kept: None }
     }
@@ -145,6 +145,13 @@ impl ExactStream {
         if self.passage.array.is_none() {
             (self.kept, self.passage.held) = (Some(Vec::new()), Some(Vec::new()));
         }
+        self
+    }
+
+    /// Listens for the first word.
+    #[must_use]
+    pub const fn listening(mut self) -> Self {
+        self.passage.spoken = Some(false);
         self
     }
 
@@ -231,9 +238,10 @@ impl ExactStream {
         !matches!(self.passage.state, State::Silent(_))
     }
 
-    /// Has something of the answer come, not only its opening?
+    /// Has something of the answer come, not only its opening? That is told where it was
+    /// [listened](Self::listening) for.
     pub fn has_spoken(&self) -> bool {
-        self.passage.spoken || self.has_ended()
+        self.passage.spoken.unwrap_or_else(|| self.has_started()) || self.has_ended()
     }
 
     /// Has the end of the answer passed?
@@ -260,7 +268,9 @@ impl Passage {
             Some(Found::Withheld) => {}
             Some(Found::Part) => {
                 self.state = State::Running;
-                self.spoken = self.spoken || frame.data.is_some_and(watch::speaks);
+                if self.spoken == Some(false) {
+                    self.listen(frame);
+                }
                 self.numbered = self.numbered.map(|events| events + 1);
                 self.push_repaired(frame, out)?;
             }
@@ -287,7 +297,16 @@ impl Passage {
         Ok(())
     }
 
+    /// Is this the first word?
+    #[cold]
+    fn listen(&mut self, frame: Frame<'_>) {
+        self.spoken = frame.data.map(watch::speaks).or(self.spoken);
+    }
+
     fn push(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) {
+        if self.array.is_none() && self.held.is_none() {
+            return out.extend_from_slice(frame.raw);
+        }
         if self.array.is_none() {
             return pass(&mut self.held, out, frame, |out| out.extend_from_slice(frame.raw));
         }
@@ -325,6 +344,7 @@ impl Passage {
 }
 
 /// Appends an event, or holds it where it waits for what comes next.
+#[inline(never)]
 fn pass(
     held: &mut Option<Vec<u8>>,
     out: &mut Vec<u8>,

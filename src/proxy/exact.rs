@@ -126,6 +126,9 @@ where
     if plan.keeps && way.shape != Shape::OpenAiResponse {
         stream = stream.keeping();
     }
+    if exchange.waits_for_word() {
+        stream = stream.listening();
+    }
     let pipe = Passage::new(stream, dialect, content_type);
     stream::relay(client, exchange, plan, answer, pipe, fields).await
 }

@@ -71,8 +71,8 @@ pub(super) fn shut(descriptor: RawFd, how: i32) {
     let _already_gone = unsafe { libc::shutdown(descriptor, how) };
 }
 
-/// What the kernel takes from an upstream ahead of us, in bytes of data; it counts twice as much, for
-/// what it needs beside them.
+/// What the kernel takes from an upstream ahead of us, in bytes of data; it counts twice as much,
+/// for what it needs beside them.
 const RECEIVE_BYTES: usize = 96 * 1024;
 
 /// Bounds what the kernel takes from an upstream that speaks faster than its client reads.
