@@ -229,7 +229,7 @@ where
     let looked_at = read.await.and_then(|()| {
         exact::read_whole(watched, &body, &mut |event| exchange.on_event(&event))
             .and_then(|()| exact::repair_whole(watched, &mut body))
-            .map_err(|error| Unread::Failed(Failure::Vendor(error)))
+            .map_err(|error| Unread::Failed(answer.blame(error)))
     });
     match looked_at {
         Ok(()) => {}
