@@ -123,6 +123,13 @@ impl Said {
         cut
     }
 
+    /// Goes on behind what was said before, if that is the beginning of this.
+    pub(super) fn go_on(&mut self, before: &str) {
+        if let Some(rest) = self.whole().strip_prefix(before.trim_end()) {
+            *self = Self::text(rest);
+        }
+    }
+
     /// Ends before the first of these texts; gives the one that was found.
     pub(super) fn stop_at<'s>(&mut self, stops: &[&'s str]) -> Option<&'s str> {
         if stops.is_empty() {
@@ -157,6 +164,15 @@ mod tests {
         assert_eq!(said.whole(), text);
         assert_eq!((said.token(0), said.token(1)), ("Grüße", "  an\nalle,"));
         assert!(Said::text("").whole().is_empty());
+    }
+
+    #[test]
+    fn what_was_begun_is_gone_on_with() {
+        let mut said = Said::words(5);
+        said.go_on("Hello from ");
+        assert_eq!(said.whole(), " the simulator,");
+        said.go_on("Something else");
+        assert_eq!(said.whole(), " the simulator,");
     }
 
     #[test]

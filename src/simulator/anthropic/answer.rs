@@ -68,6 +68,7 @@ impl<'s> Speech<'s> {
     ) -> Self {
         let situation = situation(request, history);
         let mut turn = tools::turn(&situation, asked.options.tool_rounds, asked.options.tokens);
+        turn.said.go_on(&begun(request));
         let thinking = request.thinking.as_ref();
         let kind = thinking.and_then(|thinking| thinking.kind.as_deref());
         let thinks = matches!(kind, Some("enabled" | "adaptive"));
@@ -260,6 +261,19 @@ fn prompt(asked: &Asked<'_>, request: &Request<'_>) -> [u32; 3] {
     let cached = all - all / 4;
     let later = request.messages.iter().flatten().any(Message::is_assistant);
     if later { [all - cached, 0, cached] } else { [all - cached, cached, 0] }
+}
+
+/// What the assistant has said already, where the conversation ends with that.
+fn begun(request: &Request<'_>) -> String {
+    let last = request.messages.iter().flatten().next_back();
+    let own = last.filter(|message| message.is_assistant());
+    match own.and_then(|message| message.content.as_ref()) {
+        Some(Content::Text(text)) => text.to_string(),
+        Some(Content::Blocks(blocks)) => {
+            blocks.iter().filter_map(|block| block.text.as_deref()).collect()
+        }
+        None => String::new(),
+    }
 }
 
 fn is_secret(request: &Request<'_>) -> bool {
