@@ -125,8 +125,10 @@ impl Said {
 
     /// Goes on behind what was said before, if that is the beginning of this.
     pub(super) fn go_on(&mut self, before: &str) {
-        if let Some(rest) = self.whole().strip_prefix(before.trim_end()) {
-            *self = Self::text(rest);
+        let before = before.trim_end();
+        let rest = self.whole().strip_prefix(before).map(Self::text);
+        if let Some(rest) = rest.filter(|_| !before.is_empty()) {
+            *self = rest;
         }
     }
 
@@ -169,6 +171,8 @@ mod tests {
     #[test]
     fn what_was_begun_is_gone_on_with() {
         let mut said = Said::words(5);
+        said.go_on("");
+        assert_eq!(said, Said::words(5));
         said.go_on("Hello from ");
         assert_eq!(said.whole(), " the simulator,");
         said.go_on("Something else");
