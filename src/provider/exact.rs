@@ -111,6 +111,8 @@ struct Passage {
     event_bytes_max: usize,
     /// Calls of tools that are not whole yet, where they are held back.
     held: Option<Vec<u8>>,
+    /// The vendor's error, where another answer may take over.
+    error_event: Option<Vec<u8>>,
     /// Has something of the answer passed, not only its opening? Where somebody wants to know.
     spoken: Option<bool>,
 }
@@ -133,6 +135,7 @@ impl ExactStream {
             numbered: (watched.shape == Shape::OpenAiResponse).then_some(0),
             event_bytes_max: limits.event_bytes,
             held: None,
+            error_event: None,
             spoken: None,
         };
         Self { frames: Frames::new(limits.event_bytes), passage, kept: None }
@@ -218,6 +221,9 @@ impl ExactStream {
     /// Appends what tells a client that its answer broke off. The vendor's own error has passed
     /// where there was one.
     pub fn error(&mut self, error: &ApiError, dialect: Dialect, id: &str, out: &mut Vec<u8>) {
+        if let Some(event) = self.passage.error_event.take() {
+            return out.extend_from_slice(&event);
+        }
         let passed = self.passage.state == State::Failed;
         match (self.passage.array, self.passage.numbered) {
             (None, _) if passed => {}
@@ -277,7 +283,11 @@ impl Passage {
             Some(Found::Error(error)) => {
                 if self.state == State::Running {
                     self.state = State::Failed;
-                    self.push(frame, out);
+                    match self.held {
+                        // Another answer may take over: then the client never hears of it.
+                        Some(_) => self.error_event = Some(frame.raw.to_vec()),
+                        None => self.push(frame, out),
+                    }
                 }
                 return Err(error);
             }

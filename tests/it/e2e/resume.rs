@@ -195,7 +195,17 @@ fn a_stream_cut_at_any_byte_is_made_whole() {
     let script = |replies: &dyn Fn(usize) -> Vec<Reply>| -> Script {
         cuts.iter().map(|at| (format!("{at}"), replies(*at))).collect()
     };
-    let scripts = [script(&|at| cut(&first, at)), Vec::new(), script(&|_| other.clone())];
+    let mut scripts = [script(&|at| cut(&first, at)), Vec::new(), script(&|_| other.clone())];
+    // A vendor's own error in the middle: another answer takes over, or it passes as it came.
+    let error = r#"{"error":{"message":"as asked","type":"server_error","code":"boom"}}"#;
+    let begun = String::from_utf8_lossy(&first[..first.len() / 2]).into_owned();
+    let begun = begun.get(..begun.rfind("data: ").expect("an event")).expect("a cut").to_owned();
+    let failed = format!("{begun}data: {error}\n\n").into_bytes();
+    scripts[0].push(("error".to_owned(), whole(&failed)));
+    scripts[0].push(("lost".to_owned(), whole(&failed)));
+    scripts[2].push(("error".to_owned(), other.clone()));
+    let another = whole(&openai(&pieces("Something else", 3, true), "stop"));
+    scripts[2].push(("lost".to_owned(), another));
     let stage = Stage::start(FLAVOURS[0], scripts, "");
     for at in &cuts {
         assert_eq!(
@@ -204,6 +214,10 @@ fn a_stream_cut_at_any_byte_is_made_whole() {
             "{at}"
         );
     }
+    let answer = stage.ask("other", "error");
+    assert_eq!(told(&answer), (TEXT.to_owned(), Vec::new()));
+    let lost = stage.ask("other", "lost").body;
+    assert!(lost.contains(error) && !lost.contains("[DONE]") && !lost.contains("Something"));
     assert_eq!(stage.gateway.metric("vertex_bridge_bugs_total"), 0);
     assert!(stage.gateway.metric("vertex_bridge_streams_resumed_total") > 0);
 }
