@@ -221,7 +221,7 @@ impl ExactStream {
     /// Appends what tells a client that its answer broke off. The vendor's own error has passed
     /// where there was one.
     pub fn error(&mut self, error: &ApiError, dialect: Dialect, id: &str, out: &mut Vec<u8>) {
-        if let Some(event) = self.passage.error_event.take() {
+        if let Some(event) = self.take_error_event() {
             return out.extend_from_slice(&event);
         }
         let passed = self.passage.state == State::Failed;
@@ -237,6 +237,11 @@ impl ExactStream {
                 out.push(b']');
             }
         }
+    }
+
+    /// The vendor's own error, where it was kept back.
+    pub const fn take_error_event(&mut self) -> Option<Vec<u8>> {
+        self.passage.error_event.take()
     }
 
     /// Has an event come that settles the status?

@@ -15,6 +15,8 @@ pub(super) struct Tale {
     pub(super) differs: bool,
     /// Something of the answer has come, not only its opening.
     pub(super) spoken: bool,
+    /// The vendor's own words for why it broke off, where its bytes passed.
+    pub(super) own_error: Option<Vec<u8>>,
 }
 
 /// What made the client's stream.
@@ -51,11 +53,11 @@ pub(super) enum Told {
 impl Tale {
     /// Nothing was told.
     pub(super) const fn new(writer: StreamWriter, continuity: Option<Continuity>) -> Self {
-        Self { writer, continuity, differs: false, spoken: false }
+        Self { writer, continuity, differs: false, spoken: false, own_error: None }
     }
 
     pub(super) fn on_event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        let Self { writer, continuity, differs, spoken } = self;
+        let Self { writer, continuity, differs, spoken, .. } = self;
         *spoken |= !matches!(
             event,
             Event::Start { .. } | Event::Open { .. } | Event::Tier(_) | Event::Usage(_)
@@ -101,7 +103,10 @@ impl Tale {
 
     /// Appends an error as the last event. `id` is the request's.
     pub(super) fn error(&mut self, error: &ApiError, id: &str, out: &mut Vec<u8>) {
-        self.writer.error(error, id, out);
+        match self.own_error.take() {
+            Some(event) => out.extend_from_slice(&event),
+            None => self.writer.error(error, id, out),
+        }
     }
 }
 

@@ -119,9 +119,12 @@ where
     let (remains, mut side) = cut.side.split();
     let limits = AnswerLimits::of(&side.exchange.shard.config.limits);
     let tale = match remains {
-        Remains::Exact(passed) => {
+        Remains::Exact(mut passed) => {
             match passed.read(&plan.order, limits, (door, outline, &asker.beside)) {
-                Some(Told::Part(tale)) => *tale,
+                Some(Told::Part(mut tale)) => {
+                    tale.own_error = passed.stream.take_error_event();
+                    *tale
+                }
                 Some(Told::All) => {
                     side.say(|(), _, out| out.extend_from_slice(DONE));
                     return Err(side.finish(client).await);

@@ -203,7 +203,7 @@ fn a_stream_cut_at_any_byte_is_made_whole() {
     let failed = format!("{begun}data: {error}\n\n").into_bytes();
     scripts[0].push(("error".to_owned(), whole(&failed)));
     scripts[0].push(("lost".to_owned(), whole(&failed)));
-    scripts[2].push(("error".to_owned(), other.clone()));
+    scripts[2].push(("error".to_owned(), other));
     let another = whole(&openai(&pieces("Something else", 3, true), "stop"));
     scripts[2].push(("lost".to_owned(), another));
     let stage = Stage::start(FLAVOURS[0], scripts, "");
