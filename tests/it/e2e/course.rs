@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::{Answer, Client, get, post};
-use super::gateway::{FLAVOURS, Flavour, Folder, Gateway};
+use super::gateway::{FLAVOURS, Flavour, Gateway};
 use super::replay::{self, Asked, Reply};
 
 const GOOD: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"first","choices":[{"index":0,"message":{"role":"assistant","content":"from the first"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
@@ -41,7 +41,6 @@ struct Course {
     gateway: Gateway,
     /// What the first upstream was asked, and the second.
     asked: [Asked; 2],
-    _folder: Folder,
 }
 
 impl Course {
@@ -56,12 +55,9 @@ impl Course {
         };
         let (first, asked_first) = replay::start_script(script(first));
         let (second, asked_second) = replay::start_script(script(second));
-        let folder = Folder::new();
-        let file = folder.0.join("gateway.toml");
         let text = configuration(&first.to_string(), &second.to_string(), more);
-        std::fs::write(&file, text).expect("a file can be written");
-        let gateway = Gateway::configured(flavour, &file, "0");
-        Self { gateway, asked: [asked_first, asked_second], _folder: folder }
+        let gateway = Gateway::written(flavour, &text, "0");
+        Self { gateway, asked: [asked_first, asked_second] }
     }
 
     fn ask(&self, model: &str, case: &str, stream: bool) -> Answer {

@@ -84,9 +84,21 @@ impl Gateway {
 
     /// Starts with this file, which decides everything, on two cores or one.
     pub(super) fn configured(flavour: Flavour, file: &Path, cores: &str) -> Self {
+        Self::configured_in(Folder::new(), flavour, file, cores)
+    }
+
+    /// The same with a file of this text, which is the gateway's own.
+    pub(super) fn written(flavour: Flavour, text: &str, cores: &str) -> Self {
+        let folder = Folder::new();
+        let file = folder.0.join("gateway.toml");
+        fs::write(&file, text).expect("a file can be written");
+        Self::configured_in(folder, flavour, &file, cores)
+    }
+
+    fn configured_in(folder: Folder, flavour: Flavour, file: &Path, cores: &str) -> Self {
         let mut command = Command::new(BINARY);
         command.envs(flavour.variables()).env("VERTEX_BRIDGE_CONFIG", file);
-        Self::run(command, &[("APP_RUNTIME__CORES", cores)])
+        Self::run_in(folder, command, &[("APP_RUNTIME__CORES", cores)])
     }
 
     /// Starts in front of an upstream on this address.
@@ -101,8 +113,12 @@ impl Gateway {
     }
 
     /// Starts `command`, which ends in the binary, and waits until it answers.
-    pub(super) fn run(mut command: Command, variables: &[(&str, &str)]) -> Self {
-        let (folder, port) = (Folder::new(), free_port());
+    pub(super) fn run(command: Command, variables: &[(&str, &str)]) -> Self {
+        Self::run_in(Folder::new(), command, variables)
+    }
+
+    fn run_in(folder: Folder, mut command: Command, variables: &[(&str, &str)]) -> Self {
+        let port = free_port();
         let log = File::create(folder.0.join("log")).expect("a log can be made");
         command.current_dir(&folder.0).env("APP_SERVER__PORT", port.to_string());
         command.envs(variables.iter().copied()).stderr(log).stdout(Stdio::null());

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::{Client, get, post_to};
-use super::gateway::{FLAVOURS, Flavour, Folder, Gateway};
+use super::gateway::{FLAVOURS, Flavour, Gateway};
 
 const HELLO: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"hi"}]}"#;
 
@@ -13,15 +13,13 @@ fn key(number: usize) -> String {
 }
 
 /// A gateway on its simulator with so many keys, each with these lines.
-fn with_keys(flavour: Flavour, folder: &Folder, keys: usize, lines: &str) -> Gateway {
+fn with_keys(flavour: Flavour, keys: usize, lines: &str) -> Gateway {
     let tables = (0..keys).map(|number| {
         format!("[[key]]\nname = \"k{number}\"\nsecret = \"{}\"\n{lines}", key(number))
     });
     let bucket = "[rate_limit]\ncapacity = 10\nrefill_per_second = 1\n".to_owned();
-    let file = folder.0.join("gateway.toml");
-    std::fs::write(&file, std::iter::once(bucket).chain(tables).collect::<String>())
-        .expect("a file can be written");
-    Gateway::configured(flavour, &file, "0,1")
+    let text: String = std::iter::once(bucket).chain(tables).collect();
+    Gateway::written(flavour, &text, "0,1")
 }
 
 /// So many requests of one key on one connection, and how many of them were served.
@@ -46,9 +44,8 @@ fn burst(gateway: &Gateway, key: &str, requests: usize) -> usize {
 
 #[test]
 fn of_a_thousand_requests_at_once_ten_are_served() {
-    let folder = Folder::new();
     for (flavour, rounds) in FLAVOURS.into_iter().zip([100, 10, 10]) {
-        let gateway = with_keys(flavour, &folder, rounds, "");
+        let gateway = with_keys(flavour, rounds, "");
         let mut measured = 0;
         for round in 0..rounds {
             let began = Instant::now();
@@ -67,10 +64,9 @@ fn of_a_thousand_requests_at_once_ten_are_served() {
 
 #[test]
 fn a_keys_own_limits_are_told_and_held() {
-    let folder = Folder::new();
     let lines = "requests_per_minute = 5\ntokens_per_minute = 1000\n";
     for flavour in FLAVOURS {
-        let gateway = with_keys(flavour, &folder, 2, lines);
+        let gateway = with_keys(flavour, 2, lines);
         let ask = |key: &str, body: &str| gateway.ask(&post_to("/v1/chat/completions", key, body));
         let stream = HELLO.replacen('{', "{\"stream\":true,", 1);
         for (left, body) in [("4", HELLO), ("3", &stream)] {
@@ -100,8 +96,7 @@ fn a_keys_own_limits_are_told_and_held() {
 
 #[test]
 fn over_saturated_seconds_a_rate_is_held_and_used() {
-    let folder = Folder::new();
-    let gateway = with_keys(Flavour::Uring, &folder, 1, "");
+    let gateway = with_keys(Flavour::Uring, 1, "");
     let began = Instant::now();
     let mut served = 0;
     while began.elapsed() < Duration::from_secs(6) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::client::{Answer, post};
-use super::gateway::{FLAVOURS, Flavour, Folder, Gateway};
+use super::gateway::{FLAVOURS, Flavour, Gateway};
 use super::replay::{self, Asked, Reply};
 
 const TEXT: &str = "Grüße, \"wörld\": one two 😀 three";
@@ -55,7 +55,6 @@ fallbacks = [{{ upstream = "other", model = "other" }}]
 struct Stage {
     gateway: Gateway,
     asked: [Asked; 3],
-    _folder: Folder,
 }
 
 type Script = Vec<(String, Vec<Reply>)>;
@@ -65,15 +64,12 @@ impl Stage {
         let started = scripts
             .map(|script| replay::start_script(script.into_iter().collect::<HashMap<_, _>>()));
         let addresses = [0, 1, 2].map(|at| started[at].0.to_string());
-        let folder = Folder::new();
-        let file = folder.0.join("gateway.toml");
         // What breaks off on purpose must not open a circuit.
         let more = format!(
             "[circuit_breaker]\nfailure_threshold = 100000\n[rate_limit]\ncapacity = 100000\n{more}"
         );
-        std::fs::write(&file, configuration(&addresses, &more)).expect("a file can be written");
-        let gateway = Gateway::configured(flavour, &file, "0");
-        Self { gateway, asked: started.map(|(_, asked)| asked), _folder: folder }
+        let gateway = Gateway::written(flavour, &configuration(&addresses, &more), "0");
+        Self { gateway, asked: started.map(|(_, asked)| asked) }
     }
 
     fn ask(&self, model: &str, case: &str) -> Answer {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::{Answer, Client, post};
-use super::gateway::{FLAVOURS, Flavour, Folder, Gateway};
+use super::gateway::{FLAVOURS, Flavour, Gateway};
 use super::upstream::read_request;
 
 /// How an upstream of this test answers.
@@ -73,9 +73,8 @@ fn drip(stream: &mut impl Write) {
 }
 
 /// A gateway with upstreams `a`, `b`, … of these manners.
-fn gateway(flavour: Flavour, manners: &[Manner], more: &str) -> (Gateway, Folder) {
+fn gateway(flavour: Flavour, manners: &[Manner], more: &str) -> Gateway {
     const NAMES: [&str; 3] = ["a", "b", "c"];
-    let folder = Folder::new();
     let mut text = format!("[retry]\nattempts = 0\n{more}\n");
     for (name, manner) in NAMES.into_iter().zip(manners) {
         let address = upstream(name, *manner);
@@ -88,9 +87,7 @@ fn gateway(flavour: Flavour, manners: &[Manner], more: &str) -> (Gateway, Folder
             text += &[key, " = \"", value, "\"\n"].concat();
         }
     }
-    let file = folder.0.join("gateway.toml");
-    std::fs::write(&file, text).expect("a file can be written");
-    (Gateway::configured(flavour, &file, "0"), folder)
+    Gateway::written(flavour, &text, "0")
 }
 
 const BOTH: &str =
@@ -130,11 +127,11 @@ fn the_faster_target_is_asked_more_and_a_session_stays_with_one() {
     };
     for flavour in FLAVOURS {
         let manners = [Manner::Good(30), Manner::Good(1)];
-        let (balanced, _folder) = gateway(flavour, &manners, &route("balance = \"latency\""));
+        let balanced = gateway(flavour, &manners, &route("balance = \"latency\""));
         let fast = (0..60).filter(|_| model(&ask_with(&balanced, "")) == "b").count();
         assert!((36..60).contains(&fast), "three of four, about: {fast} of 60");
         let manners = [Manner::Good(0), Manner::Good(0)];
-        let (kept, _folder) = gateway(flavour, &manners, &route("affinity = \"X-Session\""));
+        let kept = gateway(flavour, &manners, &route("affinity = \"X-Session\""));
         let of = |session: &str| model(&ask_with(&kept, &format!("x-session: {session}\r\n")));
         let firsts: Vec<String> = (0..12).map(|at| of(&format!("s{at}"))).collect();
         for (at, first) in firsts.iter().enumerate() {
@@ -155,7 +152,7 @@ fn a_route_without_candidates_refuses_asks_the_least_bad_or_waits() {
         ("wait", 500, "upstream_error", true),
     ] {
         let manners = [Manner::Bad(500), Manner::Bad(500)];
-        let (gateway, _folder) = gateway(FLAVOURS[0], &manners, &route(word));
+        let gateway = gateway(FLAVOURS[0], &manners, &route(word));
         assert_eq!(ask_with(&gateway, "").status, 500, "both circuits open");
         let began = Instant::now();
         let answer = ask_with(&gateway, "");
@@ -178,7 +175,7 @@ targets = [ { upstream = "a", model = "a" } ]
 fallbacks = [ { upstream = "b", model = "b" } ]
 "#;
     let manners = [Manner::Bad(500), Manner::Good(0)];
-    let (gateway, _folder) = gateway(FLAVOURS[0], &manners, &format!("{keys}{route}"));
+    let gateway = gateway(FLAVOURS[0], &manners, &format!("{keys}{route}"));
     let ask = |key: &str, fields: &str| {
         ask_with(&gateway, &format!("authorization: Bearer {key}\r\n{fields}"))
     };
@@ -208,7 +205,7 @@ fn a_key_runs_no_more_at_a_time_than_it_may() {
     let keys = "[[key]]\nname = \"own\"\nsecret = \"0123456789abcdef\"\nconcurrency = 2\n";
     let route = "[[route]]\nmodel = \"m\"\ntargets = [ { upstream = \"a\", model = \"a\" } ]\n";
     for flavour in FLAVOURS {
-        let (gateway, _folder) = gateway(flavour, &[Manner::Good(400)], &format!("{keys}{route}"));
+        let gateway = gateway(flavour, &[Manner::Good(400)], &format!("{keys}{route}"));
         let ask = || ask_with(&gateway, "authorization: Bearer 0123456789abcdef\r\n");
         let statuses = thread::scope(|scope| {
             let all = [(); 4].map(|()| scope.spawn(|| ask().status));
@@ -225,7 +222,7 @@ fn a_key_runs_no_more_at_a_time_than_it_may() {
 #[test]
 fn a_stream_that_is_too_slow_has_failed() {
     let route = "[timeouts]\nslow_stream = 2000\n[[route]]\nmodel = \"m\"\ntargets = [ { upstream = \"a\", model = \"a\" } ]\n";
-    let (gateway, _folder) = gateway(FLAVOURS[0], &[Manner::Drips], route);
+    let gateway = gateway(FLAVOURS[0], &[Manner::Drips], route);
     let began = Instant::now();
     let mut client: Client = gateway.client();
     client.send(&post(r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}]}"#));

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::Client;
-use super::gateway::{Flavour, Folder, Gateway};
+use super::gateway::{Flavour, Gateway};
 use cases::{CASES, Case, OK};
 use report::Row;
 use rules::{Attempt, Seen, TEXT};
@@ -116,10 +116,8 @@ fn is_alive(gateway: SocketAddr) -> bool {
 fn sixteen_failures_and_what_the_client_gets() {
     let ok = Upstream::start();
     let upstreams: Vec<Upstream> = CASES.iter().map(|_| Upstream::start()).collect();
-    let folder = Folder::new();
-    let file = folder.0.join("gateway.toml");
-    fs::write(&file, configuration(ok.address, &upstreams)).expect("a file can be written");
-    let gateway = Gateway::configured(Flavour::Uring, &file, "0,1");
+    let text = configuration(ok.address, &upstreams);
+    let gateway = Gateway::written(Flavour::Uring, &text, "0,1");
     let address = gateway.address;
     let rows: Vec<Row> = thread::scope(|scope| {
         let start = |place: usize| {
