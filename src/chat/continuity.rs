@@ -32,7 +32,6 @@ struct Told {
     calls: Vec<Called>,
     /// It has something that no other answer can repeat, such as a vendor's mark.
     sealed: bool,
-    finished: bool,
 }
 
 /// A call that the client has.
@@ -71,11 +70,6 @@ impl Continuity {
     /// Can another answer take over?
     pub const fn can_go_on(&self) -> bool {
         !self.told.sealed
-    }
-
-    /// Does the client know how the answer ended? Then only the end of the stream is missing.
-    pub const fn has_finished(&self) -> bool {
-        self.told.finished
     }
 
     /// The text that was told, when nothing else was.
@@ -125,7 +119,6 @@ impl Continuity {
             }
             Event::Finish { .. } => {
                 self.caught_up()?;
-                self.told.finished = true;
                 sink(event);
             }
             Event::Refusal { .. }
@@ -272,7 +265,7 @@ impl Told {
     }
 
     fn seal(&mut self) {
-        *self = Self { sealed: true, finished: self.finished, ..Self::default() };
+        *self = Self { sealed: true, ..Self::default() };
     }
 }
 
@@ -417,7 +410,7 @@ mod tests {
             FINISH,
         ];
         assert_eq!(play(&mut continuity, &again).unwrap(), ["c:h", "a:{}", "c:g", "a:1", "f"]);
-        assert!(continuity.has_finished() && continuity.only_text().is_none());
+        assert!(continuity.only_text().is_none());
     }
 
     #[test]

@@ -280,7 +280,7 @@ impl Passage {
             Some(Found::Part) => {
                 self.state = State::Running;
                 if self.spoken == Some(false) {
-                    self.listen(frame);
+                    self.spoken = Some(frame.data.is_some_and(watch::speaks));
                 }
                 self.numbered = self.numbered.map(|events| events + 1);
                 self.push_repaired(frame, out)?;
@@ -312,16 +312,7 @@ impl Passage {
         Ok(())
     }
 
-    /// Is this the first word?
-    #[cold]
-    fn listen(&mut self, frame: Frame<'_>) {
-        self.spoken = frame.data.map(watch::speaks).or(self.spoken);
-    }
-
     fn push(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) {
-        if self.array.is_none() && self.held.is_none() {
-            return out.extend_from_slice(frame.raw);
-        }
         if self.array.is_none() {
             return pass(&mut self.held, out, frame, |out| out.extend_from_slice(frame.raw));
         }
@@ -359,7 +350,6 @@ impl Passage {
 }
 
 /// Appends an event, or holds it where it waits for what comes next.
-#[inline(never)]
 fn pass(
     held: &mut Option<Vec<u8>>,
     out: &mut Vec<u8>,

@@ -1,7 +1,6 @@
 //! Accepting connections on one core, and the core's main task.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -35,7 +34,7 @@ pub async fn run<R: Runtime>(
     shard.rt.spawn(accept(Rc::clone(&shard), Rc::clone(&listener)));
     loop {
         match letters.next().await {
-            Letter::Connection(accepted, _peer) => serve_here(&shard, accepted),
+            Letter::Connection(accepted) => serve_here(&shard, accepted),
             Letter::Addresses { upstream, addresses } => shard.new_addresses(upstream, addresses),
             Letter::Token { account, news } => shard.on_token_news(account, news),
             Letter::Security(security) => shard.secure(security),
@@ -82,7 +81,7 @@ async fn drained<R: Runtime>(
         .await;
         match letter {
             Some(Letter::Stop) => return,
-            Some(Letter::Connection(accepted, _peer)) => serve_here(shard, accepted),
+            Some(Letter::Connection(accepted)) => serve_here(shard, accepted),
             Some(Letter::Token { account, news }) => shard.on_token_news(account, news),
             Some(Letter::Drain) => {
                 shard.drain(DRAIN_GRACE);
@@ -113,7 +112,7 @@ async fn accept<R: Runtime>(shard: Rc<Shard<R>>, listener: Rc<R::Listener>) {
             shard.rt.sleep(LOOK_AGAIN).await;
         }
         match listener.accept().await {
-            Ok((accepted, peer)) => place(&shard, accepted, peer),
+            Ok((accepted, _peer)) => place(&shard, accepted),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
             // The client left between its handshake and here, or descriptors ran out.
             Err(_) => shard.rt.sleep(LOOK_AGAIN).await,
@@ -122,12 +121,12 @@ async fn accept<R: Runtime>(shard: Rc<Shard<R>>, listener: Rc<R::Listener>) {
 }
 
 /// Serves a new connection here, or hands it to a shard with clearly fewer.
-fn place<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted, peer: SocketAddr) {
+fn place<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted) {
     let chosen = shard.board.place(shard.index);
     match shard.mailboxes.get(chosen) {
         Some(mailbox) if chosen != shard.index => {
             shard.cells.connections_handed_over.add(1);
-            mailbox.send(Letter::Connection(accepted, peer));
+            mailbox.send(Letter::Connection(accepted));
         }
         _ => serve_here(shard, accepted),
     }

@@ -11,7 +11,7 @@ use super::token::News;
 #[derive(Debug)]
 pub enum Letter<A> {
     /// A connection that another shard accepted; the board already counts it here.
-    Connection(A, SocketAddr),
+    Connection(A),
     /// The addresses of an upstream have changed.
     Addresses {
         /// Its index in the configuration.
