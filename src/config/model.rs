@@ -41,6 +41,11 @@ pub enum Exhausted {
 }
 
 impl Route {
+    /// All candidates: the targets, then the fallbacks.
+    pub fn candidates(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().chain(&self.fallbacks)
+    }
+
     /// Is there more than one candidate?
     pub const fn has_more(&self) -> bool {
         self.targets.len() + self.fallbacks.len() > 1

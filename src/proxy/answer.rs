@@ -137,10 +137,7 @@ where
             exchange.settle(ending);
             after
         }
-        Err(Gone) => {
-            exchange.settle(Ending::ClientLeft);
-            After::Gone
-        }
+        Err(Gone) => exchange.client_left(),
     }
 }
 

@@ -183,9 +183,8 @@ where
     };
     let dialing = dial(&shard.rt, &upstream.addresses, shard.config.timeouts.connect);
     let dialed = client.unless_gone(dialing).await?;
-    let spent = shard.rt.now().since(began);
+    let spent = exchange.wait_since(began);
     exchange.phases.connect += spent;
-    exchange.waited += spent;
     let conn = dialed.map_err(failed)?;
     shard.cells.links_opened.add(1);
     let to = (upstream, &plan.upstream.origin);
@@ -297,9 +296,8 @@ where
     }
     deadline.set(exchange.until_it_speaks(timeouts.first_byte), Late::Abort);
     let read = read_head(client, exchange, &link, &deadline).await;
-    let spent = shard.rt.now().since(began);
+    let spent = exchange.wait_since(began);
     exchange.phases.upstream = spent;
-    exchange.waited += spent;
     let read = read?;
     deadline.clear();
     Ok(read.into_answer(link, deadline))

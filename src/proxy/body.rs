@@ -110,8 +110,7 @@ impl<R: Runtime> Answer<R> {
                 (None, Some(ping)) => drop(client.write(ping.to_vec()).await),
             }
         };
-        let spent = exchange.shard.rt.now().since(began);
-        exchange.waited += spent;
+        exchange.wait_since(began);
         self.buffer = buffer;
         self.cut = result.as_ref().is_err_and(|e| e.kind() == ErrorKind::UnexpectedEof);
         self.deadline.clear();

@@ -16,7 +16,7 @@ use super::attempt::Plan;
 use super::candidate::{Asker, candidate};
 use super::client::{Client, Gone};
 use super::entry::{SOON, Shut, enter, unavailable};
-use super::exchange::{After, Ending, Exchange};
+use super::exchange::{After, Exchange};
 use super::outcome::{Failed, Outcome};
 use super::{choice, entry, race, resume};
 
@@ -76,8 +76,7 @@ fn plan_of<'p, R: Runtime>(
 impl<'s, R: Runtime> Led<'s, R> {
     /// The client has left.
     fn left(exchange: Exchange<'s, R>) -> Self {
-        exchange.settle(Ending::ClientLeft);
-        Self::End(After::Gone)
+        Self::End(exchange.client_left())
     }
 }
 
@@ -118,8 +117,7 @@ where
                     Ok(true) => course.order = self::order(shard, route, asker),
                     Ok(false) => break,
                     Err(Gone) => {
-                        exchange.settle(Ending::ClientLeft);
-                        return After::Gone;
+                        return exchange.client_left();
                     }
                 }
             }
@@ -171,7 +169,10 @@ where
     let Some(plan) = plan_of(shard, &course.order, step, outline) else {
         return Led::On(exchange, 1);
     };
-    let rival = plan_of(shard, &course.order, step + 1, outline).filter(|_| outline.stream);
+    let rival = shard.config.fallback.after.filter(|_| outline.stream).and_then(|after| {
+        let plan = plan_of(shard, &course.order, step + 1, outline)?;
+        Some((plan, after))
+    });
     let (mut steps, mut tries) = (1, 0);
     loop {
         if let Err(shut) = enter(client, &mut exchange, plan, course.forced).await {
@@ -185,8 +186,7 @@ where
             shard.on_first(plan.index);
         }
         tries += 1;
-        let hedge = rival.zip(shard.config.fallback.after).filter(|_| steps == 1);
-        let outcome = match hedge {
+        let outcome = match rival.filter(|_| steps == 1) {
             None => candidate(client, exchange, plan, asker, outline).await,
             Some((rival, after)) => {
                 // Beside the common way, so that it does not make that one larger.
@@ -233,8 +233,7 @@ fn order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route, asker: &Asker) -> V
     let mut order = in_order(shard, route, asker);
     if let Some(wishes) = &asker.wishes {
         if let Some(wanted) = wishes.upstream {
-            let all = targets.iter().chain(fallbacks);
-            order = all.filter(|target| target.upstream == wanted).collect();
+            order = route.candidates().filter(|target| target.upstream == wanted).collect();
         }
         order.truncate(if wishes.alone { 1 } else { usize::MAX });
     }
@@ -256,7 +255,7 @@ fn in_order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route, asker: &Asker) -
     let session = route.affinity.as_ref().and_then(|name| asker.session(name));
     let mut rng = Rng::new(session.unwrap_or_else(|| shard.random()));
     let places = pick::order(&first, &then, route.balance, || rng.bits());
-    let all: Vec<&Target> = targets.iter().chain(fallbacks).collect();
+    let all: Vec<&Target> = route.candidates().collect();
     if places.is_empty() {
         // All circuits are open: the first one says for how long.
         return all.first().copied().into_iter().collect();

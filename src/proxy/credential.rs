@@ -174,8 +174,7 @@ where
         .await;
     };
     let waited = client.unless_gone(waiting).await;
-    let spent = rt.now().since(began);
+    let spent = exchange.wait_since(began);
     exchange.phases.connect += spent;
-    exchange.waited += spent;
     waited
 }

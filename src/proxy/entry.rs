@@ -70,8 +70,7 @@ where
 
 /// The candidate that is to be left alone for the shortest time.
 pub(super) fn least_bad<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route) -> Option<&'c Target> {
-    let all = route.targets.iter().chain(&route.fallbacks);
-    all.min_by_key(|target| opens(shard, target))
+    route.candidates().min_by_key(|target| opens(shard, target))
 }
 
 /// When an upstream may be asked again; the past when it may be now.
@@ -99,8 +98,7 @@ where
 {
     let shard = exchange.shard;
     let began = shard.rt.now();
-    let all = route.targets.iter().chain(&route.fallbacks);
-    let soonest = all.map(|target| opens(shard, target)).min().unwrap_or(end);
+    let soonest = route.candidates().map(|target| opens(shard, target)).min().unwrap_or(end);
     // What is full, or probed by somebody, may be free in a moment.
     let soonest = soonest.max(began.after(RECHECK));
     if soonest > end {
@@ -108,9 +106,8 @@ where
     }
     let Some(_place) = shard.waiting.take() else { return Ok(false) };
     let waited = client.unless_gone(shard.rt.sleep(soonest.since(began))).await;
-    let spent = shard.rt.now().since(began);
+    let spent = exchange.wait_since(began);
     exchange.phases.queue += spent;
-    exchange.waited += spent;
     waited.map(|()| true)
 }
 
@@ -157,9 +154,8 @@ where
         .await
     };
     let waited = client.unless_gone(waiting).await;
-    let spent = shard.rt.now().since(began);
+    let spent = exchange.wait_since(began);
     exchange.phases.queue += spent;
-    exchange.waited += spent;
     match waited {
         Ok(Some(place)) => Ok(place),
         Ok(None) => Err(Shut::Full),

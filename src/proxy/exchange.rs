@@ -97,6 +97,29 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         permit: Option<Permit>,
     ) -> Self {
         shard.began();
+        Self::open(shard, (envelope, key), started, permit)
+    }
+
+    /// The same exchange at another candidate, asked at the same time.
+    pub(super) fn rival(&self, lane: Lane) -> Self {
+        let mut rival = Self::open(self.shard, (self.envelope, self.key), self.started, None);
+        rival.reserved = self.reserved;
+        rival.phases = self.phases;
+        rival.target = self.target;
+        rival.waited = self.waited;
+        rival.speak_within = self.speak_within;
+        rival.bytes_in = self.bytes_in;
+        rival.lane = Some(lane);
+        rival
+    }
+
+    /// Nothing has been done yet.
+    fn open(
+        shard: &'s Shard<R>,
+        (envelope, key): (Envelope, KeyId),
+        started: Tick,
+        permit: Option<Permit>,
+    ) -> Self {
         Self(Box::new(Known {
             shard,
             envelope,
@@ -120,35 +143,6 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             permit,
             stay: None,
             lane: None,
-            settled: false,
-        }))
-    }
-
-    /// The same exchange at another candidate, asked at the same time.
-    pub(super) fn rival(&self, lane: Lane) -> Self {
-        Self(Box::new(Known {
-            shard: self.shard,
-            envelope: self.envelope,
-            key: self.key,
-            reserved: self.reserved,
-            phases: self.phases,
-            started: self.started,
-            target: self.target,
-            speak_by: None,
-            first_token: None,
-            waited: self.waited,
-            speak_within: self.speak_within,
-            attempts: 0,
-            reused: false,
-            bytes_in: self.bytes_in,
-            bytes_out: 0,
-            reason: None,
-            crossing: Vec::new(),
-            usage: Usage::default(),
-            marks: Marks::default(),
-            permit: None,
-            stay: None,
-            lane: Some(lane),
             settled: false,
         }))
     }
@@ -230,6 +224,19 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     pub(super) fn on_failure(&mut self, reason: UpstreamFailure) {
         self.shard.cells.on_failure(reason);
         self.reason = Some(reason);
+    }
+
+    /// Time since `began` was spent waiting for an upstream: how much.
+    pub(super) fn wait_since(&mut self, began: Tick) -> Duration {
+        let spent = self.shard.rt.now().since(began);
+        self.waited += spent;
+        spent
+    }
+
+    /// Ends because the client has left.
+    pub(super) fn client_left(self) -> After {
+        self.settle(Ending::ClientLeft);
+        After::Gone
     }
 
     /// How long it has run.

@@ -65,8 +65,7 @@ impl<'s, R: Runtime> Outcome<'s, R> {
 
     /// The client has left.
     pub(super) fn left(exchange: Exchange<'s, R>) -> Self {
-        exchange.settle(Ending::ClientLeft);
-        Self::Ended(After::Gone)
+        Self::Ended(exchange.client_left())
     }
 
     /// The candidate failed.

@@ -74,8 +74,7 @@ where
             match enter(client, &mut side.exchange, plan, false).await {
                 Ok(()) => {}
                 Err(Shut::Gone) => {
-                    side.exchange.settle(Ending::ClientLeft);
-                    return After::Gone;
+                    return side.exchange.client_left();
                 }
                 Err(_) => break,
             }
@@ -148,8 +147,7 @@ where
     };
     let mut side = side.with(tale);
     if !side.out.is_empty() && side.flush(client).await.is_err() {
-        side.exchange.settle(Ending::ClientLeft);
-        return Err(After::Gone);
+        return Err(side.exchange.client_left());
     }
     Ok(side)
 }
@@ -255,7 +253,6 @@ impl<'s, R: Runtime> Went<'s, R> {
     }
 
     fn left<P>(side: Side<'s, R, P>) -> Self {
-        side.exchange.settle(Ending::ClientLeft);
-        Self::Ended(After::Gone)
+        Self::Ended(side.exchange.client_left())
     }
 }

@@ -37,9 +37,8 @@ where
     let began = shard.rt.now();
     let shaking = connector.connect(conn.clone(), peer);
     let (shaken, gone) = client.watch(shaking, || conn.abort()).await;
-    let spent = shard.rt.now().since(began);
+    let spent = exchange.wait_since(began);
     exchange.phases.tls += spent;
-    exchange.waited += spent;
     if gone {
         return Err(Gone);
     }

@@ -12,7 +12,7 @@ use super::answer;
 use super::asked::{Asked, What, understand, wire_error};
 use super::chat;
 use super::client::{Client, Gone};
-use super::exchange::{After, Ending, Exchange};
+use super::exchange::{After, Exchange};
 use super::incoming::{Body, Incoming, NoBody};
 use super::plain::plain;
 use super::posted::{Ended, Posted};
@@ -249,10 +249,7 @@ where
             client.posted.advance(inbox, 0);
             after
         }
-        Err(NoBody::Gone) => {
-            exchange.settle(Ending::ClientLeft);
-            After::Gone
-        }
+        Err(NoBody::Gone) => exchange.client_left(),
         Err(NoBody::Refused(error)) => {
             exchange.envelope.keep_alive = false;
             answer::fail(client, exchange, &error).await

@@ -109,8 +109,7 @@ impl<R: Runtime, P> Side<'_, R, P> {
         let Self { exchange, out, .. } = self;
         exchange.shard.buffers.give(out);
         if written.is_err() {
-            exchange.settle(Ending::ClientLeft);
-            return After::Gone;
+            return exchange.client_left();
         }
         let after = stream_after(&exchange);
         exchange.settle(Ending::Answered);
@@ -133,8 +132,7 @@ impl<R: Runtime, P> Side<'_, R, P> {
         self.exchange.envelope.keep_alive = false;
         let written = self.flush(client).await;
         if written.is_err() {
-            self.exchange.settle(Ending::ClientLeft);
-            return After::Gone;
+            return self.exchange.client_left();
         }
         self.exchange.settle(Ending::Broken(error.row.code.unwrap_or("refused")));
         After::Close
