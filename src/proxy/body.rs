@@ -15,7 +15,7 @@ use super::exchange::Exchange;
 use super::failure::{Failure, Phase, read_failure};
 
 /// After so long a silence of the upstream a client is told that the stream lives.
-const SILENCE: Duration = Duration::from_secs(15);
+pub(super) const SILENCE: Duration = Duration::from_secs(15);
 
 /// A buffer that was filled to the brim is followed by a larger one, up to this size.
 pub(super) const READ_BYTES_MAX: usize = 64 * 1024;

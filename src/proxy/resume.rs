@@ -1,6 +1,7 @@
 //! A stream that broke off goes on at another candidate: with what it has said as the beginning of
-//! the answer where the candidate takes that, else by saying all of it again, and what was sent
-//! already is compared and not sent twice.
+//! the answer where the candidate takes that and the client set no limit to the answer's tokens, else
+//! by saying all of it again, and what was sent already is compared and not sent twice. What was said
+//! has used up some of a limit, and nobody knows how much.
 
 use crate::chat::{ApiError, Content, Door, Outline, Request, Role, Turn};
 use crate::config::Target;
@@ -65,10 +66,13 @@ where
         Err(after) => return after,
     };
     let shard = side.exchange.shard;
+    let request = door.read(outline, &asker.beside);
+    let limited = request.is_ok_and(|request| request.options.max_tokens().is_some());
     for (step, target) in rest.iter().enumerate() {
         let Some(mut plan) = choice::plan(&shard.config, target, &outline.model) else { continue };
         plan.keeps = step + 1 < rest.len();
-        let mut given = plan.upstream.prefill && !side.pipe.only_text().is_empty();
+        let takes = plan.upstream.prefill && !limited;
+        let mut given = takes && !side.pipe.only_text().is_empty();
         let mut first = true;
         loop {
             match enter(client, &mut side.exchange, plan, false).await {

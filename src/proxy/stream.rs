@@ -14,7 +14,7 @@ use crate::provider::UpstreamError;
 use crate::rt::{Lent, Runtime};
 
 use super::attempt::Plan;
-use super::body::{Answer, More};
+use super::body::{Answer, More, SILENCE};
 use super::client::{Client, Gone};
 use super::exchange::Exchange;
 use super::failure::{Failure, Phase};
@@ -35,6 +35,8 @@ struct Relay<'s, R: Runtime, P> {
     answer: Answer<R>,
     /// So many bytes have come since then.
     pace: (Tick, u64),
+    /// When the client was last written to.
+    told: Tick,
 }
 
 /// Why a stream stops before its end.
@@ -75,8 +77,8 @@ where
     M: Fn(Vec<u8>) -> F,
     P: Pipe<R>,
 {
-    let pace = (side.exchange.shard.rt.now(), 0);
-    let mut relay = Relay { side, answer, pace };
+    let now = side.exchange.shard.rt.now();
+    let mut relay = Relay { side, answer, pace: (now, 0), told: now };
     let ran = relay.run(client).await;
     let Relay { mut side, answer, .. } = relay;
     match ran {
@@ -126,7 +128,13 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
             if side.is_ready() && !client.may_speak() {
                 return Err(Stop::ClientLeft);
             }
+            let now = side.exchange.shard.rt.now();
+            // What comes need not be news to the client, and a long silence is a dead connection.
+            if side.head_sent && side.out.is_empty() && now.since(self.told) >= SILENCE {
+                side.out.extend_from_slice(&side.ping);
+            }
             if side.is_ready() && !side.out.is_empty() {
+                self.told = now;
                 side.flush(client).await.map_err(|Gone| Stop::ClientLeft)?;
             }
             // Only once the head is out: before it an early failure still has its status.

@@ -743,21 +743,15 @@ fn a_seed_decides_everything() {
     }
 }
 
-#[test]
-fn a_client_of_a_silent_stream_is_told_that_it_lives() {
+/// What a client gets to read in front of this upstream.
+fn overheard<U: Future<Output = ()> + 'static>(upstream: impl FnOnce(Virt) -> U) -> String {
     let rt = Virt::new(1, Faults::default());
     let shard = shard(&rt, 1, "60s", None);
     let (_letters_in, letters) = mailbox();
     let listener = rt.listen(VirtSocket(gateway_address())).expect("listens");
-    let options = simulator::Options {
-        tokens: 3,
-        token_interval: Duration::from_secs(35),
-        ..simulator::Options::default()
-    };
-    let world = rt.clone();
+    let (world, upstream) = (rt.clone(), upstream(rt.clone()));
     let told = rt.run(async move {
-        let vendor = simulator::serve(world.clone(), VirtSocket(upstream_address()), options);
-        world.spawn(async move { assert!(vendor.await.is_ok()) });
+        world.spawn(upstream);
         world.spawn(proxy::run(shard, listener, letters, PATIENCE));
         let conn = greet(&world, None).await.expect("connects");
         let mut inbox = Inbox { rt: world.clone(), conn, bytes: Vec::new() };
@@ -765,8 +759,38 @@ fn a_client_of_a_silent_stream_is_told_that_it_lives() {
         inbox.message().await
     });
     let (_, body) = told.expect("the world goes on").expect("an answer");
+    assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
+    body
+}
+
+#[test]
+fn a_client_of_a_silent_stream_is_told_that_it_lives() {
+    let (tokens, token_interval) = (3, Duration::from_secs(35));
+    let options = simulator::Options { tokens, token_interval, ..simulator::Options::default() };
+    let body = overheard(|rt| async move {
+        let vendor = simulator::serve(rt, VirtSocket(upstream_address()), options).await;
+        assert!(vendor.is_ok());
+    });
     // Two silences of 35 seconds have two pings each; the third is between the last token and
     // the end of the body.
     assert_eq!(body.matches(": ping\n\n").count(), 6, "{body}");
-    assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
+}
+
+#[test]
+fn so_is_one_whose_upstream_says_nothing_new() {
+    let body = overheard(|rt| async move {
+        let listener = rt.listen(VirtSocket(upstream_address())).expect("listens");
+        let conn = Stream::Plain(listener.accept().await.expect("a connection").0);
+        let mut inbox = Inbox { rt: rt.clone(), conn, bytes: Vec::new() };
+        assert!(inbox.message().await.is_some());
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+        let event = |finish| format!("data: {}\r\n\r\n", gemini("word ", finish));
+        assert!(send(&inbox.conn, format!("{head}{}", event(false)).as_bytes()).await);
+        for _ in 0..5 {
+            rt.sleep(Duration::from_secs(8)).await;
+            assert!(send(&inbox.conn, b": still here\n\n").await);
+        }
+        assert!(send(&inbox.conn, event(true).as_bytes()).await);
+    });
+    assert_eq!(body.matches(": ping\n\n").count(), 2, "{body}");
 }

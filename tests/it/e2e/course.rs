@@ -230,7 +230,7 @@ fn a_circuit_opens_and_closes_again_by_probes() {
 
 #[test]
 fn a_full_upstream_has_a_queue_and_a_full_queue_refuses_at_once() {
-    let slow = Reply { wait: Some(Duration::from_millis(300)), ..good() };
+    let slow = Reply { wait: Some(Duration::from_secs(1)), ..good() };
     let settings = "[limits]\nupstream_concurrency = 2\nqueue = 2\nqueue_age = \"5s\"\n";
     for flavour in FLAVOURS {
         let course = Course::start(flavour, &[("slow", vec![slow.clone()])], &[], settings);
@@ -250,29 +250,29 @@ fn a_full_upstream_has_a_queue_and_a_full_queue_refuses_at_once() {
         let refused: Vec<_> = statuses.iter().filter(|(status, ..)| *status == 503).collect();
         assert_eq!((served, refused.len()), (4, 2), "{statuses:?}");
         for (_, took, told) in refused {
-            assert!(*took < Duration::from_millis(290) && *told, "{statuses:?}");
+            assert!(*took < Duration::from_millis(950) && *told, "{statuses:?}");
         }
         let last = statuses.iter().map(|(_, took, _)| *took).max().expect("some");
-        assert!(last >= Duration::from_millis(600), "two waited for a place: {statuses:?}");
+        assert!(last >= Duration::from_secs(2), "two waited for a place: {statuses:?}");
     }
 }
 
 #[test]
 fn who_waits_too_long_or_leaves_gives_its_place_up() {
-    let slow = Reply { wait: Some(Duration::from_millis(600)), ..good() };
-    let settings = "[limits]\nupstream_concurrency = 1\nqueue = 5\nqueue_age = \"100ms\"\n";
+    let slow = Reply { wait: Some(Duration::from_millis(1500)), ..good() };
+    let settings = "[limits]\nupstream_concurrency = 1\nqueue = 5\nqueue_age = \"200ms\"\n";
     for flavour in FLAVOURS {
         let course = Course::start(flavour, &[("slow", vec![slow.clone()])], &[], settings);
         thread::scope(|scope| {
             let running = scope.spawn(|| course.ask("alone", "slow", false).status);
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(300));
             let began = Instant::now();
             let mut leaver = Client::connect(course.gateway.address);
             leaver.send(&request("alone", "slow", false));
             drop(leaver);
             let late = course.ask("alone", "slow", false);
             assert_eq!((late.status, &late.json()["error"]["code"]), (503, &"overloaded".into()));
-            assert!(began.elapsed() < Duration::from_millis(450), "{:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_millis(1100), "{:?}", began.elapsed());
             assert_eq!(running.join().expect("it ends"), 200);
         });
         assert_eq!(course.ask("alone", "slow", false).status, 200, "the place is free again");

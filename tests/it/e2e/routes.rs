@@ -205,7 +205,7 @@ fn a_key_runs_no_more_at_a_time_than_it_may() {
     let keys = "[[key]]\nname = \"own\"\nsecret = \"0123456789abcdef\"\nconcurrency = 2\n";
     let route = "[[route]]\nmodel = \"m\"\ntargets = [ { upstream = \"a\", model = \"a\" } ]\n";
     for flavour in FLAVOURS {
-        let gateway = gateway(flavour, &[Manner::Good(400)], &format!("{keys}{route}"));
+        let gateway = gateway(flavour, &[Manner::Good(1200)], &format!("{keys}{route}"));
         let ask = || ask_with(&gateway, "authorization: Bearer 0123456789abcdef\r\n");
         let statuses = thread::scope(|scope| {
             let all = [(); 4].map(|()| scope.spawn(|| ask().status));
@@ -228,5 +228,5 @@ fn a_stream_that_is_too_slow_has_failed() {
     client.send(&post(r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"x"}]}"#));
     let answer = client.answer().expect("an answer");
     assert!(answer.body.contains("upstream_timeout"), "{answer:?}");
-    assert!((10..14).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!((10..20).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }
