@@ -140,14 +140,14 @@ where
 {
     let shard = exchange.shard;
     let began = shard.rt.now();
-    let wait = shard.upstreams.get(index).and_then(|upstream| upstream.gate.wait());
+    let wait = shard.upstreams.get(index).and_then(|upstream| upstream.gate.wait(began));
     let wait = wait.ok_or(Shut::Full)?;
     let limit = exchange.until(shard.config.limits.queue_age).since(began);
     let waiting = async {
         let (mut wait, mut limit) = (pin!(wait), pin!(shard.rt.sleep(limit)));
         std::future::poll_fn(|context| {
             if let Poll::Ready(place) = wait.as_mut().poll(context) {
-                return Poll::Ready(Some(place));
+                return Poll::Ready(place);
             }
             limit.as_mut().poll(context).map(|()| None)
         })

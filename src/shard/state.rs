@@ -436,7 +436,8 @@ impl<R: Runtime> Upstream<R> {
         // The start has checked that the name can be in a certificate.
         let peer = if origin.tls { PeerName::new(&origin.host) } else { None };
         let pool = RefCell::new(Pool::new(IDLE_MAX, IDLE_TIMEOUT));
-        let (health, gate) = (Health::new(config), Gate::new(places, queue));
+        let (health, gate) =
+            (Health::new(config), Gate::new(places, queue, config.limits.queue_age));
         Self { addresses, turn: Cell::new(0), peer, health, gate, pool }
     }
 }
