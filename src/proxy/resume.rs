@@ -1,7 +1,7 @@
 //! A stream that broke off goes on at another candidate: with what it has said as the beginning of
-//! the answer where the candidate takes that and the client set no limit to the answer's tokens, else
-//! by saying all of it again, and what was sent already is compared and not sent twice. What was said
-//! has used up some of a limit, and nobody knows how much.
+//! the answer where the candidate takes that and the client set no limit to the answer's tokens,
+//! else by saying all of it again, and what was sent already is compared and not sent twice. What
+//! was said has used up some of a limit, and nobody knows how much.
 
 use crate::chat::{ApiError, Content, Door, Outline, Request, Role, Turn};
 use crate::config::Target;
