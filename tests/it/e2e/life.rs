@@ -1,5 +1,6 @@
 //! Start, balance, counts, drain, exit codes.
 
+use std::fs;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -158,4 +159,13 @@ fn mistakes_stop_the_start_with_their_code() {
     assert!(code == Some(1) && text.contains("in use"), "{text}");
     assert!(started.elapsed() < Duration::from_secs(10));
     drop(taken);
+}
+
+#[test]
+fn no_memory_is_backed_by_huge_pages() {
+    let gateway = Gateway::start(FLAVOURS[0], &[]);
+    let status = fs::read_to_string(format!("/proc/{}/status", gateway.child.id()));
+    let status = status.expect("it runs");
+    let huge = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+    assert_eq!(huge.map(str::trim), Some("0"), "{status}");
 }
