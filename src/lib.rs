@@ -12,14 +12,14 @@
 //! | `config` | text and variables to one checked `Config`; every limit | base | toml serde serde_json |
 //! | `obs` | metric cells, histograms, registry, log lines | base | clock host shared prometheus_client |
 //! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr |
-//! | `chat` | the hub: clients' APIs on one side, vendor-neutral chat events on the other | base wire | serde serde_json memchr base64 typed_arena |
+//! | `chat` | the hub: clients' APIs on one side, vendor-neutral chat events on the other | base wire | serde serde_json memchr base64 smallvec typed_arena |
 //! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr base64 |
 //! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |
 //! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config | shared base64 ring rustls serde serde_json ureq |
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |
 //! | `net` | connections, dialing, name look-up, TLS, idle pool | base config obs rt | async shared net rustls rustls_native_certs webpki_roots |
 //! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net | async shared |
-//! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net shard | async flate2 |
+//! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net shard | async flate2 smallvec |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
 //! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async base64 ring serde serde_json serde_path_to_error |
 //! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy credential rt net shard proxy control simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |

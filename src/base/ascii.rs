@@ -12,18 +12,25 @@ pub fn parse_u64(digits: &[u8]) -> Option<u64> {
 }
 
 /// Appends `value` in decimal.
-pub fn push_u64(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
+pub fn push_u64(out: &mut Vec<u8>, value: u64) {
+    let mut room = [0; DIGITS_MAX];
+    out.extend_from_slice(digits(value, &mut room));
+}
+
+/// Digits of the largest number.
+pub const DIGITS_MAX: usize = 20;
+
+/// `value` in decimal, at the end of `room`.
+pub fn digits(mut value: u64, room: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut at = room.len();
     loop {
         at -= 1;
-        digits[at] = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        room[at] = b'0' + u8::try_from(value % 10).unwrap_or(0);
         value /= 10;
         if value == 0 {
-            break;
+            return &room[at..];
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 /// Appends `value` in lower-case hexadecimal, without leading zeros.

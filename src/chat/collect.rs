@@ -40,7 +40,9 @@ pub struct Collector {
     meta: ReplyMeta,
     /// `"id":…,"object":…,"created":…,"model":…`; empty before the start.
     head: Vec<u8>,
-    choices: Vec<Choice>,
+    /// The first one, if there is one; most answers have no other.
+    first: Option<Choice>,
+    others: Vec<Choice>,
     usage: Option<Usage>,
     tier: Vec<u8>,
 }
@@ -48,7 +50,14 @@ pub struct Collector {
 impl Collector {
     /// Nothing has come yet.
     pub fn new(meta: ReplyMeta) -> Self {
-        Self { meta, head: Vec::new(), choices: Vec::new(), usage: None, tier: Vec::new() }
+        Self {
+            meta,
+            head: Vec::new(),
+            first: None,
+            others: Vec::new(),
+            usage: None,
+            tier: Vec::new(),
+        }
     }
 
     /// Takes one event.
@@ -118,7 +127,7 @@ impl Collector {
         out.push(b'{');
         out.extend_from_slice(&self.head);
         out.extend_from_slice(b",\"system_fingerprint\":null,\"choices\":[");
-        for (index, choice) in self.choices.iter().enumerate() {
+        for (index, choice) in self.first.iter().chain(&self.others).enumerate() {
             if index > 0 {
                 out.push(b',');
             }
@@ -160,11 +169,13 @@ impl Collector {
     }
 
     fn with(&mut self, choice: u32, change: impl FnOnce(&mut Choice)) {
-        let index = usize::try_from(choice).unwrap_or(usize::MAX);
-        while self.choices.len() <= index && self.choices.len() < CHOICES_MAX {
-            self.choices.push(Choice::default());
+        let first = self.first.get_or_insert_default();
+        let Some(other) = choice.checked_sub(1) else { return change(first) };
+        let index = usize::try_from(other).unwrap_or(usize::MAX);
+        while self.others.len() <= index && self.others.len() + 1 < CHOICES_MAX {
+            self.others.push(Choice::default());
         }
-        if let Some(kept) = self.choices.get_mut(index) {
+        if let Some(kept) = self.others.get_mut(index) {
             change(kept);
         }
     }

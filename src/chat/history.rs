@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::problem::{ChatError, Problem};
 use super::turn::{Call, Role, Turn};
 
@@ -21,12 +23,15 @@ pub enum Step {
     Results(Vec<(Place, usize)>),
 }
 
+/// The steps of one conversation; short ones cost no allocation.
+pub type Steps = SmallVec<[Step; 4]>;
+
 /// Splits a conversation into steps.
 ///
 /// # Errors
 /// When results and calls do not match: vendors refuse that with worse words.
-pub fn steps(turns: &[Turn<'_>]) -> Result<Vec<Step>, ChatError> {
-    let mut steps = Vec::with_capacity(turns.len());
+pub fn steps(turns: &[Turn<'_>]) -> Result<Steps, ChatError> {
+    let mut steps = Steps::with_capacity(turns.len());
     let mut at = 0;
     // The calls of the last model step that nobody has answered yet.
     let mut open: Vec<Place> = Vec::new();
@@ -113,7 +118,7 @@ mod tests {
     use super::super::request::Request;
     use super::*;
 
-    fn split(messages: &str) -> Result<Vec<Step>, ChatError> {
+    fn split(messages: &str) -> Result<Steps, ChatError> {
         let body = format!(r#"{{"model":"m","messages":[{messages}]}}"#);
         steps(&Request::parse(body.as_bytes()).unwrap().turns)
     }
@@ -144,7 +149,7 @@ mod tests {
             Step::Results(vec![((3, 0), 6), ((4, 0), 5)]),
             Step::User(7..8),
         ];
-        assert_eq!(split(&messages).unwrap(), expected);
+        assert_eq!(split(&messages).unwrap().as_slice(), expected);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::wire::json::{self, JsonError, JsonText, Kind, Reader};
 use crate::wire::splice::Splices;
 
@@ -185,7 +187,7 @@ impl<'b> Outline<'b> {
         &self,
         mut member: impl FnMut(&mut Reader<'b>, Cow<'b, str>) -> Result<(), ChatError>,
     ) -> Result<(), ChatError> {
-        let mut names: Vec<&'b str> = Vec::with_capacity(16);
+        let mut names: SmallVec<[&'b str; 16]> = SmallVec::new();
         Reader::new(self.body).object(|reader, key| {
             let name = key.unescape();
             // The usual request has a handful of fields; one with thousands is not worth serving.

@@ -97,6 +97,22 @@ impl Decoder {
         Self { form, answer, limits }
     }
 
+    /// Lends room for an answer that is kept until it is whole; [`Decoder::room`] gives it back.
+    pub fn with_room(mut self, room: Vec<u8>) -> Self {
+        if let Form::Whole(body) = &mut self.form {
+            *body = room;
+        }
+        self
+    }
+
+    /// The room that was lent, or what it has grown to.
+    pub fn room(self) -> Vec<u8> {
+        match self.form {
+            Form::Whole(body) => body,
+            Form::Stream(_) => Vec::new(),
+        }
+    }
+
     /// Takes body bytes.
     ///
     /// # Errors

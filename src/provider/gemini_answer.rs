@@ -71,6 +71,8 @@ pub(super) struct Counts {
     answer_audio: u64,
     /// The details that `prompt_audio` comes from: an array, or nothing.
     prompt_details: String,
+    /// There will be other chunks that say the same.
+    repeats: bool,
 }
 
 /// Longer details are not kept to compare with.
@@ -121,7 +123,7 @@ impl Answer {
             started: false,
             expected,
             choices: [Choice::default(); CHOICES_MAX],
-            counts: Counts::default(),
+            counts: Counts { repeats: expected.stream, ..Counts::default() },
             finish_message: None,
             tier: None,
             partial: None,
@@ -535,6 +537,9 @@ impl Counts {
         self.prompt_audio = audio_tokens(reader)?;
         let details = reader.since(from);
         self.prompt_details.clear();
+        if !self.repeats {
+            return Ok(());
+        }
         if details.len() <= DETAILS_BYTES_MAX && details.ends_with(']') {
             self.prompt_details.push_str(details);
         }

@@ -1,5 +1,6 @@
 //! One try at an upstream: a link, the request, the head of the answer.
 
+use crate::base::ascii;
 use crate::chat::problem::ChatError;
 use crate::chat::{Dialect, Request};
 use crate::config::{Kind, Upstream};
@@ -238,10 +239,10 @@ pub(super) fn write_request<'r>(
             forward.changes.apply(forward.body.as_bytes(), out);
         }
     }
-    let mut digits = Vec::with_capacity(10);
-    crate::base::ascii::push_u64(&mut digits, u64::try_from(out.len() - body).unwrap_or(0));
+    let mut room = [0; ascii::DIGITS_MAX];
+    let digits = ascii::digits(u64::try_from(out.len() - body).unwrap_or(0), &mut room);
     if let Some(place) = out.get_mut(digits_end.saturating_sub(digits.len())..digits_end) {
-        place.copy_from_slice(&digits);
+        place.copy_from_slice(digits);
     }
     Ok(())
 }
@@ -410,7 +411,8 @@ fn understand(
         status: head.status,
         is_event_stream: starts_with_ignoring_case(content_type, b"text/event-stream"),
         encoded: !coding.eq_ignore_ascii_case(b"identity"),
-        retry_after_ms: retry_after_ms(&head, now),
+        // A success needs no repeat.
+        retry_after_ms: if head.status < 300 { None } else { retry_after_ms(&head, now) },
     };
     let (mut crossing, mut limits) = (Vec::new(), RateLimits::default());
     for (name, value) in head.fields() {
@@ -438,7 +440,7 @@ fn is_openais(name: &str) -> bool {
 
 /// The vendor's milliseconds, or its seconds, or its date.
 fn retry_after_ms(head: &ResponseHead<'_, '_>, now: u64) -> Option<u64> {
-    let number = |name| head.field(name).and_then(crate::base::ascii::parse_u64);
+    let number = |name| head.field(name).and_then(ascii::parse_u64);
     let seconds = || {
         let date = || crate::wire::date::parse_http_date(head.field("retry-after")?);
         number("retry-after").or_else(|| date().map(|date| date.saturating_sub(now)))

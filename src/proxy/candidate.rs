@@ -63,7 +63,7 @@ where
     }
     let Errand::Talk(door) = asker.errand else {
         let asked = (outline, &asker.beside);
-        return once::serve(client, exchange, plan, asker.errand, asked).await;
+        return Box::pin(once::serve(client, exchange, plan, asker.errand, asked)).await;
     };
     let mut request = match door.read(outline, &asker.beside) {
         Ok(request) => request,
@@ -71,7 +71,7 @@ where
     };
     exchange.phases.parse = exchange.age().saturating_sub(exchange.waited);
     choice::prepare(&shard.config, &plan, &mut request);
-    marks::recall(&mut request, plan.order.vendor, &shard.signatures, shard.rt.now());
+    marks::recall(&mut request, plan.order.vendor, &shard.signatures, shard.rt.lately());
     let (outgoing, mut dropped) = (Outgoing::Translated(&request), Dropped::default());
     let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut dropped).await;
     match attempted {
@@ -100,7 +100,8 @@ where
     // A failure crosses with them too: they say when to come again.
     exchange.crossing = std::mem::take(&mut upstream_answer.crossing);
     if head.status != 200 {
-        let read = unary::read_failure(client, &mut exchange, plan, head, upstream_answer).await;
+        let read = unary::read_failure(client, &mut exchange, plan, head, upstream_answer);
+        let read = Box::pin(read).await;
         return Outcome::failed_unless_gone(exchange, read);
     }
     let expected = Expected::of(&plan.order, request, shard.random());
@@ -112,7 +113,8 @@ where
             decoder.finish(&mut |_| {})
         };
         let answered = (head, upstream_answer);
-        let read = unary::read_misfit(client, &mut exchange, plan, answered, unfit, look).await;
+        let read = unary::read_misfit(client, &mut exchange, plan, answered, unfit, look);
+        let read = Box::pin(read).await;
         return Outcome::failed_unless_gone(exchange, read);
     }
     let meta = ReplyMeta {
@@ -120,15 +122,15 @@ where
         created: shard.rt.unix_millis() / 1000,
         model: plan.order.model.to_owned(),
     };
-    let mut fields = exchange.crossing.clone();
-    answer::push_dropped(dropped, shard.config.server.own_headers, &mut fields);
+    answer::push_dropped(dropped, shard.config.server.own_headers, &mut exchange.crossing);
     if request.stream {
         let writer = StreamWriter::new(door, meta, request);
         let continuity = (plan.keeps && expected.choices == 1).then(Continuity::new);
         let pipe = Translation::new(expected, limits, Tale::new(writer, continuity));
+        let fields = exchange.crossing.clone();
         stream::relay(client, exchange, plan, upstream_answer, pipe, fields).await
     } else {
         let writer = WholeWriter::new(door, meta, request);
-        unary::relay(client, exchange, plan, upstream_answer, writer, (expected, &fields)).await
+        unary::relay(client, exchange, plan, upstream_answer, writer, expected).await
     }
 }

@@ -32,7 +32,6 @@ where
         Ok(outline) => outline,
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
-    exchange.phases.parse = exchange.age();
     if shard.rates.counts_tokens(asker.key) {
         match limits::reserve(shard, asker.key, body.len()) {
             Ok(tokens) => exchange.reserved = Some(tokens),

@@ -78,7 +78,7 @@ where
             bytes.truncate(bytes.len() / 2);
         }
         let timeouts = &self.shard.config.timeouts;
-        let until = self.shard.rt.now().after(timeouts.client_write_idle);
+        let until = self.shard.rt.lately().after(timeouts.client_write_idle);
         self.deadline.set(until, Late::Abort);
         let (result, buffer) = self.conn.write_all(bytes).await;
         self.deadline.clear();
@@ -132,7 +132,7 @@ where
                 return Poll::Ready(None);
             }
             if !std::mem::replace(&mut armed, true) {
-                deadline.wake_at(shard.rt.now().after(silence), context.waker());
+                deadline.wake_at(shard.rt.lately().after(silence), context.waker());
             }
             Poll::Pending
         });

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::base::Rng;
 use crate::chat::{ApiError, Outline};
 use crate::config::{Exhausted, Route, Target};
@@ -31,7 +33,7 @@ enum Last {
 /// How far a request has come on its route.
 struct Course<'c> {
     /// The candidates, in the order in which they are asked.
-    order: Vec<&'c Target>,
+    order: Order<'c>,
     last: Option<Last>,
     /// We have asked an upstream again ourselves.
     repeated: bool,
@@ -113,7 +115,8 @@ where
                 course.order = entry::least_bad(shard, route).into_iter().collect();
             }
             Exhausted::Wait if refused => {
-                match entry::wait_for_any(client, &mut exchange, route, waits_until).await {
+                let any = entry::wait_for_any(client, &mut exchange, route, waits_until);
+                match Box::pin(any).await {
                     Ok(true) => course.order = self::order(shard, route, asker),
                     Ok(false) => break,
                     Err(Gone) => {
@@ -214,7 +217,7 @@ where
         course.note(&next, failed, plan.index);
         match next {
             Next::Again(wait) => {
-                if pause(client, &mut exchange, wait).await.is_err() {
+                if Box::pin(pause(client, &mut exchange, wait)).await.is_err() {
                     return Led::left(exchange);
                 }
             }
@@ -224,11 +227,14 @@ where
     }
 }
 
+/// Candidates; most routes have one.
+type Order<'c> = SmallVec<[&'c Target; 1]>;
+
 /// The candidates in the order in which they are asked.
-fn order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route, asker: &Asker) -> Vec<&'c Target> {
+fn order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route, asker: &Asker) -> Order<'c> {
     let Route { targets, fallbacks, .. } = route;
     if let ([only], []) = (targets.as_slice(), fallbacks.as_slice()) {
-        return vec![only];
+        return Order::from_buf([only]);
     }
     let mut order = in_order(shard, route, asker);
     if let Some(wishes) = &asker.wishes {
@@ -237,13 +243,13 @@ fn order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route, asker: &Asker) -> V
         }
         order.truncate(if wishes.alone { 1 } else { usize::MAX });
     }
-    order
+    order.into()
 }
 
 /// The same where there is a choice and the client has no wish.
 fn in_order<'c, R: Runtime>(shard: &Shard<R>, route: &'c Route, asker: &Asker) -> Vec<&'c Target> {
     let Route { targets, fallbacks, .. } = route;
-    let now = shard.rt.now();
+    let now = shard.rt.lately();
     let standing = |target: &Target| {
         let upstream = shard.upstreams.get(target.upstream);
         upstream.map_or_else(Standing::default, |upstream| {

@@ -84,7 +84,7 @@ where
         return Ok(Some(Shown::Key(exchange.shard.key_in_turn(index))));
     };
     if slot.held() == Held::Pending {
-        wait(client, exchange, slot).await?;
+        Box::pin(wait(client, exchange, slot)).await?;
     }
     Ok(match slot.held() {
         Held::Token(serial) => Some(Shown::Token(serial)),
@@ -114,7 +114,7 @@ where
             Ok((tries < keys).then_some(Shown::Key(next)))
         }
         Shown::Token(serial) if status == 401 && tries == 1 => {
-            newer(client, exchange, upstream, serial).await
+            Box::pin(newer(client, exchange, upstream, serial)).await
         }
         _ => Ok(None),
     }
@@ -141,7 +141,7 @@ where
         let _nobody = shard.control.send(Report::TokenRefused { account, serial });
     }
     if slot.held() == Held::Token(serial) && slot.is_awaited() {
-        wait(client, exchange, slot).await?;
+        Box::pin(wait(client, exchange, slot)).await?;
     }
     Ok(match slot.held() {
         Held::Token(newer) if newer != serial => Some(Shown::Token(newer)),

@@ -49,10 +49,11 @@ where
     let Some(upstream) = shard.upstreams.get(plan.index) else { return Err(Shut::Full) };
     let place = match upstream.gate.take() {
         Some(place) => place,
-        None => queue(client, exchange, plan.index).await?,
+        // Seldom, and large.
+        None => Box::pin(queue(client, exchange, plan.index)).await?,
     };
     // The circuit is looked at when there is a place: it may have opened meanwhile.
-    let now = shard.rt.now();
+    let now = shard.rt.lately();
     let probe = match upstream.health.pass(now) {
         Pass::Yes => None,
         Pass::No(_) if forced => None,
@@ -116,7 +117,7 @@ where
 pub(super) fn enter_at_once<R: Runtime>(exchange: &mut Exchange<'_, R>, plan: Plan<'_>) -> bool {
     let shard = exchange.shard;
     let Some(upstream) = shard.upstreams.get(plan.index) else { return false };
-    if !matches!(upstream.health.pass(shard.rt.now()), Pass::Yes) {
+    if !matches!(upstream.health.pass(shard.rt.lately()), Pass::Yes) {
         return false;
     }
     let Some(place) = upstream.gate.take() else { return false };

@@ -94,6 +94,7 @@ where
         Ok(forward) => forward,
         Err(error) => return Outcome::Failed(exchange, Failed::Request(error)),
     };
+    exchange.phases.parse = exchange.age().saturating_sub(exchange.waited);
     let (outgoing, mut nothing) = (Outgoing::Exact(&forward), Dropped::default());
     let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut nothing).await;
     let (head, mut answer) = match attempted {
@@ -107,12 +108,13 @@ where
     let as_array = wants_array(errand);
     let watched = Watched { shape: way.shape, withhold_usage: ask_usage, repair, as_array };
     if head.status != 200 {
-        return refused(client, exchange, plan, (head, answer), watched).await;
+        return Box::pin(refused(client, exchange, plan, (head, answer), watched)).await;
     }
     if let Some(unfit) = head.unfit(outline.stream) {
         let look = |body: &[u8]| exact::read_whole(watched, body, &mut |_| {});
         let answered = (head, answer);
-        let read = unary::read_misfit(client, &mut exchange, plan, answered, unfit, look).await;
+        let read = unary::read_misfit(client, &mut exchange, plan, answered, unfit, look);
+        let read = Box::pin(read).await;
         return Outcome::failed_unless_gone(exchange, read);
     }
     if !outline.stream {

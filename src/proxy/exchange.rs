@@ -20,6 +20,9 @@ use super::stay::Stay;
 /// The vendor's own field of that kind.
 const TOOK: &[u8] = b"openai-processing-ms:";
 
+/// Fields of our own seldom have more bytes.
+const OWN_BYTES: usize = 256;
+
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -174,13 +177,16 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     /// API's own, unless the vendor's crossed, and `server-timing`, unless the operator wants none
     /// of ours. `out` is all others.
     pub(super) fn push_own(&self, out: &mut Vec<u8>) {
+        // Once, for all that follows.
+        out.reserve(OWN_BYTES);
         limits::push_fields(self.shard, self.key, out);
         if let Some(name) = self.envelope.dialect.head().took_field
             && !out.windows(TOOK.len()).any(|text| text == TOOK)
         {
+            let took = u64::try_from(self.shard.rt.lately().since(self.started).as_millis());
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
-            ascii::push_u64(out, u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX));
+            ascii::push_u64(out, took.unwrap_or(u64::MAX));
             out.extend_from_slice(b"\r\n");
         }
         if self.shard.config.server.own_headers {
@@ -192,7 +198,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     pub(super) fn enter(&mut self, upstream: usize, place: Place, probe: Option<Probe>) {
         self.stay = Some(Stay::new(upstream, place, probe));
         self.crossing.clear();
-        self.speak_by = self.speak_within.map(|limit| self.shard.rt.now().after(limit));
+        self.speak_by = self.speak_within.map(|limit| self.shard.rt.lately().after(limit));
     }
 
     /// An attempt has failed, and the client knows nothing of it.
@@ -246,7 +252,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
 
     /// When a phase of `limit` that begins now must be over, within the limit of the whole.
     pub(super) fn until(&self, limit: Duration) -> Tick {
-        let end = self.shard.rt.now().after(limit);
+        let end = self.shard.rt.lately().after(limit);
         match self.shard.config.timeouts.total {
             Some(total) => end.min(self.started.after(total)),
             None => end,

@@ -73,7 +73,7 @@ fn refusal<R: Runtime>(shard: &Shard<R>, key: KeyId, limited: Limited) -> ApiErr
 /// Appends the fields of the limits that this key has of its own. In their place the vendor's are
 /// taken out of `fields`: two of a kind would tell nothing.
 pub(super) fn push_fields<R: Runtime>(shard: &Shard<R>, key: KeyId, fields: &mut Vec<u8>) {
-    let told = shard.rates.told(key, shard.rt.now());
+    let told = shard.rates.told(key, shard.rt.lately());
     if told.iter().all(Option::is_none) {
         return;
     }

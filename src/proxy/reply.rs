@@ -112,12 +112,16 @@ impl Phases {
 
 /// Milliseconds with three decimals, without floating point.
 fn push_millis(spent: Duration, out: &mut Vec<u8>) {
-    let micros = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
-    ascii::push_u64(out, micros / 1000);
-    let rest = micros % 1000;
-    out.push(b'.');
-    for unit in [100, 10, 1] {
-        out.push(b'0' + u8::try_from(rest / unit % 10).unwrap_or(0));
+    if spent.is_zero() {
+        return out.extend_from_slice(b"0.000");
+    }
+    let micros = u64::from(spent.subsec_micros());
+    ascii::push_u64(out, spent.as_secs().saturating_mul(1000).saturating_add(micros / 1000));
+    // Three digits behind a one that gives way to the point.
+    let point = out.len();
+    ascii::push_u64(out, 1000 + micros % 1000);
+    if let Some(place) = out.get_mut(point) {
+        *place = b'.';
     }
 }
 

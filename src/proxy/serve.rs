@@ -159,7 +159,7 @@ where
     } else {
         client
             .deadline
-            .set(shard.rt.now().after(shard.config.timeouts.client_head), Late::StopReading);
+            .set(shard.rt.lately().after(shard.config.timeouts.client_head), Late::StopReading);
     }
     loop {
         skip_blank_lines(inbox);
@@ -183,7 +183,7 @@ where
             Err(Ended::Closed | Ended::Broken) => return Err(NoHead::Gone),
         }
         if std::mem::take(&mut waits_for_first_byte) {
-            let until = shard.rt.now().after(shard.config.timeouts.client_head);
+            let until = shard.rt.lately().after(shard.config.timeouts.client_head);
             client.deadline.set(until, Late::StopReading);
         }
     }
@@ -193,7 +193,7 @@ where
 fn idle_until<R: Runtime>(shard: &Shard<R>) -> Tick {
     let limit = shard.config.timeouts.keep_alive;
     let limit = if shard.is_draining() { limit.min(LINGER) } else { limit };
-    shard.rt.now().after(limit)
+    shard.rt.lately().after(limit)
 }
 
 /// Blank lines before a request line are forgiven (RFC 9112 section 2.2), two at most.

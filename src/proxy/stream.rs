@@ -77,7 +77,7 @@ where
     M: Fn(Vec<u8>) -> F,
     P: Pipe<R>,
 {
-    let now = side.exchange.shard.rt.now();
+    let now = side.exchange.shard.rt.lately();
     let mut relay = Relay { side, answer, pace: (now, 0), told: now };
     let ran = relay.run(client).await;
     let Relay { mut side, answer, .. } = relay;
@@ -128,7 +128,7 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
             if side.is_ready() && !client.may_speak() {
                 return Err(Stop::ClientLeft);
             }
-            let now = side.exchange.shard.rt.now();
+            let now = side.exchange.shard.rt.lately();
             // What comes need not be news to the client, and a long silence is a dead connection.
             if side.head_sent && side.out.is_empty() && now.since(self.told) >= SILENCE {
                 side.out.extend_from_slice(&side.ping);
@@ -165,7 +165,7 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
         let Some(rate) = shard.config.timeouts.slow_stream else { return true };
         let (since, bytes) = &mut self.pace;
         *bytes += u64::try_from(self.answer.buffer.len()).unwrap_or(0);
-        let now = shard.rt.now();
+        let now = shard.rt.lately();
         let gone = now.since(*since);
         if gone < PACE {
             return true;
@@ -187,10 +187,10 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
         let shard = exchange.shard;
         let timeouts = &shard.config.timeouts;
         if pipe.is_whole() && pipe.can_go_on() {
-            return shard.rt.now().after(timeouts.idle.min(LAST_WORDS));
+            return shard.rt.lately().after(timeouts.idle.min(LAST_WORDS));
         }
         if self.side.is_ready() {
-            return shard.rt.now().after(timeouts.idle);
+            return shard.rt.lately().after(timeouts.idle);
         }
         exchange.until_it_speaks(timeouts.idle)
     }

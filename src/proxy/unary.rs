@@ -58,7 +58,7 @@ pub(super) async fn relay<'s, R, F, M>(
     plan: Plan<'_>,
     mut answer: Answer<R>,
     mut writer: WholeWriter,
-    (expected, fields): (Expected, &[u8]),
+    expected: Expected,
 ) -> Outcome<'s, R>
 where
     R: Runtime,
@@ -66,7 +66,8 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let limits = AnswerLimits::of(&exchange.shard.config.limits);
-    let mut decoder = Decoder::new(expected, limits);
+    let room = exchange.shard.buffers.take();
+    let mut decoder = Decoder::new(expected, limits).with_room(room);
     let mut nothing = |_: Event<'_>| {};
     let read =
         read_all(client, &mut exchange, &mut answer, |data| decoder.feed(data, &mut nothing)).await;
@@ -77,6 +78,7 @@ where
         });
         finished.map_err(|error| Unread::Failed(answer.blame(error)))
     });
+    exchange.shard.buffers.give(decoder.room());
     match read {
         Ok(()) => {}
         Err(Unread::ClientLeft) => return Outcome::left(exchange),
@@ -88,9 +90,7 @@ where
     answer.release(&exchange, plan.index);
     let mut body = exchange.shard.buffers.take();
     writer.render(&mut body);
-    let mut head = fields.to_vec();
-    exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
-    exchange.push_own(&mut head);
+    let head = answer::take_fields(&mut exchange);
     let content_type = exchange.envelope.dialect.head().json;
     let whole = Whole { status: 200, content_type, fields: &head, body: &body };
     let sent = answer::send(client, &exchange.envelope, whole).await;

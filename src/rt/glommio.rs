@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use glommio::net::{TcpListener, TcpStream};
@@ -33,7 +33,7 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 /// The executor of one core.
 #[derive(Clone, Debug)]
 pub struct Glommio {
-    origin: Instant,
+    origin: u64,
 }
 
 /// Builds the executor on this thread and runs `start`'s future on it to its end.
@@ -106,6 +106,10 @@ impl Runtime for Glommio {
 
     fn now(&self) -> Tick {
         super::clock::now(self.origin)
+    }
+
+    fn lately(&self) -> Tick {
+        super::clock::seen()
     }
 
     fn unix_millis(&self) -> u64 {

@@ -63,6 +63,12 @@ pub trait Runtime: Clone + 'static {
     /// Monotonic time. Virtual in the simulation.
     fn now(&self) -> Tick;
 
+    /// What [`Runtime::now`] gave last on this core. A shard reads the clock whenever it looks for
+    /// what is late, so this is at most that old: exact enough for a deadline, and free.
+    fn lately(&self) -> Tick {
+        self.now()
+    }
+
     /// Milliseconds since 1970 UTC. Virtual in the simulation.
     fn unix_millis(&self) -> u64;
 

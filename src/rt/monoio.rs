@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use monoio::buf::{IoBufMut, SliceMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, Canceller};
@@ -30,7 +30,7 @@ const RING_ENTRIES: u32 = 1024;
 /// The executor of one core.
 #[derive(Clone, Debug)]
 pub struct Monoio {
-    origin: Instant,
+    origin: u64,
 }
 
 /// Builds the best driver this thread may have and runs `start`'s future on it to its end.
@@ -106,6 +106,10 @@ impl Runtime for Monoio {
 
     fn now(&self) -> Tick {
         super::clock::now(self.origin)
+    }
+
+    fn lately(&self) -> Tick {
+        super::clock::seen()
     }
 
     fn unix_millis(&self) -> u64 {

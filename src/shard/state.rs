@@ -318,7 +318,7 @@ impl<R: Runtime> Shard<R> {
     /// An upstream has answered as it should; it took so long to begin.
     pub fn on_answer(&self, upstream: usize, took: Duration) {
         if let Some(known) = self.upstreams.get(upstream) {
-            known.health.on_success(took, self.rt.now());
+            known.health.on_success(took, self.rt.lately());
             self.show_circuit(upstream);
         }
     }
@@ -335,7 +335,7 @@ impl<R: Runtime> Shard<R> {
     pub fn show_circuit(&self, upstream: usize) {
         let Some(known) = self.upstreams.get(upstream) else { return };
         if let Some(cell) = self.cells.circuits.get(upstream) {
-            cell.set(match known.health.circuit(self.rt.now()) {
+            cell.set(match known.health.circuit(self.rt.lately()) {
                 Circuit::Closed => 0,
                 Circuit::HalfOpen => 1,
                 Circuit::Open => 2,
@@ -384,7 +384,7 @@ impl<R: Runtime> Shard<R> {
     /// An idle link to `upstream`, if there is one that may still be used.
     pub fn take_link(&self, upstream: usize) -> Option<Link<StreamOf<R>>> {
         let pool = &self.upstreams.get(upstream)?.pool;
-        let (link, taken) = pool.borrow_mut().take(self.rt.now());
+        let (link, taken) = pool.borrow_mut().take(self.rt.lately());
         self.cells.links_stale.add(taken.stale);
         self.cells.links_reused.add(u64::from(link.is_some()));
         link
@@ -393,7 +393,7 @@ impl<R: Runtime> Shard<R> {
     /// Gives back a link whose answer was read to its very end.
     pub fn put_link(&self, upstream: usize, link: Link<StreamOf<R>>) {
         if let Some(upstream) = self.upstreams.get(upstream) {
-            upstream.pool.borrow_mut().put(link, self.rt.now());
+            upstream.pool.borrow_mut().put(link, self.rt.lately());
         }
     }
 

@@ -4,6 +4,7 @@
 
 #![expect(clippy::expect_used, reason = "a test stops where it cannot go on")]
 
+mod shard;
 mod tls;
 #[expect(dead_code, reason = "the benches use the rest of it")]
 #[path = "../traffic/mod.rs"]
