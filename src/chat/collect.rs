@@ -5,7 +5,7 @@ use crate::wire::json::{self, JsonText};
 
 use super::event::{Event, FinishReason, Usage};
 use super::part::MediaKind;
-use super::render::{self, Begun, CHOICES_MAX, ReplyMeta};
+use super::render::{self, Begun, CHOICES_MAX, ReplyMeta, Tier};
 
 #[derive(Debug, Default)]
 struct Choice {
@@ -44,7 +44,7 @@ pub struct Collector {
     first: Option<Choice>,
     others: Vec<Choice>,
     usage: Option<Usage>,
-    tier: Vec<u8>,
+    tier: Tier,
 }
 
 impl Collector {
@@ -56,7 +56,7 @@ impl Collector {
             first: None,
             others: Vec::new(),
             usage: None,
-            tier: Vec::new(),
+            tier: Tier::new(),
         }
     }
 
@@ -114,7 +114,7 @@ impl Collector {
                 comma(&mut kept.logprobs);
                 kept.logprobs.extend_from_slice(content.as_bytes());
             }),
-            Event::Tier(tier) => self.tier = tier.raw().as_bytes().to_vec(),
+            Event::Tier(tier) => self.tier = Tier::from_slice(tier.raw().as_bytes()),
             Event::Finish { choice, reason, .. } => {
                 self.with(*choice, |kept| kept.finish = Some(*reason));
             }

@@ -14,7 +14,7 @@ use super::carry::{self, Mark};
 use super::generate_names::camel;
 use super::others::note;
 use super::part::{Content, Media, MediaKind, Part, Place, Source};
-use super::problem::{ChatError, Problem, typed};
+use super::problem::{ChatError, Problem, typed, typed_at};
 use super::shelf::Shelf;
 use super::turn::{Call, Role, Turn};
 
@@ -102,7 +102,7 @@ impl<'r, 'b> Talk<'r, 'b> {
     fn content(&mut self, reader: &mut Reader<'b>, index: usize) -> Result<(), ChatError> {
         const ROLES: Problem = Problem::Expected("one of user, model");
         let at = |field: &str| format!("contents[{index}]{field}");
-        typed(reader, Kind::Object, &at(""), "an object")?;
+        typed_at(reader, Kind::Object, || at(""), "an object")?;
         let (mut role, mut parts) = (None, None);
         reader.object(|reader, key| {
             match (key.raw(), reader.kind()?) {

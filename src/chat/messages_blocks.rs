@@ -10,7 +10,7 @@ use crate::wire::json::{JsonText, Kind, Reader};
 use super::carry::{self, Mark};
 use super::others::note;
 use super::part::{Content, Media, MediaKind, Part, Place, Source};
-use super::problem::{ChatError, Problem, typed};
+use super::problem::{ChatError, Problem, typed, typed_at};
 use super::turn::{Call, Role, Turn};
 
 /// More turns than this are refused: a limit on everything.
@@ -91,7 +91,7 @@ impl<'r, 'b> Talk<'r, 'b> {
     fn message(&mut self, reader: &mut Reader<'b>, index: usize) -> Result<(), ChatError> {
         const ROLES: &str = "one of user, assistant";
         let at = |field: &str| format!("messages[{index}]{field}");
-        typed(reader, Kind::Object, &at(""), "an object")?;
+        typed_at(reader, Kind::Object, || at(""), "an object")?;
         let (mut role, mut content) = (None, None);
         reader.object(|reader, key| {
             match key.unescape().as_ref() {

@@ -11,7 +11,7 @@ use super::options::{Effort, ResponseFormat};
 use super::others::note;
 use super::outline::Outline;
 use super::part::{Content, Part};
-use super::problem::{ChatError, Problem, typed};
+use super::problem::{ChatError, Problem, typed, typed_at};
 use super::request::Request;
 use super::tools::{Tool, ToolChoice};
 use super::turn::{Role, Turn};
@@ -161,7 +161,7 @@ fn tool<'b>(
     others: &mut Vec<Cow<'b, str>>,
 ) -> Result<Tool<'b>, ChatError> {
     let at = |field: &str| format!("tools[{index}]{field}");
-    typed(reader, Kind::Object, &at(""), "an object")?;
+    typed_at(reader, Kind::Object, || at(""), "an object")?;
     let (mut name, mut description, mut schema) = (None, None, None);
     let (mut strict, mut cache) = (None, None);
     reader.object(|reader, key| {

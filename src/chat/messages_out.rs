@@ -11,7 +11,7 @@ use super::carry::{self, Mark};
 use super::event::{Event, FinishReason, Usage};
 use super::ids;
 use super::part::MediaKind;
-use super::render::ReplyMeta;
+use super::render::{ReplyMeta, Tier};
 
 /// A block, as it begins.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ pub(super) struct Answer {
     finish: Option<FinishReason>,
     sequence: Vec<u8>,
     usage: Usage,
-    tier: Vec<u8>,
+    tier: Tier,
 }
 
 impl Answer {
@@ -117,7 +117,7 @@ impl Answer {
                 let met = sequence.unwrap_or_default();
                 self.sequence.extend_from_slice(met.raw().as_bytes());
             }
-            Event::Tier(tier) => self.tier = tier.raw().as_bytes().to_vec(),
+            Event::Tier(tier) => self.tier = Tier::from_slice(tier.raw().as_bytes()),
             Event::Usage(usage) => self.usage = usage,
             _ => {}
         }
@@ -272,7 +272,8 @@ impl Answer {
             out.push(b'}');
         }
         if whole {
-            let tier: &[u8] = if self.tier == b"priority" { b"priority" } else { b"standard" };
+            let tier: &[u8] =
+                if self.tier.as_slice() == b"priority" { b"priority" } else { b"standard" };
             out.extend_from_slice(b",\"service_tier\":\"");
             out.extend_from_slice(tier);
             out.push(b'"');
@@ -295,6 +296,9 @@ pub(super) fn push_quoted(escaped: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// What an answer begins with seldom has more bytes.
+const BEGIN_BYTES: usize = 192;
+
 /// Appends `"model":…,"id":…,"type":"message","role":"assistant"`.
 pub(super) fn push_begin(
     meta: &ReplyMeta,
@@ -302,6 +306,7 @@ pub(super) fn push_begin(
     model: Option<JsonText<'_>>,
     out: &mut Vec<u8>,
 ) {
+    out.reserve(BEGIN_BYTES);
     out.extend_from_slice(b"\"model\":");
     match model {
         Some(model) => push_quoted(model.raw().as_bytes(), out),

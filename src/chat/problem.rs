@@ -92,8 +92,18 @@ pub(super) fn typed(
     param: &str,
     expected: &'static str,
 ) -> Result<(), ChatError> {
+    typed_at(reader, kind, || param.to_owned(), expected)
+}
+
+/// The same where the name of the place costs something.
+pub(super) fn typed_at(
+    reader: &mut Reader<'_>,
+    kind: Kind,
+    param: impl FnOnce() -> String,
+    expected: &'static str,
+) -> Result<(), ChatError> {
     if reader.kind()? == kind {
         return Ok(());
     }
-    Err(ChatError::at(param, Problem::Expected(expected)))
+    Err(ChatError::at(param(), Problem::Expected(expected)))
 }

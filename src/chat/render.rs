@@ -3,6 +3,8 @@
 //! Everything that all chunks of a stream have in common is rendered once; a chunk is then one
 //! copy of that prefix and the escaped text as the vendor sent it.
 
+use smallvec::SmallVec;
+
 use crate::base::ascii;
 use crate::wire::json::{self, JsonText};
 
@@ -77,7 +79,7 @@ pub struct StreamRenderer {
     signatures: Vec<Vec<u8>>,
     usage: Option<Usage>,
     /// The service tier, for the last chunk.
-    tier: Vec<u8>,
+    tier: Tier,
 }
 
 impl StreamRenderer {
@@ -90,7 +92,7 @@ impl StreamRenderer {
             choices: Vec::new(),
             signatures: Vec::new(),
             usage: None,
-            tier: Vec::new(),
+            tier: Tier::new(),
         }
     }
 
@@ -274,6 +276,9 @@ impl StreamRenderer {
         out.extend_from_slice(end);
     }
 }
+
+/// The name of a service tier, as in JSON strings; those that there are fit.
+pub(super) type Tier = SmallVec<[u8; 16]>;
 
 /// Appends `service_tier`, if one is known.
 pub(super) fn push_tier(tier: &[u8], out: &mut Vec<u8>) {

@@ -11,7 +11,7 @@ use super::options::{Effort, ResponseFormat};
 use super::others::note;
 use super::outline::Outline;
 use super::part::Content;
-use super::problem::{ChatError, Problem, typed};
+use super::problem::{ChatError, Problem, typed, typed_at};
 use super::request::Request;
 use super::responses_items::Talk;
 use super::tools::Tool;
@@ -150,7 +150,7 @@ fn tool<'b>(
     others: &mut Vec<Cow<'b, str>>,
 ) -> Result<Tool<'b>, ChatError> {
     let at = |field: &str| format!("tools[{index}]{field}");
-    typed(reader, Kind::Object, &at(""), "an object")?;
+    typed_at(reader, Kind::Object, || at(""), "an object")?;
     let (mut kind, mut name, mut description) = (None, None, None);
     let (mut parameters, mut strict) = (None, None);
     reader.object(|reader, key| {

@@ -9,6 +9,8 @@
 //! `message_stop` makes an answer whole. A vendor's event is read in one pass, whatever the order
 //! of its members.
 
+use smallvec::SmallVec;
+
 use crate::base::Rng;
 use crate::chat::{Event, FinishReason};
 use crate::wire::json::{JsonError, JsonText, Reader};
@@ -53,7 +55,7 @@ pub(super) struct Answer {
     /// The vendor has said that the answer is whole.
     stopped: bool,
     /// Blocks by their index.
-    open: Vec<(u64, Open)>,
+    open: SmallVec<[(u64, Open); 2]>,
     /// The text of the block of reasoning, and its signature, as they were spelt.
     thought: String,
     signature: String,
@@ -72,7 +74,7 @@ impl Answer {
         Self {
             started: false,
             stopped: false,
-            open: Vec::new(),
+            open: SmallVec::new(),
             thought: String::new(),
             signature: String::new(),
             calls: 0,

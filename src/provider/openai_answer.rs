@@ -4,6 +4,8 @@
 //! <https://platform.openai.com/docs/api-reference/chat/object>. Finish reasons and usage are kept
 //! until the end has come, because some services send them more than once.
 
+use smallvec::SmallVec;
+
 use crate::base::Rng;
 use crate::chat::{Event, FinishReason, Usage};
 use crate::wire::json::{JsonError, JsonText, Kind, Reader};
@@ -42,12 +44,13 @@ enum Progress {
 pub(super) struct Answer {
     stream: bool,
     progress: Progress,
-    choices: Vec<Choice>,
+    /// Most answers have one.
+    choices: SmallVec<[Choice; 1]>,
     usage: Option<Usage>,
     /// What all chunks begin with.
     head: Head,
     /// The tier that has been told; every chunk names it.
-    tier: String,
+    tier: SmallVec<[u8; 16]>,
     rng: Rng,
 }
 
@@ -115,10 +118,10 @@ impl Answer {
         Self {
             stream: expected.stream,
             progress: Progress::Silent,
-            choices: Vec::new(),
+            choices: SmallVec::new(),
             usage: None,
             head: Head::default(),
-            tier: String::new(),
+            tier: SmallVec::new(),
             rng: Rng::new(expected.seed),
         }
     }
@@ -142,7 +145,8 @@ impl Answer {
         }
         let mut chosen = false;
         let mut head = std::mem::take(&mut self.head);
-        let begun = self.progress != Progress::Silent;
+        // A whole answer has no next chunk.
+        let begun = self.stream && self.progress != Progress::Silent;
         let news = |name: &str| matches!(name, "choices" | "usage" | "error");
         head.object(reader, begun, news, |reader, key| {
             match (key.raw(), reader.kind()?) {
@@ -153,8 +157,8 @@ impl Answer {
                 ("usage", Kind::Object) => self.usage = Some(openai_usage::read(reader)?),
                 ("service_tier", Kind::String) if self.progress != Progress::Silent => {
                     let tier = reader.string()?;
-                    if tier.raw() != self.tier {
-                        tier.raw().clone_into(&mut self.tier);
+                    if tier.raw().as_bytes() != self.tier.as_slice() {
+                        self.tier = SmallVec::from_slice(tier.raw().as_bytes());
                         sink(Event::Tier(tier));
                     }
                 }

@@ -69,7 +69,7 @@ fn held() -> usize {
 }
 
 /// Every vendor, and how often a small request and its answer ask the allocator.
-const VENDORS: &[(Traffic, u64)] = &[(GEMINI, 12), (ANTHROPIC, 12), (CLAUDE, 12), (OPENAI, 16)];
+const VENDORS: &[(Traffic, u64)] = &[(GEMINI, 5), (ANTHROPIC, 5), (CLAUDE, 5), (OPENAI, 8)];
 
 /// Every API that clients speak, but that whose last event repeats all that was said.
 const DOORS: &[Door] =

@@ -20,6 +20,9 @@ use super::ALLOCATIONS;
 
 const ROUNDS: u64 = 500;
 
+/// A path that clients ask, and the upstream behind the model that they name.
+type Case = (&'static str, &'static str);
+
 /// How often one exchange may ask, translated or not.
 const AT_MOST: u64 = 8;
 
@@ -167,12 +170,11 @@ struct Asking {
 }
 
 impl Asking {
-    fn ask(&mut self, model: &str) {
+    fn ask(&mut self, path: &str, model: &str) {
         let body = format!(
             r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hello"}}],"max_tokens":10}}"#
         );
-        let head =
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-type: application/json";
+        let head = format!("POST {path} HTTP/1.1\r\nhost: g\r\ncontent-type: application/json");
         let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         self.stream.write_all(request.as_bytes()).expect("the gateway reads");
         assert!(message(&mut self.stream, &mut self.inbox), "an answer comes");
@@ -182,16 +184,18 @@ impl Asking {
 }
 
 /// Asks; between two models the shard is told to count.
-fn ask_all(gateway: SocketAddr, counted: &Receiver<()>, phase: &Sender<Option<&'static str>>) {
+fn ask_all(gateway: SocketAddr, counted: &Receiver<()>, phase: &Sender<Option<Case>>) {
     let mut asking =
         Asking { stream: TcpStream::connect(gateway).expect("it listens"), inbox: Vec::new() };
-    for model in ["google", "claude", "openai"] {
-        (0..20).for_each(|_| asking.ask(model));
-        for told in [Some(model), None] {
+    let chat = ["google", "claude", "openai"].map(|model| ("/v1/chat/completions", model));
+    let messages = ["google", "claude", "openai"].map(|model| ("/v1/messages", model));
+    for (path, model) in chat.into_iter().chain(messages) {
+        (0..20).for_each(|_| asking.ask(path, model));
+        for told in [Some((path, model)), None] {
             phase.send(told).expect("the shard counts");
             counted.recv().expect("the shard counts");
             if told.is_some() {
-                (0..ROUNDS).for_each(|_| asking.ask(model));
+                (0..ROUNDS).for_each(|_| asking.ask(path, model));
             }
         }
     }
@@ -212,17 +216,17 @@ fn an_exchange_allocates_a_handful() {
         let (_letters_in, letters): (_, Letters<Letter<_>>) = mailbox();
         let listener = rt.listen(socket).expect("listens");
         rt.spawn(proxy::run(shard, listener, letters, Duration::from_secs(1)));
-        let (mut began, mut model) = (0, "");
+        let (mut began, mut case) = (0, ("", ""));
         loop {
             match phases.try_recv() {
                 Ok(told) => {
                     let now = ALLOCATIONS.with(std::cell::Cell::get);
                     match told {
-                        Some(next) => (began, model) = (now, next),
+                        Some(next) => (began, case) = (now, next),
                         None => {
                             let each = (now - began) / ROUNDS;
-                            println!("{model}: {each} allocations for one exchange");
-                            assert!(each <= AT_MOST, "{model}: {each}");
+                            println!("{case:?}: {each} allocations for one exchange");
+                            assert!(each <= AT_MOST, "{case:?}: {each}");
                         }
                     }
                     counts.send(()).expect("somebody asks");
