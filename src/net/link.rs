@@ -23,11 +23,6 @@ impl<C: Conn> Link<C> {
         self.conn.read(buffer)
     }
 
-    /// Writes as [`Conn::write_all`] does.
-    pub fn write_all(&self, buffer: Vec<u8>) -> impl Future<Output = Lent<()>> {
-        self.conn.write_all(buffer)
-    }
-
     /// Ends every pending operation; the link cannot be used again.
     pub fn abort(&self) {
         self.conn.abort();

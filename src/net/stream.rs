@@ -25,6 +25,21 @@ impl<C: RawConn> std::fmt::Debug for Stream<C> {
 /// The streams of one executor.
 pub type StreamOf<R> = Stream<<R as Runtime>::Conn>;
 
+impl<C: RawConn> Stream<C> {
+    /// Writes like [`Conn::write_all`]. `alone`: little else happens on this core, so nothing is
+    /// gained by handing the write to the executor together with others, and a turn of it is lost.
+    pub async fn write_all_of(&self, mut buffer: Vec<u8>, alone: bool) -> Lent<()> {
+        if alone && let Self::Plain(conn) = self {
+            let taken = conn.try_write(&buffer);
+            buffer.drain(..taken.min(buffer.len()));
+            if buffer.is_empty() {
+                return (Ok(()), buffer);
+            }
+        }
+        self.write_all(buffer).await
+    }
+}
+
 impl<C: RawConn> Conn for Stream<C> {
     async fn read(&self, buffer: Vec<u8>) -> Lent<usize> {
         match self {

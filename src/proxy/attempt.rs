@@ -273,7 +273,8 @@ where
     let deadline = shard.deadlines.register(link.conn().clone());
     deadline.set(exchange.until(timeouts.write_head), Late::Abort);
     let began = shard.rt.now();
-    let ((written, buffer), gone) = client.watch(link.write_all(out), || link.abort()).await;
+    let writing = link.conn().write_all_of(out, shard.is_quiet());
+    let ((written, buffer), gone) = client.watch(writing, || link.abort()).await;
     shard.buffers.give(buffer);
     if gone {
         return Err(NoAnswer::ClientLeft);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::net::{Link, StreamOf};
 use crate::provider::{UpstreamError, UpstreamErrorKind};
 use crate::rt::{Lent, Mutant, Runtime};
-use crate::shard::{Deadline, Late};
+use crate::shard::{Deadline, Late, PIECE_BYTES};
 use crate::wire::{BodyReader, WireError};
 
 use super::client::Client;
@@ -91,11 +91,14 @@ impl<R: Runtime> Answer<R> {
         M: Fn(Vec<u8>) -> F,
     {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let filled = buffer.len() == buffer.capacity();
+        let (brought, room) = (buffer.len(), buffer.capacity());
         buffer.clear();
         self.at = 0;
-        if filled && buffer.capacity() < self.read_bytes_max {
-            buffer.reserve_exact((buffer.capacity() * 4).min(self.read_bytes_max));
+        if brought == room && room < self.read_bytes_max {
+            buffer.reserve_exact((room * 4).min(self.read_bytes_max));
+        } else if room > PIECE_BYTES && brought <= PIECE_BYTES / 2 && self.is_stream() {
+            let buffers = &exchange.shard.buffers;
+            buffers.give(std::mem::replace(&mut buffer, buffers.take_piece()));
         }
         self.deadline.set(until, Late::Abort);
         let began = exchange.shard.rt.now();
@@ -125,6 +128,11 @@ impl<R: Runtime> Answer<R> {
             Some(_) if ended && self.reader.on_eof().is_ok() => More::Some,
             Some(failure) => More::Failed(failure),
         }
+    }
+
+    /// Does it come piece by piece, with long waits between them?
+    fn is_stream(&self) -> bool {
+        self.read_bytes_max == STREAM_READ_BYTES_MAX
     }
 
     /// What an answer that makes no sense means: one that TLS did not end was cut.

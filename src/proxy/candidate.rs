@@ -74,23 +74,46 @@ where
     marks::recall(&mut request, plan.order.vendor, &shard.signatures, shard.rt.lately());
     let (outgoing, mut dropped) = (Outgoing::Translated(&request), Dropped::default());
     let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut dropped).await;
-    match attempted {
+    let prepared = match attempted {
         Ok(answered) => {
             let asked = (door, &request, &dropped);
-            hand_on(client, exchange, plan, answered, asked).await
+            prepare(client, exchange, plan, answered, asked).await
         }
-        Err(why) => Outcome::none(exchange, why),
+        Err(why) => return Outcome::none(exchange, why),
+    };
+    // A stream may last for long, and needs nothing of the request any more.
+    drop(dropped);
+    drop(request);
+    match prepared {
+        Prepared::Stream(exchange, answer, pipe, fields) => {
+            stream::relay(client, exchange, plan, answer, pipe, fields).await
+        }
+        Prepared::Whole(exchange, answer, writer, expected) => {
+            unary::relay(client, exchange, plan, answer, writer, expected).await
+        }
+        Prepared::Not(outcome) => outcome,
     }
 }
 
-/// Hands an upstream's answer on, or what its failure means.
-async fn hand_on<'s, R, F, M>(
+/// What is to be done with an upstream's answer.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, mostly as the large ones")]
+enum Prepared<'s, R: Runtime> {
+    /// It is relayed event by event.
+    Stream(Exchange<'s, R>, Answer<R>, Translation, Vec<u8>),
+    /// It is read whole.
+    Whole(Exchange<'s, R>, Answer<R>, WholeWriter, Expected),
+    /// Nothing more.
+    Not(Outcome<'s, R>),
+}
+
+/// Looks at the head of an upstream's answer: it is handed on, or it is a failure.
+async fn prepare<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     (head, mut upstream_answer): (Head, Answer<R>),
     (door, request, dropped): (Door, &Request<'_>, &Dropped<'_>),
-) -> Outcome<'s, R>
+) -> Prepared<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -102,7 +125,7 @@ where
     if head.status != 200 {
         let read = unary::read_failure(client, &mut exchange, plan, head, upstream_answer);
         let read = Box::pin(read).await;
-        return Outcome::failed_unless_gone(exchange, read);
+        return Prepared::Not(Outcome::failed_unless_gone(exchange, read));
     }
     let expected = Expected::of(&plan.order, request, shard.random());
     let limits = AnswerLimits::of(&shard.config.limits);
@@ -115,7 +138,7 @@ where
         let answered = (head, upstream_answer);
         let read = unary::read_misfit(client, &mut exchange, plan, answered, unfit, look);
         let read = Box::pin(read).await;
-        return Outcome::failed_unless_gone(exchange, read);
+        return Prepared::Not(Outcome::failed_unless_gone(exchange, read));
     }
     let meta = ReplyMeta {
         fallback_id: shard.random(),
@@ -128,9 +151,9 @@ where
         let continuity = (plan.keeps && expected.choices == 1).then(Continuity::new);
         let pipe = Translation::new(expected, limits, Tale::new(writer, continuity));
         let fields = exchange.crossing.clone();
-        stream::relay(client, exchange, plan, upstream_answer, pipe, fields).await
+        Prepared::Stream(exchange, upstream_answer, pipe, fields)
     } else {
         let writer = WholeWriter::new(door, meta, request);
-        unary::relay(client, exchange, plan, upstream_answer, writer, expected).await
+        Prepared::Whole(exchange, upstream_answer, writer, expected)
     }
 }

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::net::StreamOf;
-use crate::rt::{Conn, Lent, Mutant, Runtime};
+use crate::rt::{Lent, Mutant, Runtime};
 use crate::shard::{Deadline, Late, Shard};
 
 use super::lane::Lane;
@@ -80,7 +80,7 @@ where
         let timeouts = &self.shard.config.timeouts;
         let until = self.shard.rt.lately().after(timeouts.client_write_idle);
         self.deadline.set(until, Late::Abort);
-        let (result, buffer) = self.conn.write_all(bytes).await;
+        let (result, buffer) = self.conn.write_all_of(bytes, self.shard.is_quiet()).await;
         self.deadline.clear();
         (result.map_err(|_left| Gone), buffer)
     }

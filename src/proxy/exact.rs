@@ -245,5 +245,7 @@ where
     let fields = answer::take_fields(&mut exchange);
     let content_type = exchange.envelope.dialect.head().json;
     let passing = Whole { status: 200, content_type, fields: &fields, body: &body };
-    Outcome::Ended(answer::end(client, exchange, passing, Ending::Answered).await)
+    let after = answer::end(client, exchange, passing, Ending::Answered).await;
+    client.shard.buffers.give(body);
+    Outcome::Ended(after)
 }

@@ -175,7 +175,7 @@ where
         }
         client.posted.post(|| {
             let idle = waits_for_first_byte;
-            if idle { shard.buffers.take_small() } else { shard.buffers.take() }
+            if idle { shard.buffers.take_small() } else { shard.buffers.take_piece() }
         });
         match client.posted.more(inbox).await {
             Ok(()) => {}

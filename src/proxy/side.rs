@@ -1,5 +1,6 @@
 //! The client's side of a stream: the head, what is written, how it ends.
 
+use crate::base::Tick;
 use crate::chat::ApiError;
 use crate::rt::{Lent, Runtime};
 use crate::wire::write;
@@ -21,6 +22,8 @@ pub(super) struct Side<'s, R: Runtime, P> {
     pub(super) head_sent: bool,
     /// Ready field lines of the head.
     fields: Vec<u8>,
+    /// When the client was last written to, whoever has spoken since.
+    pub(super) told: Tick,
     /// What goes out when nothing else does, framed.
     pub(super) ping: Vec<u8>,
     content_type: &'static str,
@@ -35,24 +38,24 @@ pub(super) struct Cut<'s, R: Runtime> {
 impl<'s, R: Runtime, P: Pipe<R>> Side<'s, R, P> {
     /// Nothing has been written. `fields` are ready lines of the head.
     pub(super) fn new(exchange: Exchange<'s, R>, pipe: P, fields: Vec<u8>) -> Self {
-        let out = exchange.shard.buffers.take();
         let ping = framed(pipe.ping(), exchange.envelope.http10);
         let content_type = pipe.content_type();
-        Self { exchange, pipe, out, head_sent: false, fields, ping, content_type }
+        let told = exchange.shard.rt.lately();
+        Self { exchange, pipe, out: Vec::new(), head_sent: false, fields, told, ping, content_type }
     }
 }
 
 impl<'s, R: Runtime, P> Side<'s, R, P> {
     /// The pipe, and the side without it.
     pub(super) fn split(self) -> (P, Side<'s, R, ()>) {
-        let Self { exchange, pipe, out, head_sent, fields, ping, content_type } = self;
-        (pipe, Side { exchange, pipe: (), out, head_sent, fields, ping, content_type })
+        let Self { exchange, pipe, out, head_sent, fields, told, ping, content_type } = self;
+        (pipe, Side { exchange, pipe: (), out, head_sent, fields, told, ping, content_type })
     }
 
     /// The same side with another pipe.
     pub(super) fn with<Q>(self, pipe: Q) -> Side<'s, R, Q> {
-        let Self { exchange, pipe: _, out, head_sent, fields, ping, content_type } = self;
-        Side { exchange, pipe, out, head_sent, fields, ping, content_type }
+        let Self { exchange, pipe: _, out, head_sent, fields, told, ping, content_type } = self;
+        Side { exchange, pipe, out, head_sent, fields, told, ping, content_type }
     }
 
     /// The same side with a pipe that is made of the one it has.
@@ -106,8 +109,7 @@ impl<R: Runtime, P> Side<'_, R, P> {
     {
         self.end_body();
         let written = self.flush(client).await;
-        let Self { exchange, out, .. } = self;
-        exchange.shard.buffers.give(out);
+        let Self { exchange, .. } = self;
         if written.is_err() {
             return exchange.client_left();
         }
@@ -139,6 +141,9 @@ impl<R: Runtime, P> Side<'_, R, P> {
     }
 
     pub(super) fn open_chunk(&mut self) -> usize {
+        if self.out.capacity() == 0 {
+            self.out = self.exchange.shard.buffers.take();
+        }
         if self.exchange.envelope.http10 { 0 } else { write::begin_chunk(&mut self.out) }
     }
 
@@ -171,7 +176,9 @@ impl<R: Runtime, P> Side<'_, R, P> {
         }
         self.exchange.bytes_out += u64::try_from(out.len()).unwrap_or(0);
         let (result, out) = client.write(out).await;
-        self.out = out;
+        self.told = self.exchange.shard.rt.lately();
+        // Between two pieces thousands of streams wait, and none of them needs one.
+        self.exchange.shard.buffers.give(out);
         result
     }
 

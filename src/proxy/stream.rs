@@ -35,8 +35,6 @@ struct Relay<'s, R: Runtime, P> {
     answer: Answer<R>,
     /// So many bytes have come since then.
     pace: (Tick, u64),
-    /// When the client was last written to.
-    told: Tick,
 }
 
 /// Why a stream stops before its end.
@@ -47,21 +45,21 @@ enum Stop {
 
 /// Relays a successful answer event by event. `fields` are ready lines of the head. Until the first
 /// event that settles the status a failure is the candidate's alone.
-pub(super) async fn relay<'s, R, F, M, P>(
+pub(super) fn relay<'s, R, F, M, P>(
     client: &mut Client<'_, R, F, M>,
     exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     answer: Answer<R>,
     pipe: P,
     fields: Vec<u8>,
-) -> Outcome<'s, R>
+) -> impl Future<Output = Outcome<'s, R>>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
     P: Pipe<R>,
 {
-    go_on(client, Side::new(exchange, pipe, fields), plan, answer).await
+    go_on(client, Side::new(exchange, pipe, fields), plan, answer)
 }
 
 /// Goes on with a stream by the answer of the upstream that the plan names.
@@ -78,7 +76,7 @@ where
     P: Pipe<R>,
 {
     let now = side.exchange.shard.rt.lately();
-    let mut relay = Relay { side, answer, pace: (now, 0), told: now };
+    let mut relay = Relay { side, answer, pace: (now, 0) };
     let ran = relay.run(client).await;
     let Relay { mut side, answer, .. } = relay;
     match ran {
@@ -130,11 +128,10 @@ impl<R: Runtime, P: Pipe<R>> Relay<'_, R, P> {
             }
             let now = side.exchange.shard.rt.lately();
             // What comes need not be news to the client, and a long silence is a dead connection.
-            if side.head_sent && side.out.is_empty() && now.since(self.told) >= SILENCE {
+            if side.head_sent && side.out.is_empty() && now.since(side.told) >= SILENCE {
                 side.out.extend_from_slice(&side.ping);
             }
             if side.is_ready() && !side.out.is_empty() {
-                self.told = now;
                 side.flush(client).await.map_err(|Gone| Stop::ClientLeft)?;
             }
             // Only once the head is out: before it an early failure still has its status.

@@ -9,6 +9,9 @@ pub const BUFFER_BYTES: usize = 4096;
 /// long: thousands of connections have one each. Small requests fit.
 const SMALL_BYTES: usize = 512;
 
+/// What a stream's read is given while its pieces are small, and the read of a first request.
+pub const PIECE_BYTES: usize = 1024;
+
 /// A buffer that grew beyond this is given back to the allocator: one large body must not stay
 /// in memory for good.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -20,6 +23,7 @@ const KEPT_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub struct Buffers {
     common: RefCell<Vec<Vec<u8>>>,
+    piece: RefCell<Vec<Vec<u8>>>,
     small: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -28,6 +32,12 @@ impl Buffers {
     pub fn take(&self) -> Vec<u8> {
         let spare = self.common.borrow_mut().pop();
         spare.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    /// An empty buffer for a small piece.
+    pub fn take_piece(&self) -> Vec<u8> {
+        let spare = self.piece.borrow_mut().pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(PIECE_BYTES))
     }
 
     /// An empty buffer for a read that waits.
@@ -40,7 +50,11 @@ impl Buffers {
     pub fn give(&self, mut buffer: Vec<u8>) {
         let capacity = buffer.capacity();
         let worth = (SMALL_BYTES..=KEPT_BYTES_MAX).contains(&capacity);
-        let pool = if capacity < BUFFER_BYTES { &self.small } else { &self.common };
+        let pool = match capacity {
+            ..PIECE_BYTES => &self.small,
+            PIECE_BYTES..BUFFER_BYTES => &self.piece,
+            _ => &self.common,
+        };
         let mut spare = pool.borrow_mut();
         if worth && spare.len() < KEPT_MAX {
             buffer.clear();
@@ -65,8 +79,11 @@ mod tests {
         buffers.give(Vec::with_capacity(KEPT_BYTES_MAX + 1));
         buffers.give(Vec::new());
         assert!(buffers.common.borrow().is_empty() && buffers.small.borrow().is_empty());
-        let small = buffers.take_small();
+        let (small, piece) = (buffers.take_small(), buffers.take_piece());
         buffers.give(small);
-        assert_eq!((buffers.small.borrow().len(), buffers.common.borrow().len()), (1, 0));
+        buffers.give(piece);
+        let kept =
+            [&buffers.small, &buffers.piece, &buffers.common].map(|pool| pool.borrow().len());
+        assert_eq!(kept, [1, 1, 0]);
     }
 }

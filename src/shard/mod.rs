@@ -14,7 +14,7 @@ pub mod state;
 pub mod token;
 
 pub use board::Board;
-pub use buffers::{BUFFER_BYTES, Buffers};
+pub use buffers::{BUFFER_BYTES, Buffers, PIECE_BYTES};
 pub use deadline::{Deadline, Deadlines, Late};
 pub use gate::{Gate, Place};
 pub use health::{Health, Probe, Probes};

@@ -37,6 +37,9 @@ const IDLE_MAX: usize = 1024;
 /// Requests that wait because no candidate of their route can be asked, at most.
 const WAITING_MAX: usize = 1024;
 
+/// With so many exchanges at most, writes of two of them seldom meet.
+const QUIET: i64 = 4;
+
 /// What a shard is made of; everything in it crossed from the control thread.
 #[derive(Debug)]
 pub struct Parts<A> {
@@ -223,6 +226,11 @@ impl<R: Runtime> Shard<R> {
             cached.1.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(&cached.1);
+    }
+
+    /// Do few exchanges run?
+    pub fn is_quiet(&self) -> bool {
+        self.permits.out() <= QUIET
     }
 
     /// Has the drain begun?
