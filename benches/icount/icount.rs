@@ -201,6 +201,7 @@ fn translate_small(traffic: Traffic, mut out: Vec<u8>) -> Vec<u8> {
 fn warm(traffic: Traffic) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 << 10);
     both_ways(&traffic, &mut out);
+    forward(REQUEST, &mut out);
     out.clear();
     out
 }

@@ -20,7 +20,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Self { named: false, counts: Counts::default(), seen: 0, ended: 0 }
+        Self { named: false, counts: Counts::of(true), seen: 0, ended: 0 }
     }
 
     /// Has every candidate told why it ended?

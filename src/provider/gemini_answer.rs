@@ -123,7 +123,7 @@ impl Answer {
             started: false,
             expected,
             choices: [Choice::default(); CHOICES_MAX],
-            counts: Counts { repeats: expected.stream, ..Counts::default() },
+            counts: Counts::of(expected.stream),
             finish_message: None,
             tier: None,
             partial: None,
@@ -492,6 +492,11 @@ fn inline<'b>(reader: &mut Reader<'b>) -> Result<Option<(JsonText<'b>, JsonText<
 }
 
 impl Counts {
+    /// Those of a stream, whose chunks repeat them, or of a whole answer.
+    pub(super) fn of(stream: bool) -> Self {
+        Self { repeats: stream, ..Self::default() }
+    }
+
     pub(super) fn read(
         &mut self,
         reader: &mut Reader<'_>,

@@ -12,7 +12,7 @@
 use std::mem::MaybeUninit;
 
 use httparse::Header;
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 
 use crate::base::ascii;
 
@@ -90,12 +90,11 @@ impl HeadScan {
 
     /// The length of the head with its blank line, once it is whole.
     pub fn find(&mut self, bytes: &[u8]) -> Option<usize> {
-        let from = self.searched;
-        let blank = |at: &usize| bytes.get(..from + at).is_some_and(|b| b.ends_with(b"\r\n\r"));
-        // A head has a few lines: looking behind each is less than what a search for words needs.
-        let found = memchr_iter(b'\n', bytes.get(from..)?).find(blank);
+        // The blank line may have begun in bytes that were searched before.
+        let from = self.searched.saturating_sub(3);
+        let found = memmem::find(bytes.get(from..)?, b"\r\n\r\n");
         self.searched = bytes.len();
-        found.map(|at| from + at + 1)
+        found.map(|at| from + at + 4)
     }
 
     /// Does a head that is not whole yet hold a bare line feed already? Then it will never be
@@ -116,11 +115,9 @@ pub struct RequestHead<'f, 'b> {
     pub method: Method,
     /// The target as sent.
     pub target: &'b str,
-    /// Where the path ends in it and the query begins.
-    path_end: usize,
     /// 0 or 1.
     pub minor_version: u8,
-    fields: Fields<'f, 'b>,
+    fields: &'f [Header<'b>],
 }
 
 /// A parsed response head.
@@ -130,41 +127,7 @@ pub struct ResponseHead<'f, 'b> {
     pub status: u16,
     /// 0 or 1.
     pub minor_version: u8,
-    fields: Fields<'f, 'b>,
-}
-
-/// The fields of a head. Most names that are asked for are not there, and most of those are known
-/// by their length.
-#[derive(Clone, Copy, Debug)]
-struct Fields<'f, 'b> {
-    all: &'f [Header<'b>],
-    /// A bit for each length that a name has, up to 63; the last one for all longer ones.
-    lengths: u64,
-}
-
-impl<'f, 'b> Fields<'f, 'b> {
-    fn new(all: &'f [Header<'b>]) -> Self {
-        let lengths = all.iter().fold(0, |bits, field| bits | length_bit(field.name));
-        Self { all, lengths }
-    }
-
-    /// The fields that are called so.
-    fn named(self, name: &str) -> impl Iterator<Item = &'f Header<'b>> {
-        let there = self.lengths & length_bit(name) != 0;
-        let all = if there { self.all } else { &[] };
-        all.iter().filter(move |field| field.name.eq_ignore_ascii_case(name))
-    }
-
-    /// The value of the only field `name`, trimmed.
-    fn only(self, name: &str) -> Option<&'b [u8]> {
-        let mut named = self.named(name);
-        let value = named.next()?.value;
-        named.next().is_none().then(|| value.trim_ascii())
-    }
-}
-
-fn length_bit(name: &str) -> u64 {
-    1 << name.len().min(63)
+    fields: &'f [Header<'b>],
 }
 
 impl<'f, 'b> RequestHead<'f, 'b> {
@@ -195,10 +158,7 @@ impl<'f, 'b> RequestHead<'f, 'b> {
         if fields.len() > limits.fields {
             return Err(WireError::TooManyFields);
         }
-        let fields = Fields::new(fields);
-        let path_end = memchr::memchr(b'?', target.as_bytes()).unwrap_or(target.len());
-        let method = method_of(method);
-        let parsed = Self { method, target, path_end, minor_version, fields };
+        let parsed = Self { method: method_of(method), target, minor_version, fields };
         parsed.check_target()?;
         parsed.check_host()?;
         Ok(parsed)
@@ -206,25 +166,25 @@ impl<'f, 'b> RequestHead<'f, 'b> {
 
     /// The target's path, without query; of an absolute target the part after the authority.
     pub fn path(&self) -> &'b str {
-        let target = self.target.get(..self.path_end).unwrap_or_default();
-        let rest = absolute_rest(target).map_or(target, |(_, rest)| rest);
+        let rest = absolute_rest(self.target).map_or(self.target, |(_, rest)| rest);
+        let rest = rest.split_once('?').map_or(rest, |(path, _)| path);
         if rest.is_empty() { "/" } else { rest }
     }
 
     /// The query after the first question mark.
     pub fn query(&self) -> Option<&'b str> {
-        self.target.get(self.path_end + 1..)
+        self.target.split_once('?').map(|(_, query)| query)
     }
 
     /// The value of the only field `name`, trimmed; none when it is missing or doubled. Lower
     /// case.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
-        self.fields.only(name)
+        only(self.fields, name)
     }
 
     /// How many field lines are called `name`.
     pub fn count(&self, name: &str) -> usize {
-        self.fields.named(name).count()
+        self.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).count()
     }
 
     /// How the body ends.
@@ -312,17 +272,17 @@ impl<'f, 'b> ResponseHead<'f, 'b> {
         if fields.len() > limits.fields {
             return Err(WireError::TooManyFields);
         }
-        Ok(Self { status, minor_version, fields: Fields::new(fields) })
+        Ok(Self { status, minor_version, fields })
     }
 
     /// The value of the only field `name`, trimmed; none when it is missing or doubled.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
-        self.fields.only(name)
+        only(self.fields, name)
     }
 
     /// All fields in the order sent.
     pub fn fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'f, 'b> {
-        self.fields.all.iter().map(|field| (field.name, field.value))
+        self.fields.iter().map(|field| (field.name, field.value))
     }
 
     /// How the body ends (RFC 9112 section 6.3).
@@ -417,30 +377,37 @@ fn method_of(name: &str) -> Method {
     }
 }
 
+fn only<'b>(fields: &[Header<'b>], name: &str) -> Option<&'b [u8]> {
+    let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+    let value = named.next()?.value;
+    named.next().is_none().then(|| value.trim_ascii())
+}
+
 /// The length and whether chunked coding is used; each at most once.
-fn framing_fields(fields: Fields<'_, '_>) -> Result<(Option<u64>, Option<()>), WireError> {
+fn framing_fields(fields: &[Header<'_>]) -> Result<(Option<u64>, Option<()>), WireError> {
     let (mut length, mut coding) = (None, None);
-    for field in fields.named("content-length") {
-        let digits = ascii::parse_u64(field.value).filter(|length| *length <= LENGTH_MAX);
-        let digits = digits.ok_or(WireError::FramingConflict)?;
-        if length.replace(digits).is_some() {
-            return Err(WireError::FramingConflict);
-        }
-    }
-    for field in fields.named("transfer-encoding") {
-        if !field.value.eq_ignore_ascii_case(b"chunked") {
-            return Err(WireError::UnsupportedCoding);
-        }
-        if coding.replace(()).is_some() {
-            return Err(WireError::FramingConflict);
+    for field in fields {
+        if field.name.eq_ignore_ascii_case("content-length") {
+            let digits = ascii::parse_u64(field.value).filter(|length| *length <= LENGTH_MAX);
+            let digits = digits.ok_or(WireError::FramingConflict)?;
+            if length.replace(digits).is_some() {
+                return Err(WireError::FramingConflict);
+            }
+        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
+            if !field.value.eq_ignore_ascii_case(b"chunked") {
+                return Err(WireError::UnsupportedCoding);
+            }
+            if coding.replace(()).is_some() {
+                return Err(WireError::FramingConflict);
+            }
         }
     }
     Ok((length, coding))
 }
 
-fn keep_alive(fields: Fields<'_, '_>, minor_version: u8) -> bool {
+fn keep_alive(fields: &[Header<'_>], minor_version: u8) -> bool {
     let mut close = minor_version == 0;
-    for field in fields.named("connection") {
+    for field in fields.iter().filter(|field| field.name.eq_ignore_ascii_case("connection")) {
         for option in field.value.split(|byte| *byte == b',') {
             let option = option.trim_ascii();
             if option.eq_ignore_ascii_case(b"close") {
