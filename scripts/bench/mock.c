@@ -6,9 +6,10 @@
 //   POST ...:generateContent                Gemini, JSON
 //   POST ...:streamGenerateContent          Gemini, SSE with CRLF
 //   POST .../messages                       Anthropic: JSON or SSE
-//   anything else                           {"json":N,"sse":N,"other":N,"connections":N,"aborted":N}
+//   anything else                           {"json":N,"sse":N,"other":N,"connections":N, ...}
 //
-// A stream has PIECES pieces (default 50) and leaves in one write, unless "-paced" stands in the
+// The JSON has a line of text, or 2 KiB of it when the request's body is larger than 4 KiB. A
+// stream has PIECES pieces (default 50) and leaves in one write, unless "-paced" stands in the
 // path or the body: then one piece is written every INTERVAL_US (default 20000). Every piece
 // carries "mocktok:" and 19 digits, the monotonic clock in nanoseconds at which it was written
 // (zeros when not paced), so that the load generator can count pieces and time them.
@@ -32,6 +33,8 @@
 
 #define TOKEN "mocktok:0000000000000000000 "
 #define REPLY TOKEN "Hello! How can I help you today?"
+#define LARGE_REQUEST 4096
+#define LARGE_REPLY 2048
 
 enum { OPENAI, GEMINI, ANTHROPIC, VENDORS };
 
@@ -69,28 +72,29 @@ static const char JSON_HEAD[] = "HTTP/1.1 200 OK\r\nContent-Type: application/js
 static const char SSE_HEAD[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
 
+// Forms with the place of the text.
 static const char *JSON_BODY[VENDORS] = {
     "{\"id\":\"chatcmpl-mock000000000000000000000\",\"object\":\"chat.completion\","
     "\"created\":1700000000,\"model\":\"gemini-2.5-flash\",\"choices\":[{\"index\":0,\"message\":"
-    "{\"role\":\"assistant\",\"content\":\"" REPLY "\",\"refusal\":null},\"logprobs\":null,"
+    "{\"role\":\"assistant\",\"content\":\"%s\",\"refusal\":null},\"logprobs\":null,"
     "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":10,"
     "\"total_tokens\":19},\"system_fingerprint\":\"fp_mock\",\"service_tier\":\"default\"}",
 
-    "{\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"" REPLY "\"}],\"role\": \"model\"},"
+    "{\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"%s\"}],\"role\": \"model\"},"
     "\"finishReason\": \"STOP\",\"index\": 0}],\"usageMetadata\": {\"promptTokenCount\": 9,"
     "\"candidatesTokenCount\": 10,\"totalTokenCount\": 19,\"promptTokensDetails\": "
     "[{\"modality\": \"TEXT\",\"tokenCount\": 9}]},\"modelVersion\": \"gemini-2.5-flash\","
     "\"responseId\": \"mock000000000000000000\"}",
 
     "{\"id\":\"msg_mock0000000000000000\",\"type\":\"message\",\"role\":\"assistant\","
-    "\"model\":\"claude-sonnet-4\",\"content\":[{\"type\":\"text\",\"text\":\"" REPLY "\"}],"
+    "\"model\":\"claude-sonnet-4\",\"content\":[{\"type\":\"text\",\"text\":\"%s\"}],"
     "\"stop_reason\":\"end_turn\",\"stop_sequence\":null,\"usage\":{\"input_tokens\":9,"
     "\"output_tokens\":10}}",
 };
 
 static int epoll_fd, pieces = 50;
 static uint64_t interval_ns = 20000000;
-static Buffer json_answers[VENDORS];
+static Buffer json_answers[VENDORS], large_answers[VENDORS];
 static Stream streams[VENDORS];
 // Paced connections in the order in which they are due; the interval is the same for all.
 static Connection *queue_head, *queue_tail;
@@ -184,6 +188,28 @@ static void build_anthropic(Stream *stream) {
     add_event(stream, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
 }
 
+// 2 KiB as they stand in JSON: paragraphs, quotation marks and more than ASCII.
+static const char *large_reply(void) {
+    static const char line[] =
+        "Your order \\\"4711\\\" left our house on Tuesday and is with the carrier. It will be "
+        "with you on Thursday; if not, we give you back 10 \u20ac, or a voucher as you like.\\n\\n";
+    static char text[LARGE_REPLY + 1] = TOKEN;
+    size_t at = strlen(TOKEN);
+    for (; at + strlen(line) <= LARGE_REPLY; at += strlen(line))
+        memcpy(text + at, line, strlen(line));
+    memset(text + at, '.', LARGE_REPLY - at);
+    return text;
+}
+
+static void build_json(Buffer *answer, int vendor, const char *reply) {
+    char body[LARGE_REPLY + 1024], length[32];
+    snprintf(body, sizeof body, JSON_BODY[vendor], reply);
+    snprintf(length, sizeof length, "%zu\r\n\r\n", strlen(body));
+    append_text(answer, JSON_HEAD);
+    append_text(answer, length);
+    append_text(answer, body);
+}
+
 static void build_answers(void) {
     build_openai(&streams[OPENAI]);
     build_gemini(&streams[GEMINI]);
@@ -195,11 +221,8 @@ static void build_answers(void) {
             append(&stream->whole, stream->events[i].bytes.bytes, stream->events[i].bytes.length);
         append_text(&stream->whole, "0\r\n\r\n");
 
-        char length[32];
-        snprintf(length, sizeof length, "%zu\r\n\r\n", strlen(JSON_BODY[vendor]));
-        append_text(&json_answers[vendor], JSON_HEAD);
-        append_text(&json_answers[vendor], length);
-        append_text(&json_answers[vendor], JSON_BODY[vendor]);
+        build_json(&json_answers[vendor], vendor, REPLY);
+        build_json(&large_answers[vendor], vendor, large_reply());
     }
 }
 
@@ -397,8 +420,9 @@ static void answer(Connection *c, const Request *r) {
     if (vendor >= 0 && stream) {
         answer_stream(c, &streams[vendor], asks_for_pace(r));
     } else if (vendor >= 0) {
+        Buffer *whole = r->body_length > LARGE_REQUEST ? large_answers : json_answers;
         json_count++;
-        append(&c->out, json_answers[vendor].bytes, json_answers[vendor].length);
+        append(&c->out, whole[vendor].bytes, whole[vendor].length);
     } else {
         other_count++;
         char body[256], whole[512];
