@@ -74,7 +74,8 @@ impl Incoming {
         let started = client.shard.rt.now();
         while inbox.len() < end {
             body_deadline(client, started, inbox.len());
-            more_body(client, inbox).await?;
+            let announced = end - inbox.len();
+            more_body(client, inbox, announced).await?;
         }
         client.deadline.clear();
         Ok(Body::InPlace(end))
@@ -111,7 +112,7 @@ impl Incoming {
                 return Ok(Body::Decoded(body));
             }
             body_deadline(client, started, body.len());
-            more_body(client, inbox).await?;
+            more_body(client, inbox, 0).await?;
         }
     }
 }
@@ -128,13 +129,14 @@ fn body_deadline<R: Runtime, F, M>(client: &Client<'_, R, F, M>, started: Tick, 
 async fn more_body<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     inbox: &mut Vec<u8>,
+    announced: usize,
 ) -> Result<(), NoBody>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    match client.posted.more(inbox).await {
+    match client.posted.more(inbox, announced).await {
         Ok(()) => Ok(()),
         Err(_) if client.deadline.fired() => {
             let message = "the request body did not arrive in time";

@@ -16,6 +16,9 @@ use super::lane::Lane;
 /// How much of the requests behind the running one is read ahead.
 const EARLY_BYTES_MAX: usize = 4096;
 
+/// How much room is made at once for what a client has announced.
+const ANNOUNCED_BYTES_MAX: usize = 64 * 1024;
+
 /// Why no more bytes will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -77,18 +80,24 @@ where
         }
     }
 
-    /// Waits for more bytes and appends them to `inbox`.
+    /// Waits for more bytes and appends them to `inbox`. So many are known to come, if any.
     ///
     /// # Errors
     /// When no more bytes will come.
-    pub(super) async fn more(&mut self, inbox: &mut Vec<u8>) -> Result<(), Ended> {
+    pub(super) async fn more(
+        &mut self,
+        inbox: &mut Vec<u8>,
+        announced: usize,
+    ) -> Result<(), Ended> {
         if let Some(ended) = self.ended {
             return Err(ended);
         }
         let Some(make) = &self.make else { return Err(Ended::Broken) };
         if self.slot.is_none() {
             // Nothing is pending: the read goes straight behind what is there.
-            let room = inbox.len().clamp(BUFFER_BYTES, 256 * 1024);
+            // A client may announce much and send nothing.
+            let announced = announced.min(ANNOUNCED_BYTES_MAX);
+            let room = inbox.len().clamp(BUFFER_BYTES, 256 * 1024).max(announced);
             if inbox.capacity() - inbox.len() < room {
                 inbox.reserve(room);
             }

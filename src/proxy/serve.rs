@@ -72,7 +72,7 @@ where
     let until = client.shard.rt.now().after(LINGER);
     client.deadline.set(until, Late::Abort);
     let (mut rest, mut taken) = (Vec::new(), 0);
-    while taken < LINGER_BYTES_MAX && client.posted.more(&mut rest).await.is_ok() {
+    while taken < LINGER_BYTES_MAX && client.posted.more(&mut rest, 0).await.is_ok() {
         taken += rest.len();
         rest.clear();
     }
@@ -177,7 +177,7 @@ where
             let idle = waits_for_first_byte;
             if idle { shard.buffers.take_small() } else { shard.buffers.take_piece() }
         });
-        match client.posted.more(inbox).await {
+        match client.posted.more(inbox, 0).await {
             Ok(()) => {}
             Err(_) if client.deadline.fired() && !waits_for_first_byte => return Err(NoHead::Slow),
             Err(Ended::Closed | Ended::Broken) => return Err(NoHead::Gone),
