@@ -275,9 +275,10 @@ impl<R: Runtime> Shard<R> {
     /// An exchange has ended.
     pub fn settled(&self, settled: &Settled) {
         self.balance.set(self.balance.get() - 1);
+        self.cells.on_settle(settled);
+        // Behind it: who sees that nothing runs sees all that has run.
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.cells.in_flight.set(self.in_flight.get());
-        self.cells.on_settle(settled);
     }
 
     /// Exchanges that began minus exchanges that were settled: zero when all is quiet, whatever

@@ -147,10 +147,27 @@ impl Gateway {
 
     /// The value of a metric without labels, or of the line that begins so.
     pub(super) fn metric(&self, name: &str) -> u64 {
-        let page = self.ask(&get("/metrics/prometheus")).body;
+        let page = self.metrics();
         let line = page.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
         let value = line.unwrap_or_else(|| panic!("no metric {name} in {page}"));
         value.split('.').next().and_then(|whole| whole.parse().ok()).expect("a number")
+    }
+
+    /// The page of the metrics. A client has its answer a moment before its request is counted, by
+    /// another shard perhaps than the one that gives the page.
+    pub(super) fn metrics(&self) -> String {
+        let running = |line: &str| {
+            let value = line.strip_prefix("vertex_bridge_requests_in_flight{")?;
+            Some(!value.ends_with(" 0.0"))
+        };
+        for _ in 0..10 {
+            let page = self.ask(&get("/metrics/prometheus")).body;
+            if !page.lines().filter_map(running).any(|runs| runs) {
+                return page;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.ask(&get("/metrics/prometheus")).body
     }
 
     pub(crate) fn log(&self) -> String {

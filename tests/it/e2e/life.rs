@@ -11,7 +11,7 @@ use super::upstream::Upstream;
 
 /// One scrape's values of a family, by shard.
 fn shards(gateway: &Gateway, family: &str) -> Vec<u64> {
-    let page = gateway.ask(&get("/metrics/prometheus")).body;
+    let page = gateway.metrics();
     let start = format!("{family}{{shard=");
     let values = page.lines().filter(|line| line.starts_with(&start));
     let values = values.filter_map(|line| line.rsplit(' ').next()?.split('.').next()?.parse().ok());
