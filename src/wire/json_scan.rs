@@ -35,20 +35,10 @@ fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Long texts are mostly plain. Without an early end this is a few vector instructions.
-fn block_has_special(block: &[u8; 32]) -> bool {
-    block.iter().fold(false, |found, byte| found | is_special(*byte))
-}
-
 /// How many bytes come before the first quote, backslash or control byte.
 #[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let mut rest = bytes;
-    while let Some((block, tail)) = rest.split_first_chunk()
-        && !block_has_special(block)
-    {
-        rest = tail;
-    }
     while let Some((eight, tail)) = rest.split_first_chunk() {
         let special = special_of_eight(*eight);
         if special != 0 {
