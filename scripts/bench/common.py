@@ -141,6 +141,24 @@ class Meter:
         self.other = max((busy - own) / max(whole, 1e-9), waited / wall, 0.0)
 
 
+def measure_round(options, targets, number, measure, what=""):
+    """What `measure` gives for every target, once, in an order that moves on with the number of the
+    round; None when the core was not ours. `what` is measured, for the messages."""
+    shift = number % len(targets)
+    results = {}
+    for target in targets[shift:] + targets[:shift]:
+        try:
+            result = measure(target)
+        except Failed as failure:
+            raise Failed(f"{what}{target.name}: {failure}") from None
+        if result["other"] > options.max_other / 100:
+            print(f"  {what}thrown away: others used {100 * result['other']:.0f} % of core "
+                  f"{options.cpu} during {target.name}", flush=True)
+            return None
+        results[target.name] = result
+    return {target.name: results[target.name] for target in targets}
+
+
 def wait_for_quiet(options):
     """Waits until nobody else uses the core, for at most a minute: a round would be thrown away."""
     end = time.monotonic() + 60

@@ -119,23 +119,6 @@ def measure(options, target, scenario):
     }
 
 
-def measure_scenario(options, targets, scenario, number):
-    """Every target once; None when the core was not ours."""
-    shift = number % len(targets)
-    results = {}
-    for target in targets[shift:] + targets[:shift]:
-        try:
-            result = measure(options, target, scenario)
-        except common.Failed as failure:
-            raise common.Failed(f"{target.name}, {scenario.name}: {failure}") from None
-        if result["other"] > options.max_other / 100:
-            print(f"  {scenario.name} thrown away: others used {100 * result['other']:.0f} % of "
-                  f"core {options.cpu} during {target.name}", flush=True)
-            return None
-        results[target.name] = result
-    return {target.name: results[target.name] for target in targets}
-
-
 def measure_rounds(options, targets, scenarios):
     """The rounds of every scenario; fewer than asked for when others kept using the core."""
     rounds = {scenario.name: [] for scenario in scenarios}
@@ -144,7 +127,10 @@ def measure_rounds(options, targets, scenarios):
         for scenario in scenarios:
             for _ in range(3):
                 common.wait_for_quiet(options)
-                results = measure_scenario(options, targets, scenario, number)
+                results = common.measure_round(
+                    options, targets, number,
+                    lambda target, scenario=scenario: measure(options, target, scenario),
+                    f"{scenario.name} ")
                 if results:
                     rounds[scenario.name].append(results)
                     shown = ", ".join(f"{name} {of['cpu_us']:.1f}" for name, of in results.items())

@@ -45,30 +45,14 @@ def measure(options, target, mock):
     }
 
 
-def measure_round(options, targets, mock, number):
-    """Every target once; None when the core was not ours."""
-    shift = number % len(targets)
-    results = {}
-    for target in targets[shift:] + targets[:shift]:
-        try:
-            result = measure(options, target, mock)
-        except common.Failed as failure:
-            raise common.Failed(f"{target.name}: {failure}") from None
-        if result["other"] > options.max_other / 100:
-            print(f"  thrown away: others used {100 * result['other']:.0f} % of core "
-                  f"{options.cpu} during {target.name}", flush=True)
-            return None
-        results[target.name] = result
-    return {target.name: results[target.name] for target in targets}
-
-
 def measure_rounds(options, targets, mock):
     rounds = []
     for number in range(2 * options.rounds):
         if len(rounds) == options.rounds:
             break
         common.wait_for_quiet(options)
-        results = measure_round(options, targets, mock, number)
+        results = common.measure_round(
+            options, targets, number, lambda target: measure(options, target, mock))
         if results:
             rounds.append(results)
             shown = ", ".join(f"{name} {of['p50_us']:.1f}/{of['p99_us']:.1f}"
