@@ -141,7 +141,7 @@ where
         let _nobody = shard.control.send(Report::TokenRefused { account, serial });
     }
     if slot.held() == Held::Token(serial) && slot.is_awaited() {
-        Box::pin(wait(client, exchange, slot)).await?;
+        wait(client, exchange, slot).await?;
     }
     Ok(match slot.held() {
         Held::Token(newer) if newer != serial => Some(Shown::Token(newer)),
