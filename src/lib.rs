@@ -11,7 +11,7 @@
 //! | `base` | tick, ids, random numbers, ascii | - | - |
 //! | `config` | text and variables to one checked `Config`; every limit | base | toml serde serde_json |
 //! | `obs` | metric cells, histograms, registry, log lines | base | clock host shared prometheus_client |
-//! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr |
+//! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr wide |
 //! | `chat` | the hub: clients' APIs on one side, vendor-neutral chat events on the other | base wire | serde serde_json memchr base64 smallvec typed_arena |
 //! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr base64 smallvec |
 //! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |

@@ -11,6 +11,37 @@ pub fn parse_u64(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// A set of bytes.
+#[derive(Debug)]
+pub struct ByteSet([bool; 256]);
+
+impl ByteSet {
+    /// All letters and digits, and these.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a byte is below 256, and this is made of constants"
+    )]
+    pub const fn alphanumeric_and(others: &[u8]) -> Self {
+        let mut set = [false; 256];
+        let mut byte = 0;
+        while byte < 128_u8 {
+            set[byte as usize] = byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            set[others[at] as usize] = true;
+            at += 1;
+        }
+        Self(set)
+    }
+
+    /// Are all `bytes` in it?
+    pub fn has_all(&self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|byte| self.0.get(usize::from(*byte)).is_some_and(|is_in| *is_in))
+    }
+}
+
 /// Appends `value` in decimal.
 pub fn push_u64(out: &mut Vec<u8>, value: u64) {
     let mut room = [0; DIGITS_MAX];

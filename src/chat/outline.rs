@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use crate::base::ascii::ByteSet;
+use crate::wire::find::find;
 use crate::wire::json::{self, JsonError, JsonText, Kind, Reader};
 use crate::wire::splice::Splices;
 
@@ -245,7 +247,7 @@ impl<'b> Outline<'b> {
     /// Has the conversation been with other vendors, so that it holds what only a translation
     /// takes off: marks in the clothes of this API, or behind ids?
     pub fn has_foreign_marks(&self) -> bool {
-        let has = |text: &str| memchr::memmem::find(self.body.as_bytes(), text.as_bytes());
+        let has = |text: &str| find(self.body.as_bytes(), text.as_bytes());
         carry::FORMS.into_iter().chain([MARK_SEPARATOR]).any(|text| has(text).is_some())
     }
 
@@ -352,7 +354,7 @@ impl<'b> Outline<'b> {
     /// Skips what there is to answer; looks for marked ids only where there may be some.
     fn payload(&mut self, reader: &mut Reader<'b>) -> Result<(), ChatError> {
         if reader.kind()? != Kind::Array
-            || memchr::memmem::find(self.body.as_bytes(), MARK_SEPARATOR.as_bytes()).is_none()
+            || find(self.body.as_bytes(), MARK_SEPARATOR.as_bytes()).is_none()
         {
             return Ok(reader.skip()?);
         }
@@ -412,8 +414,10 @@ fn model_name<'b>(reader: &mut Reader<'b>) -> Result<Cow<'b, str>, ChatError> {
 /// Refuses a name with other characters.
 pub(super) fn check_model(name: &str) -> Result<(), ChatError> {
     const NAME: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : / @ - without two dots in a row";
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
-    if (1..=128).contains(&name.len()) && name.bytes().all(legal) && !name.contains("..") {
+    const LEGAL: ByteSet = ByteSet::alphanumeric_and(b"._:/@-");
+    let bytes = name.as_bytes();
+    let doubled = || bytes.windows(2).any(|pair| pair == b"..");
+    if (1..=128).contains(&bytes.len()) && LEGAL.has_all(bytes) && !doubled() {
         return Ok(());
     }
     Err(ChatError::at("model", Problem::Expected(NAME)))

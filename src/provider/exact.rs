@@ -13,6 +13,7 @@ use crate::wire::json::{Kind, Reader};
 use super::decode::AnswerLimits;
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::fixups::Fixups;
+use super::pattern::Pattern;
 use super::watch::{self, Found, Shape, Watched, check, text, wrong_shape};
 use super::{
     error_anthropic, error_openai, exact_anthropic, exact_google, exact_openai, exact_responses,
@@ -103,6 +104,7 @@ pub struct ExactStream {
 #[derive(Debug)]
 struct Passage {
     watch: Watch,
+    pattern: Pattern,
     fixups: Option<Fixups>,
     state: State,
     array: Option<Array>,
@@ -129,6 +131,7 @@ impl ExactStream {
     pub fn new(watched: Watched, limits: AnswerLimits) -> Self {
         let passage = Passage {
             watch: Watch::new(watched),
+            pattern: Pattern::default(),
             fixups: watched.repair.map(Fixups::new),
             state: State::Silent(0),
             array: watched.as_array.then_some(Array::Unopened),
@@ -273,7 +276,14 @@ impl Passage {
             None => None,
             // The answer is over, and whoever reads it has stopped reading.
             Some(_) if self.state == State::Ended => None,
-            Some(data) => Some(self.watch.event(data, sink)?),
+            Some(data) if self.passes_at_once() && self.pattern.knows(data) => {
+                match self.array {
+                    None => out.extend_from_slice(frame.raw),
+                    Some(_) => self.push(frame, out),
+                }
+                return Ok(());
+            }
+            Some(data) => Some(self.read(data, sink)?),
         };
         match found {
             Some(Found::Withheld) => {}
@@ -310,6 +320,31 @@ impl Passage {
             }
         }
         Ok(())
+    }
+
+    /// Does an event pass that brings more text and nothing else?
+    fn passes_at_once(&self) -> bool {
+        let nothing_held = self.held.as_ref().is_none_or(Vec::is_empty);
+        let running = self.state == State::Running && self.spoken != Some(false);
+        running && nothing_held && self.fixups.is_none()
+    }
+
+    /// Reads an event, and remembers one that says nothing of note.
+    fn read(
+        &mut self,
+        data: &[u8],
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<Found, UpstreamError> {
+        let mut told = false;
+        let found = self.watch.event(data, &mut |event| {
+            told = true;
+            sink(event);
+        })?;
+        let is_plain = !told && found == Found::Part && self.numbered.is_none();
+        if is_plain && !(self.held.is_some() && watch::is_held(data)) {
+            self.pattern.learn(data);
+        }
+        Ok(found)
     }
 
     fn push(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) {

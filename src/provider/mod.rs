@@ -42,6 +42,7 @@ mod openai_numbers;
 mod openai_usage;
 mod openapi;
 pub mod order;
+mod pattern;
 mod put;
 mod time;
 pub mod vendor;

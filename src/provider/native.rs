@@ -5,9 +5,8 @@
 //! operator's rule concerns the inside of the body, when two services of one vendor read a body
 //! differently, or when the conversation was with another vendor before.
 
-use memchr::memmem;
-
 use crate::chat::{ChatError, Door, Outline};
+use crate::wire::find::find;
 use crate::wire::json::{JsonError, Kind, Reader};
 use crate::wire::splice::Splices;
 
@@ -143,7 +142,7 @@ impl<'p> Native<'p> {
 }
 
 fn has(outline: &Outline<'_>, text: &str) -> bool {
-    memmem::find(outline.body().as_bytes(), text.as_bytes()).is_some()
+    find(outline.body().as_bytes(), text.as_bytes()).is_some()
 }
 
 /// What a request of Google's has at its top.

@@ -1,7 +1,6 @@
 //! What the watchers of answers that pass as they came have in common.
 
-use memchr::memmem::find;
-
+use crate::wire::find::find;
 use crate::wire::json::Reader;
 
 use super::error::{UpstreamError, UpstreamErrorKind};

@@ -8,7 +8,7 @@ use crate::chat::{ApiError, Dialect, Door, Row};
 use crate::policy::{KeyId, Reject, screen};
 use crate::rt::Runtime;
 use crate::shard::{Page, Permit, Shard};
-use crate::wire::head::field_store;
+use crate::wire::head::{Known, field_store};
 use crate::wire::{Framing, HeadLimits, Method, RequestHead, WireError};
 
 use super::candidate::Asker;
@@ -56,13 +56,13 @@ pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<A
     let mut store = field_store();
     let head = RequestHead::parse(bytes, &limits, &mut store)?;
     let framing = head.framing()?;
-    let sent_id = head.field("x-request-id").and_then(RequestId::from_client);
+    let sent_id = head.known(Known::RequestId).and_then(RequestId::from_client);
     let envelope = Envelope {
         id: sent_id.unwrap_or_else(|| shard.request_id()),
         keep_alive: head.keep_alive() && !shard.closes_connections(),
         http10: head.minor_version == 0,
         head_only: head.method == Method::Head,
-        gzip: head.field("accept-encoding").is_some_and(accepts_gzip),
+        gzip: head.known(Known::AcceptEncoding).is_some_and(accepts_gzip),
         dialect: route::dialect(head.path(), |name| head.field(name).is_some()),
     };
     let expects_continue = head.expects_continue()?;
@@ -152,11 +152,14 @@ fn who<R: Runtime>(
     dialect: Dialect,
 ) -> Result<KeyId, Reject> {
     let own = dialect.key_field();
-    let count = head.count("authorization") + own.map_or(0, |name| head.count(name));
-    screen(count, head.target)?;
+    let authorizations = match head.known(Known::Authorization) {
+        Some(_) => 1,
+        None => usize::from(head.is_doubled(Known::Authorization)) * 2,
+    };
+    screen(authorizations + own.map_or(0, |name| head.count(name)), head.query())?;
     match own.and_then(|name| head.field(name)) {
         Some(token) => shard.keys.check_token(token),
-        None => shard.keys.check(head.field("authorization")),
+        None => shard.keys.check(head.known(Known::Authorization)),
     }
 }
 
@@ -182,7 +185,7 @@ fn admit<R: Runtime>(
         let message = "the gateway is shutting down";
         return What::Refuse(ApiError::new(Row::SHUTTING_DOWN, message));
     }
-    if let Some(kind) = head.field("content-type").filter(|kind| !is_json(kind)) {
+    if let Some(kind) = head.known(Known::ContentType).filter(|kind| !is_json(kind)) {
         let shown = String::from_utf8_lossy(kind).chars().take(100).collect::<String>();
         let message = format!("the content type must be application/json, not `{shown}`");
         return What::Refuse(ApiError::new(Row::UNSUPPORTED_MEDIA_TYPE, message));

@@ -9,7 +9,7 @@ use crate::net::{Link, NetError, NetErrorKind, NetOp, StreamOf};
 use crate::provider::{Dropped, Order, RateLimits, UpstreamError, UpstreamErrorKind, vendor};
 use crate::rt::{Lent, Runtime};
 use crate::shard::{Deadline, Late};
-use crate::wire::head::field_store;
+use crate::wire::head::{Known, field_store};
 use crate::wire::hop::{self, Crossing};
 use crate::wire::splice::Splices;
 use crate::wire::{BodyReader, HeadLimits, HeadScan, Method, ResponseHead, WireError, write};
@@ -406,8 +406,8 @@ fn understand(
     let mut store = field_store();
     let head = ResponseHead::parse(bytes, &HEAD, &mut store)?;
     let reader = BodyReader::new(head.framing(Method::Post)?, body_max)?;
-    let content_type = head.field("content-type").unwrap_or_default();
-    let coding = head.field("content-encoding").unwrap_or(b"identity");
+    let content_type = head.known(Known::ContentType).unwrap_or_default();
+    let coding = head.known(Known::ContentEncoding).unwrap_or(b"identity");
     let said = Head {
         status: head.status,
         is_event_stream: starts_with_ignoring_case(content_type, b"text/event-stream"),

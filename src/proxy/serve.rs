@@ -87,7 +87,8 @@ where
 {
     let head = read_head(client, inbox, first).await;
     // What an exchange needs lives beside the connection, which has nothing of it while it is idle.
-    Box::pin(answer_to(client, inbox, head)).await
+    // Room first: so it is made there, and not copied.
+    Box::into_pin(Box::write(Box::new_uninit(), answer_to(client, inbox, head))).await
 }
 
 /// Serves a request whose head has been read, or says what is wrong with the head.

@@ -99,6 +99,10 @@ impl BodyReader {
                     continue;
                 }
                 _ => {
+                    if let Some(size_line) = self.size_line(rest) {
+                        consumed += size_line;
+                        continue;
+                    }
                     self.framing_byte(rest.first().copied().unwrap_or(0))?;
                     consumed += 1;
                     continue;
@@ -139,6 +143,31 @@ impl BodyReader {
             other => other,
         };
         Ok(())
+    }
+
+    /// A whole line with the size of a chunk, as most are, and the line end before it. Whatever
+    /// is odd about it, or cut, goes byte by byte.
+    fn size_line(&mut self, input: &[u8]) -> Option<usize> {
+        const DIGITS_MAX: usize = 7;
+        let line = match self.state {
+            State::DataCr => input.strip_prefix(b"\r\n")?,
+            State::Size { digits: 0, .. } => input,
+            _ => return None,
+        };
+        let (mut size, mut digits) = (0, 0);
+        while let Some(digit) = line.get(digits).and_then(|byte| char::from(*byte).to_digit(16)) {
+            size = size << 4 | u64::from(digit);
+            digits += 1;
+            if digits > DIGITS_MAX {
+                return None;
+            }
+        }
+        let is_data = digits > 0 && (1..=self.allowed).contains(&size);
+        if !is_data || line.get(digits..digits + 2) != Some(b"\r\n") {
+            return None;
+        }
+        self.state = State::Data(size);
+        Some(input.len() - line.len() + digits + 2)
     }
 
     /// One byte of framing: sizes and line ends.

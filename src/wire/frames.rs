@@ -39,6 +39,14 @@ enum Place {
     InLine,
 }
 
+/// A frame whose only line of data needs no joining.
+struct Plain<'i> {
+    raw: &'i [u8],
+    data: &'i [u8],
+    /// The length of `raw` from the data on.
+    behind: usize,
+}
+
 /// Takes a stream apart.
 #[derive(Debug)]
 pub struct Frames {
@@ -77,6 +85,14 @@ impl Frames {
         sink: &mut impl FnMut(Frame<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut rest = input;
+        while self.held.is_empty()
+            && let Some((frame, tail)) = self.plain(rest)
+        {
+            rest = tail;
+            self.check_size(frame.raw.len())?;
+            let at = frame.raw.len() - frame.behind;
+            sink(Frame { raw: frame.raw, data: Some(frame.data), lines: &[(0, at)] })?;
+        }
         while let Some(end) = self.find_end(rest) {
             let (frame, tail) = rest.split_at(end);
             rest = tail;
@@ -107,6 +123,28 @@ impl Frames {
     ) -> Result<(), E> {
         let left = std::mem::take(&mut self.held);
         if left.is_empty() { Ok(()) } else { self.hand_out(&left, sink) }
+    }
+
+    /// A frame at the start of `input` that is one line of data and an empty one, as nearly all
+    /// are, perhaps with the event's name before; and what is behind it.
+    #[inline]
+    fn plain<'i>(&self, input: &'i [u8]) -> Option<(Plain<'i>, &'i [u8])> {
+        if self.place != Place::LineStart || self.at_stream_start {
+            return None;
+        }
+        let line = match input.strip_prefix(b"event:") {
+            None => input,
+            Some(name) => {
+                let end = memchr2(b'\n', b'\r', name)?;
+                name.get(end..)?.strip_prefix(b"\n")?
+            }
+        };
+        let value = line.strip_prefix(b"data:")?;
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        let (data, ends) = value.split_at_checked(memchr2(b'\n', b'\r', value)?)?;
+        let tail = ends.strip_prefix(b"\n\n").or_else(|| ends.strip_prefix(b"\r\n\r\n"))?;
+        let raw = input.get(..input.len() - tail.len())?;
+        Some((Plain { raw, data, behind: value.len() - tail.len() }, tail))
     }
 
     /// Where the frame that goes on in `input` ends there, if it does.

@@ -12,11 +12,13 @@
 use std::mem::MaybeUninit;
 
 use httparse::Header;
-use memchr::{memchr_iter, memmem};
+use memchr::memchr_iter;
+use wide::u8x16;
 
-use crate::base::ascii;
+use crate::base::ascii::{self, ByteSet};
 
 use super::error::WireError;
+use super::find::find;
 
 /// The most fields that a head may have, whatever the configuration says.
 pub const FIELDS_MAX: usize = 128;
@@ -60,6 +62,22 @@ pub enum Method {
     Other,
 }
 
+/// Fields that every message is asked for: they are found once, when the head is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the fields")]
+pub enum Known {
+    Host,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    Expect,
+    ContentType,
+    ContentEncoding,
+    AcceptEncoding,
+    Authorization,
+    RequestId,
+}
+
 /// How the body of a message ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -92,7 +110,7 @@ impl HeadScan {
     pub fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         // The blank line may have begun in bytes that were searched before.
         let from = self.searched.saturating_sub(3);
-        let found = memmem::find(bytes.get(from..)?, b"\r\n\r\n");
+        let found = find(bytes.get(from..)?, b"\r\n\r\n");
         self.searched = bytes.len();
         found.map(|at| from + at + 4)
     }
@@ -117,7 +135,9 @@ pub struct RequestHead<'f, 'b> {
     pub target: &'b str,
     /// 0 or 1.
     pub minor_version: u8,
-    fields: &'f [Header<'b>],
+    /// The target up to the first question mark, and the query behind it.
+    parts: (&'b str, Option<&'b str>),
+    fields: Fields<'f, 'b>,
 }
 
 /// A parsed response head.
@@ -127,7 +147,7 @@ pub struct ResponseHead<'f, 'b> {
     pub status: u16,
     /// 0 or 1.
     pub minor_version: u8,
-    fields: &'f [Header<'b>],
+    fields: Fields<'f, 'b>,
 }
 
 impl<'f, 'b> RequestHead<'f, 'b> {
@@ -154,11 +174,16 @@ impl<'f, 'b> RequestHead<'f, 'b> {
         else {
             return Err(WireError::BadRequestLine);
         };
-        let fields: &'f [Header<'b>] = request.headers;
-        if fields.len() > limits.fields {
+        let fields = Fields::new(request.headers);
+        if fields.all.len() > limits.fields {
             return Err(WireError::TooManyFields);
         }
-        let parsed = Self { method: method_of(method), target, minor_version, fields };
+        let mark = memchr::memchr(b'?', target.as_bytes());
+        let parts = match mark.and_then(|at| Some((target.get(..at)?, target.get(at + 1..)?))) {
+            Some((before, query)) => (before, Some(query)),
+            None => (target, None),
+        };
+        let parsed = Self { method: method_of(method), target, minor_version, parts, fields };
         parsed.check_target()?;
         parsed.check_host()?;
         Ok(parsed)
@@ -166,25 +191,34 @@ impl<'f, 'b> RequestHead<'f, 'b> {
 
     /// The target's path, without query; of an absolute target the part after the authority.
     pub fn path(&self) -> &'b str {
-        let rest = absolute_rest(self.target).map_or(self.target, |(_, rest)| rest);
-        let rest = rest.split_once('?').map_or(rest, |(path, _)| path);
+        let (before, _) = self.parts;
+        let rest = absolute_rest(before).map_or(before, |(_, rest)| rest);
         if rest.is_empty() { "/" } else { rest }
     }
 
     /// The query after the first question mark.
     pub fn query(&self) -> Option<&'b str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.parts.1
     }
 
-    /// The value of the only field `name`, trimmed; none when it is missing or doubled. Lower
-    /// case.
+    /// The value of the only field `name`, trimmed; none when it is missing or doubled.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
-        only(self.fields, name)
+        self.fields.only(name)
+    }
+
+    /// The same for one that is asked for often.
+    pub fn known(&self, name: Known) -> Option<&'b [u8]> {
+        self.fields.known(name)
+    }
+
+    /// Does the field stand there more than once?
+    pub fn is_doubled(&self, name: Known) -> bool {
+        self.fields.place(name) == DOUBLED
     }
 
     /// How many field lines are called `name`.
     pub fn count(&self, name: &str) -> usize {
-        self.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).count()
+        self.fields.all.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).count()
     }
 
     /// How the body ends.
@@ -192,7 +226,7 @@ impl<'f, 'b> RequestHead<'f, 'b> {
     /// # Errors
     /// Any doubt about it.
     pub fn framing(&self) -> Result<Framing, WireError> {
-        let (length, coding) = framing_fields(self.fields)?;
+        let (length, coding) = self.fields.framing()?;
         match (length, coding) {
             (Some(_), Some(_)) => Err(WireError::FramingConflict),
             (None, Some(())) if self.minor_version == 0 => Err(WireError::FramingConflict),
@@ -204,7 +238,7 @@ impl<'f, 'b> RequestHead<'f, 'b> {
 
     /// May another request follow on this connection?
     pub fn keep_alive(&self) -> bool {
-        keep_alive(self.fields, self.minor_version)
+        self.fields.keep_alive(self.minor_version)
     }
 
     /// Does the client wait for `100 Continue` before it sends the body? HTTP/1.0 clients never.
@@ -212,9 +246,9 @@ impl<'f, 'b> RequestHead<'f, 'b> {
     /// # Errors
     /// [`WireError::BadExpectation`] for any other expectation.
     pub fn expects_continue(&self) -> Result<bool, WireError> {
-        match self.count("expect") {
-            0 => Ok(false),
-            1 if self.field("expect").is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue")) => {
+        match self.known(Known::Expect) {
+            None if !self.is_doubled(Known::Expect) => Ok(false),
+            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => {
                 Ok(self.minor_version == 1)
             }
             _ => Err(WireError::BadExpectation),
@@ -223,7 +257,8 @@ impl<'f, 'b> RequestHead<'f, 'b> {
 
     /// Origin form, absolute form, or what `OPTIONS` and `CONNECT` use; nothing else.
     fn check_target(&self) -> Result<(), WireError> {
-        let clean = self.target.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'#');
+        const CLEAN: ByteSet = ByteSet::alphanumeric_and(b"!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
+        let clean = CLEAN.has_all(self.target.as_bytes());
         let form = match self.target.as_bytes() {
             [b'/', ..] => true,
             b"*" => self.method == Method::Options,
@@ -234,11 +269,11 @@ impl<'f, 'b> RequestHead<'f, 'b> {
 
     /// HTTP/1.1 wants exactly one `Host`, an authority; an absolute target must agree with it.
     fn check_host(&self) -> Result<(), WireError> {
-        let count = self.count("host");
-        if count == 0 && self.minor_version == 0 {
-            return Ok(());
-        }
-        let host = self.field("host").ok_or(WireError::BadHost)?;
+        let host = match self.known(Known::Host) {
+            Some(host) => host,
+            None if self.minor_version == 0 && !self.is_doubled(Known::Host) => return Ok(()),
+            None => return Err(WireError::BadHost),
+        };
         let agrees = absolute_rest(self.target)
             .is_none_or(|(authority, _)| authority.as_bytes().eq_ignore_ascii_case(host));
         if is_authority(host) && agrees { Ok(()) } else { Err(WireError::BadHost) }
@@ -268,8 +303,8 @@ impl<'f, 'b> ResponseHead<'f, 'b> {
         if !(100..=999).contains(&status) {
             return Err(WireError::BadStatusLine);
         }
-        let fields: &'f [Header<'b>] = response.headers;
-        if fields.len() > limits.fields {
+        let fields = Fields::new(response.headers);
+        if fields.all.len() > limits.fields {
             return Err(WireError::TooManyFields);
         }
         Ok(Self { status, minor_version, fields })
@@ -277,12 +312,17 @@ impl<'f, 'b> ResponseHead<'f, 'b> {
 
     /// The value of the only field `name`, trimmed; none when it is missing or doubled.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
-        only(self.fields, name)
+        self.fields.only(name)
+    }
+
+    /// The same for one that is asked for often.
+    pub fn known(&self, name: Known) -> Option<&'b [u8]> {
+        self.fields.known(name)
     }
 
     /// All fields in the order sent.
     pub fn fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + use<'f, 'b> {
-        self.fields.iter().map(|field| (field.name, field.value))
+        self.fields.all.iter().map(|field| (field.name, field.value))
     }
 
     /// How the body ends (RFC 9112 section 6.3).
@@ -290,7 +330,7 @@ impl<'f, 'b> ResponseHead<'f, 'b> {
     /// # Errors
     /// Any doubt about it.
     pub fn framing(&self, request: Method) -> Result<Framing, WireError> {
-        let (length, coding) = framing_fields(self.fields)?;
+        let (length, coding) = self.fields.framing()?;
         if request == Method::Head || matches!(self.status, 100..=199 | 204 | 304) {
             return Ok(Framing::None);
         }
@@ -305,7 +345,7 @@ impl<'f, 'b> ResponseHead<'f, 'b> {
 
     /// May another request follow on this connection?
     pub fn keep_alive(&self) -> bool {
-        keep_alive(self.fields, self.minor_version)
+        self.fields.keep_alive(self.minor_version)
     }
 }
 
@@ -325,12 +365,25 @@ fn check_lines(head: &[u8], limits: &HeadLimits) -> Result<(), WireError> {
     if head.len() > limits.head_bytes {
         return Err(WireError::HeadTooLarge);
     }
-    for at in memchr_iter(b'\n', head) {
-        if at == 0 || head.get(at - 1) != Some(&b'\r') {
-            return Err(WireError::BadField);
-        }
+    if has_bare_line_feed(head) { Err(WireError::BadField) } else { Ok(()) }
+}
+
+/// Is there a line feed without a carriage return before it?
+fn has_bare_line_feed(bytes: &[u8]) -> bool {
+    if bytes.first() == Some(&b'\n') {
+        return true;
     }
-    Ok(())
+    let (line_feed, carriage_return) = (u8x16::splat(b'\n'), u8x16::splat(b'\r'));
+    let behind = bytes.get(1..).unwrap_or_default();
+    let (behind16, behind) = behind.as_chunks::<16>();
+    let is_bare = |(before, behind): (&[u8; 16], &[u8; 16])| {
+        let line_feeds = u8x16::new(*behind).simd_eq(line_feed);
+        (line_feeds & !u8x16::new(*before).simd_eq(carriage_return)).any()
+    };
+    let is_bare_pair = |(before, behind): (&u8, &u8)| *behind == b'\n' && *before != b'\r';
+    let before = bytes.get(behind16.len() * 16..).unwrap_or_default();
+    bytes.as_chunks::<16>().0.iter().zip(behind16).any(is_bare)
+        || before.iter().zip(behind).any(is_bare_pair)
 }
 
 fn request_error(error: httparse::Error, head: &[u8]) -> WireError {
@@ -377,46 +430,114 @@ fn method_of(name: &str) -> Method {
     }
 }
 
-fn only<'b>(fields: &[Header<'b>], name: &str) -> Option<&'b [u8]> {
-    let mut named = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
-    let value = named.next()?.value;
-    named.next().is_none().then(|| value.trim_ascii())
+/// How many fields [`Known`] names.
+const KNOWN: usize = 10;
+
+/// A place in [`Fields::places`] that says that the field stands there more than once.
+const DOUBLED: u8 = u8::MAX;
+
+/// The fields of a head.
+#[derive(Debug)]
+struct Fields<'f, 'b> {
+    all: &'f [Header<'b>],
+    /// One more than the index of each known field; 0 of one that is missing.
+    places: [u8; KNOWN],
 }
 
-/// The length and whether chunked coding is used; each at most once.
-fn framing_fields(fields: &[Header<'_>]) -> Result<(Option<u64>, Option<()>), WireError> {
-    let (mut length, mut coding) = (None, None);
-    for field in fields {
-        if field.name.eq_ignore_ascii_case("content-length") {
-            let digits = ascii::parse_u64(field.value).filter(|length| *length <= LENGTH_MAX);
-            let digits = digits.ok_or(WireError::FramingConflict)?;
-            if length.replace(digits).is_some() {
-                return Err(WireError::FramingConflict);
-            }
-        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-            if !field.value.eq_ignore_ascii_case(b"chunked") {
-                return Err(WireError::UnsupportedCoding);
-            }
-            if coding.replace(()).is_some() {
-                return Err(WireError::FramingConflict);
+impl<'f, 'b> Fields<'f, 'b> {
+    fn new(all: &'f [Header<'b>]) -> Self {
+        let mut places = [0; KNOWN];
+        // There are at most `FIELDS_MAX`.
+        for (field, number) in all.iter().zip(1..DOUBLED) {
+            if let Some(known) = known(field.name)
+                && let Some(place) = places.get_mut(known as usize)
+            {
+                *place = if *place == 0 { number } else { DOUBLED };
             }
         }
+        Self { all, places }
     }
-    Ok((length, coding))
+
+    fn place(&self, name: Known) -> u8 {
+        self.places.get(name as usize).copied().unwrap_or(0)
+    }
+
+    fn known(&self, name: Known) -> Option<&'b [u8]> {
+        let index = usize::from(self.place(name)).checked_sub(1)?;
+        Some(self.all.get(index)?.value.trim_ascii())
+    }
+
+    fn only(&self, name: &str) -> Option<&'b [u8]> {
+        let mut named = self.all.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+        let value = named.next()?.value;
+        named.next().is_none().then(|| value.trim_ascii())
+    }
+
+    /// The length and whether chunked coding is used; each at most once.
+    fn framing(&self) -> Result<(Option<u64>, Option<()>), WireError> {
+        let is_doubled = |name| self.place(name) == DOUBLED;
+        if is_doubled(Known::ContentLength) || is_doubled(Known::TransferEncoding) {
+            return Err(WireError::FramingConflict);
+        }
+        let number = |digits| ascii::parse_u64(digits).filter(|length| *length <= LENGTH_MAX);
+        let length = match self.known(Known::ContentLength) {
+            Some(digits) => Some(number(digits).ok_or(WireError::FramingConflict)?),
+            None => None,
+        };
+        match self.known(Known::TransferEncoding) {
+            None => Ok((length, None)),
+            Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => Ok((length, Some(()))),
+            Some(_) => Err(WireError::UnsupportedCoding),
+        }
+    }
+
+    fn keep_alive(&self, minor_version: u8) -> bool {
+        let mut close = minor_version == 0;
+        if self.place(Known::Connection) == 0 {
+            return !close;
+        }
+        let is_connection = |field: &&Header<'_>| field.name.eq_ignore_ascii_case("connection");
+        for field in self.all.iter().filter(is_connection) {
+            for option in field.value.split(|byte| *byte == b',') {
+                let option = option.trim_ascii();
+                if option.eq_ignore_ascii_case(b"close") {
+                    return false;
+                }
+                close &= !option.eq_ignore_ascii_case(b"keep-alive");
+            }
+        }
+        !close
+    }
 }
 
-fn keep_alive(fields: &[Header<'_>], minor_version: u8) -> bool {
-    let mut close = minor_version == 0;
-    for field in fields.iter().filter(|field| field.name.eq_ignore_ascii_case("connection")) {
-        for option in field.value.split(|byte| *byte == b',') {
-            let option = option.trim_ascii();
-            if option.eq_ignore_ascii_case(b"close") {
-                return false;
-            }
-            close &= !option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    !close
+/// Which of the known fields has this name? Most names are told apart by their length alone.
+#[inline]
+fn known(name: &str) -> Option<Known> {
+    let name = name.as_bytes();
+    let (known, is_it) = match name.len() {
+        4 => (Known::Host, is(name, b"host")),
+        6 => (Known::Expect, is(name, b"expect")),
+        10 => (Known::Connection, is(name, b"connection")),
+        12 if is(name, b"content-type") => (Known::ContentType, true),
+        12 => (Known::RequestId, is(name, b"x-request-id")),
+        13 => (Known::Authorization, is(name, b"authorization")),
+        14 => (Known::ContentLength, is(name, b"content-length")),
+        15 => (Known::AcceptEncoding, is(name, b"accept-encoding")),
+        16 => (Known::ContentEncoding, is(name, b"content-encoding")),
+        17 => (Known::TransferEncoding, is(name, b"transfer-encoding")),
+        _ => return None,
+    };
+    is_it.then_some(known)
+}
+
+/// Is `name`, a token of HTTP, this word of small letters and hyphens, whatever its case? The bit
+/// that is set makes small letters of large ones, and a hyphen of nothing else that a token has.
+#[inline]
+fn is<const N: usize>(name: &[u8], word: &[u8; N]) -> bool {
+    let other = |name: &[u8; N]| {
+        name.iter().zip(word).fold(0, |other, (byte, small)| other | (byte | 0x20) ^ small)
+    };
+    <&[u8; N]>::try_from(name).is_ok_and(|name| other(name) == 0)
 }
 
 /// Splits an absolute target into its authority and the rest.
@@ -444,11 +565,11 @@ fn is_authority(host: &[u8]) -> bool {
         }
         None => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
     };
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:".contains(byte);
+    const NAME: ByteSet = ByteSet::alphanumeric_and(b"-._~%!$&'()*+;=:");
     let port_digits = port.strip_prefix(b":").unwrap_or(port);
     let port_fits = port.is_empty() || port.first() == Some(&b':');
     let digits = port_digits.len() <= 5 && port_digits.iter().all(u8::is_ascii_digit);
-    !name.is_empty() && name.iter().all(legal) && port_fits && digits
+    !name.is_empty() && NAME.has_all(name) && port_fits && digits
 }
 
 #[cfg(test)]

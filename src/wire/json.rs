@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use super::json_scan::{closing, escape_length, is_space, plain_length, plain_of_eight};
+pub use super::json_scan::is_spelling;
+use super::json_scan::{behind_space, is_space, plain_length, text_end};
 
 /// Deeper nesting is refused before anything could recurse.
 pub const DEPTH_MAX: usize = 128;
@@ -210,9 +211,9 @@ fn each_token_run(json: &str, mut take: impl FnMut(&[u8])) {
 /// Reads one JSON text from front to back.
 #[derive(Clone, Debug)]
 pub struct Reader<'b> {
-    text: &'b str,
-    at: usize,
-    depth: usize,
+    pub(super) text: &'b str,
+    pub(super) at: usize,
+    pub(super) depth: usize,
 }
 
 impl<'b> Reader<'b> {
@@ -315,47 +316,9 @@ impl<'b> Reader<'b> {
             return None;
         }
         let from = self.at + 1;
-        let end = self.text_end(from)?;
+        let end = text_end(self.text.as_bytes(), from)?;
         self.at = end + 1;
         self.text.get(from..end)
-    }
-
-    /// Goes behind the string whose quote is next, without a look at where its characters begin.
-    fn skip_text(&mut self) -> Result<(), JsonError> {
-        self.at = self.text_end(self.at + 1).ok_or(JsonError::Syntax)? + 1;
-        Ok(())
-    }
-
-    /// Where the string ends whose inside begins at `from`.
-    #[inline]
-    fn text_end(&self, from: usize) -> Option<usize> {
-        let rest = self.text.as_bytes().get(from..)?;
-        // Most strings are keys and words.
-        let mut plain = 0;
-        if let Some(eight) = rest.first_chunk() {
-            plain = plain_of_eight(*eight);
-            if plain == 8
-                && let Some(eight) = rest.get(8..).and_then(<[u8]>::first_chunk)
-            {
-                plain += plain_of_eight(*eight);
-            }
-        }
-        let end = from + plain;
-        if rest.get(plain) == Some(&b'"') { Some(end) } else { self.long_text_end(end) }
-    }
-
-    /// The same for one that goes on at `at`.
-    #[inline(never)]
-    fn long_text_end(&self, mut at: usize) -> Option<usize> {
-        let bytes = self.text.as_bytes();
-        loop {
-            at += plain_length(bytes.get(at..)?);
-            match bytes.get(at)? {
-                b'"' => return Some(at),
-                b'\\' => at += escape_length(bytes.get(at..)?)?,
-                _ => return None,
-            }
-        }
     }
 
     #[cold]
@@ -467,54 +430,15 @@ impl<'b> Reader<'b> {
     pub fn skip(&mut self) -> Result<(), JsonError> {
         match self.kind()? {
             Kind::Object | Kind::Array => self.skip_container(),
-            Kind::String => self.skip_text(),
+            // Where its characters begin does not matter.
+            Kind::String => {
+                let end = text_end(self.text.as_bytes(), self.at + 1).ok_or(JsonError::Syntax)?;
+                self.at = end + 1;
+                Ok(())
+            }
             Kind::Number => self.number().map(drop),
             Kind::Bool => self.boolean().map(drop),
             Kind::Null => self.null().map(drop),
-        }
-    }
-
-    /// Goes through a container and all in it, without recursion.
-    fn skip_container(&mut self) -> Result<(), JsonError> {
-        let outside = self.depth;
-        // One bit for each container around the place: is it an object?
-        let mut objects: u128 = 0;
-        loop {
-            match self.peek() {
-                Some(b'"') => self.skip_text()?,
-                Some(bracket @ (b'{' | b'[')) => {
-                    self.open(bracket)?;
-                    let object = bracket == b'{';
-                    objects = objects << 1 | u128::from(object);
-                    if !self.take(closing(object)) {
-                        self.key_of(object)?;
-                        continue;
-                    }
-                    self.depth -= 1;
-                    objects >>= 1;
-                }
-                Some(b't' | b'f') => self.boolean().map(drop)?,
-                Some(b'n') => self.null().map(drop)?,
-                _ => self.number().map(drop)?,
-            }
-            // What ends with this value?
-            loop {
-                if self.depth == outside {
-                    return Ok(());
-                }
-                let object = objects & 1 == 1;
-                match self.peek() {
-                    Some(b',') => {
-                        self.at += 1;
-                        self.key_of(object)?;
-                        break;
-                    }
-                    Some(bracket) if bracket == closing(object) => self.at += 1,
-                    _ => return Err(JsonError::Syntax),
-                }
-                self.depth -= 1;
-                objects >>= 1;
-            }
         }
     }
 
@@ -523,19 +447,6 @@ impl<'b> Reader<'b> {
         let key = self.string().map_err(|_not_a_key| JsonError::Syntax)?;
         self.colon()?;
         Ok(key)
-    }
-
-    /// The key of the next member, where the container is an object.
-    #[inline]
-    fn key_of(&mut self, object: bool) -> Result<(), JsonError> {
-        if !object {
-            return Ok(());
-        }
-        if self.peek() != Some(b'"') {
-            return Err(JsonError::Syntax);
-        }
-        self.skip_text()?;
-        self.colon()
     }
 
     /// What was read since the place at `offset`, which [`Self::offset`] gave.
@@ -643,34 +554,8 @@ impl<'b> Reader<'b> {
     #[inline]
     fn space(&mut self) {
         if self.byte().is_some_and(is_space) {
-            self.at += 1;
-            if self.byte().is_some_and(is_space) {
-                self.long_space();
-            }
+            self.at = behind_space(self.text.as_bytes(), self.at + 1);
         }
-    }
-
-    /// Line ends and indents of text that is written for people.
-    #[inline(never)]
-    fn long_space(&mut self) {
-        const INDENT: u64 = u64::from_le_bytes([b' '; 8]);
-        let bytes = self.text.as_bytes();
-        let mut rest = bytes.get(self.at..).unwrap_or_default();
-        while let [byte, behind @ ..] = rest
-            && is_space(*byte)
-        {
-            rest = behind;
-            while let Some((eight, behind)) = rest.split_first_chunk() {
-                let other = u64::from_le_bytes(*eight) ^ INDENT;
-                if other != 0 {
-                    let spaces = usize::try_from(other.trailing_zeros() / 8).unwrap_or(0);
-                    rest = rest.get(spaces..).unwrap_or_default();
-                    break;
-                }
-                rest = behind;
-            }
-        }
-        self.at = bytes.len() - rest.len();
     }
 
     #[inline]

@@ -1,4 +1,6 @@
-//! The inner loops of the JSON reader, eight bytes at a time where that can be.
+//! The inner loops of the JSON reader, sixteen bytes at a time where that can be.
+
+use wide::u8x16;
 
 /// Space between tokens.
 #[inline]
@@ -6,29 +8,87 @@ pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// The bracket that ends an object or an array.
-pub(super) const fn closing(object: bool) -> u8 {
-    if object { b'}' } else { b']' }
+/// The next place from `at` on where no space is.
+#[inline]
+pub(super) fn behind_space(bytes: &[u8], at: usize) -> usize {
+    if bytes.get(at).copied().is_some_and(is_space) { behind_long_space(bytes, at) } else { at }
 }
 
-/// How many of eight bytes come before the first quote, backslash or control byte.
-#[inline]
-pub(super) fn plain_of_eight(eight: [u8; 8]) -> usize {
-    // Without any flag this is 64 / 8.
-    usize::try_from(special_of_eight(eight).trailing_zeros() / 8).unwrap_or(0)
+/// Line ends and indents of text that is written for people.
+#[inline(never)]
+fn behind_long_space(bytes: &[u8], at: usize) -> usize {
+    const INDENT: u64 = u64::from_le_bytes([b' '; 8]);
+    let mut rest = bytes.get(at..).unwrap_or_default();
+    while let [byte, behind @ ..] = rest
+        && is_space(*byte)
+    {
+        rest = behind;
+        while let Some((eight, behind)) = rest.split_first_chunk() {
+            let other = u64::from_le_bytes(*eight) ^ INDENT;
+            if other != 0 {
+                let spaces = usize::try_from(other.trailing_zeros() / 8).unwrap_or(0);
+                rest = rest.get(spaces..).unwrap_or_default();
+                break;
+            }
+            rest = behind;
+        }
+    }
+    bytes.len() - rest.len()
 }
 
-/// Flags the quotes, backslashes and control bytes among eight bytes. The lowest flag is exact;
-/// borrows only reach higher bytes.
+/// Where the string ends whose inside begins at `from`.
 #[inline]
-fn special_of_eight(eight: [u8; 8]) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let word = u64::from_le_bytes(eight);
-    // Below 0x20, or 0x22: with one bit flipped both are below 0x21, and nothing else is.
-    let low_or_quote = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
-    let backslash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
-    (low_or_quote | backslash) & !word & HIGH
+pub(super) fn text_end(bytes: &[u8], from: usize) -> Option<usize> {
+    // Most strings are keys and words.
+    let rest = bytes.get(from..)?;
+    let end = from + rest.first_chunk().map_or(0, |sixteen| plain_of_sixteen(*sixteen));
+    if bytes.get(end) == Some(&b'"') { Some(end) } else { long_text_end(bytes, end) }
+}
+
+/// The same for one that goes on at `at`.
+#[inline(never)]
+fn long_text_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += plain_length(bytes.get(at..)?);
+        match bytes.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at += escape_length(bytes.get(at..)?)?,
+            _ => return None,
+        }
+    }
+}
+
+/// Is this the inside of a JSON string?
+pub fn is_spelling(bytes: &[u8]) -> bool {
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let plain = plain_length(rest);
+        at += plain;
+        if at == bytes.len() {
+            return std::str::from_utf8(bytes).is_ok();
+        }
+        let rest = rest.get(plain..).unwrap_or_default();
+        match escape_length(rest) {
+            Some(length) if rest.first() == Some(&b'\\') => at += length,
+            _ => return false,
+        }
+    }
+}
+
+/// How many of sixteen bytes come before the first quote, backslash or control byte.
+#[inline]
+fn plain_of_sixteen(sixteen: [u8; 16]) -> usize {
+    let special = special_of_sixteen(sixteen).to_bitmask() | 1 << 16;
+    usize::try_from(special.trailing_zeros()).unwrap_or(0)
+}
+
+/// Marks the quotes, backslashes and control bytes among sixteen bytes.
+#[inline]
+fn special_of_sixteen(sixteen: [u8; 16]) -> u8x16 {
+    let bytes = u8x16::new(sixteen);
+    let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+    control | bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'))
 }
 
 fn is_special(byte: u8) -> bool {
@@ -39,11 +99,10 @@ fn is_special(byte: u8) -> bool {
 #[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let mut rest = bytes;
-    while let Some((eight, tail)) = rest.split_first_chunk() {
-        let special = special_of_eight(*eight);
-        if special != 0 {
-            let inside = usize::try_from(special.trailing_zeros() / 8).unwrap_or(0);
-            return bytes.len() - rest.len() + inside;
+    while let Some((sixteen, tail)) = rest.split_first_chunk() {
+        let plain = plain_of_sixteen(*sixteen);
+        if plain < 16 {
+            return bytes.len() - rest.len() + plain;
         }
         rest = tail;
     }
@@ -52,7 +111,7 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
 }
 
 /// The length of the escape at the start of `bytes`.
-pub(super) fn escape_length(bytes: &[u8]) -> Option<usize> {
+fn escape_length(bytes: &[u8]) -> Option<usize> {
     match bytes.get(1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Some(2),
         Some(b'u') if bytes.get(2..6).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) => {

@@ -3,11 +3,13 @@
 pub mod body;
 pub mod date;
 pub mod error;
+pub mod find;
 pub mod frames;
 pub mod head;
 pub mod hop;
 pub mod json;
 mod json_scan;
+mod json_skip;
 pub mod splice;
 pub mod sse;
 pub mod write;
