@@ -148,6 +148,17 @@ pub struct Settled {
     pub bytes_out: u64,
 }
 
+/// A target's exchanges by status. What each shard has on the heap is aligned too: the cells of all
+/// are made by one thread, side by side.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Row([Cell; CODES.len() + 1]);
+
+/// A cell that shares its cache line with no other.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Alone(Cell);
+
 /// One shard's cells. Aligned so that two shards never share a cache line.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -159,7 +170,7 @@ pub struct Cells {
     /// Of them, those whose client left first.
     pub cancelled: Cell,
     /// By target and status, then those without a target.
-    by_code: Box<[Cell]>,
+    by_code: Box<[Row]>,
     /// Whole exchanges.
     pub duration: Histogram,
     /// First byte of streams.
@@ -203,7 +214,7 @@ pub struct Cells {
     /// Refusals for a limit of the client: the bucket, requests, tokens.
     pub limited: [Cell; 4],
     /// Circuits of the upstreams now: 0 closed, 1 half open, 2 open.
-    pub circuits: Box<[Cell]>,
+    circuits: Box<[Alone]>,
     /// Panics that were caught: bugs.
     pub bugs: Cell,
     targets: usize,
@@ -212,12 +223,12 @@ pub struct Cells {
 impl Cells {
     /// Cells for a configuration's labels, all zero.
     pub fn new(shape: &Shape) -> Self {
-        let rows = (shape.targets.len() + 1) * (CODES.len() + 1);
+        let rows = shape.targets.len() + 1;
         Self {
             requests: Cell::default(),
             failed: Cell::default(),
             cancelled: Cell::default(),
-            by_code: (0..rows).map(|_| Cell::default()).collect(),
+            by_code: (0..rows).map(|_| Row::default()).collect(),
             duration: Histogram::default(),
             first_token: Histogram::default(),
             overhead: Histogram::default(),
@@ -239,7 +250,7 @@ impl Cells {
             connections_handed_over: Cell::default(),
             in_flight: Cell::default(),
             limited: Default::default(),
-            circuits: shape.upstreams.iter().map(|_| Cell::default()).collect(),
+            circuits: shape.upstreams.iter().map(|_| Alone::default()).collect(),
             bugs: Cell::default(),
             targets: shape.targets.len(),
         }
@@ -250,8 +261,8 @@ impl Cells {
         self.requests.add(1);
         self.failed.add(u64::from(settled.failed));
         self.cancelled.add(u64::from(settled.status == 499));
-        let row = settled.target.unwrap_or(self.targets).min(self.targets);
-        if let Some(cell) = self.by_code.get(row * (CODES.len() + 1) + code_place(settled.status)) {
+        let target = settled.target.unwrap_or(self.targets).min(self.targets);
+        if let Some(cell) = self.code_cell(target, code_place(settled.status)) {
             cell.add(1);
         }
         self.duration.observe(settled.duration);
@@ -288,7 +299,16 @@ impl Cells {
 
     /// Exchanges by target (none last) and status (`other` last).
     pub fn by_code(&self, target: usize, place: usize) -> u64 {
-        self.by_code.get(target * (CODES.len() + 1) + place).map_or(0, Cell::read)
+        self.code_cell(target, place).map_or(0, Cell::read)
+    }
+
+    fn code_cell(&self, target: usize, place: usize) -> Option<&Cell> {
+        self.by_code.get(target).and_then(|row| row.0.get(place))
+    }
+
+    /// The cell of an upstream's circuit.
+    pub fn circuit(&self, upstream: usize) -> Option<&Cell> {
+        self.circuits.get(upstream).map(|alone| &alone.0)
     }
 }
 

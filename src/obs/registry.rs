@@ -261,14 +261,14 @@ impl Registry {
 
     /// The circuit of an upstream on the shard where it stands best: 0 closed, 1 half open, 2 open.
     pub fn circuit(&self, upstream: usize) -> u64 {
-        let cells = self.shards.iter().filter_map(|cells| cells.circuits.get(upstream));
+        let cells = self.shards.iter().filter_map(|cells| cells.circuit(upstream));
         cells.map(Cell::read).min().unwrap_or(0)
     }
 
     fn circuits(&self, figures: &mut Figures) {
         for (upstream, name) in self.shape.upstreams.iter().enumerate() {
             for (index, cells) in self.shards.iter().enumerate() {
-                let Some(cell) = cells.circuits.get(upstream) else { continue };
+                let Some(cell) = cells.circuit(upstream) else { continue };
                 let labels = vec![("provider", name.clone()), ("shard", index.to_string())];
                 figures.labelled("vertex_bridge_upstream_circuit", labels, real(cell.read()));
             }

@@ -112,7 +112,10 @@ async fn accept<R: Runtime>(shard: Rc<Shard<R>>, listener: Rc<R::Listener>) {
             shard.rt.sleep(LOOK_AGAIN).await;
         }
         match listener.accept().await {
-            Ok((accepted, _peer)) => place(&shard, accepted),
+            Ok((accepted, _peer)) => {
+                shard.cells.connections_accepted.add(1);
+                place(&shard, accepted);
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
             // The client left between its handshake and here, or descriptors ran out.
             Err(_) => shard.rt.sleep(LOOK_AGAIN).await,

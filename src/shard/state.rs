@@ -22,6 +22,7 @@ use super::deadline::Deadlines;
 use super::gate::Gate;
 use super::health::{Health, Probes};
 use super::mailbox::{Letter, Report};
+use super::pace::Pace;
 use super::permit::Permits;
 use super::rates::Rates;
 use super::signatures::Signatures;
@@ -154,6 +155,7 @@ pub struct Shard<R: Runtime> {
     /// At most so many client connections.
     pub connections_max: usize,
     connections: Cell<usize>,
+    pace: Pace,
     draining: Cell<bool>,
     retiring: Cell<bool>,
     /// The second that `date_field` is for, and the field line.
@@ -193,6 +195,7 @@ impl<R: Runtime> Shard<R> {
             buffers: Buffers::default(),
             connections_max: parts.connections_max,
             connections: Cell::new(0),
+            pace: Pace::default(),
             draining: Cell::new(false),
             retiring: Cell::new(false),
             date_field: RefCell::default(),
@@ -228,9 +231,9 @@ impl<R: Runtime> Shard<R> {
         out.extend_from_slice(&cached.1);
     }
 
-    /// Do few exchanges run?
+    /// Is the write that comes now to be made at once, because little else happens here?
     pub fn is_quiet(&self) -> bool {
-        self.permits.out() <= QUIET
+        self.pace.is_slow(self.rt.lately()) || self.permits.out() <= QUIET
     }
 
     /// Has the drain begun?
@@ -343,7 +346,7 @@ impl<R: Runtime> Shard<R> {
     /// Shows where an upstream's circuit stands.
     pub fn show_circuit(&self, upstream: usize) {
         let Some(known) = self.upstreams.get(upstream) else { return };
-        if let Some(cell) = self.cells.circuits.get(upstream) {
+        if let Some(cell) = self.cells.circuit(upstream) {
             cell.set(match known.health.circuit(self.rt.lately()) {
                 Circuit::Closed => 0,
                 Circuit::HalfOpen => 1,

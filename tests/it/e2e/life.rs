@@ -41,6 +41,8 @@ fn ten_connections_over_two_shards_stand_five_and_five() {
         // The scrape's own connection is the eleventh.
         open.sort_unstable();
         assert_eq!(open, [5, 6], "{flavour:?}");
+        let accepted = shards(&gateway, "vertex_bridge_connections_accepted_total");
+        assert!(accepted.iter().sum::<u64>() >= 11, "{flavour:?}: {accepted:?}");
         for client in &mut clients {
             client.send(&chat("hi", false));
             assert_eq!(client.answer().map(|answer| answer.status), Some(200));
