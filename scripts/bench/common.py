@@ -179,8 +179,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(port, process, name):
-    for _ in range(200):
+def wait_for(port, process, name, seconds=10):
+    for _ in range(20 * seconds):
         if process.poll() is not None:
             raise SystemExit(f"bench: {name} has ended with status {process.returncode}")
         with socket.socket() as probe:
@@ -208,8 +208,8 @@ class Programs:
     def __exit__(self, *_):
         self.stop()
 
-    def start(self, name, command, port, core, environment=None):
-        """Starts a program that listens on `port`; its pid."""
+    def start(self, name, command, port, core, environment=None, seconds=10):
+        """Starts a program that listens on `port` within so many seconds; its pid."""
         command = ["taskset", "-c", str(core), *command]
         self.names += 1
         with open(os.path.join(self.work, f"{self.names}-{name}.log"), "wb") as log:
@@ -218,7 +218,7 @@ class Programs:
                 command, cwd=self.work, env={"PATH": os.environ["PATH"], **(environment or {})},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.running.append(process)
-        wait_for(port, process, f"{name} (see {log.name})")
+        wait_for(port, process, f"{name} (see {log.name})", seconds)
         return process.pid
 
     def stop(self, pid=None):
@@ -244,17 +244,18 @@ class Programs:
         ], port, options.load_cpu if core is None else core)
         return port, pid
 
-    def gateway(self, upstream, core=None):
-        """Starts a gateway in front of the mock on port `upstream`; its port and pid."""
+    def gateway(self, upstream, core=None, driver=None, before=()):
+        """Starts a gateway in front of the mock on port `upstream`; its port and pid. `before` is
+        a command that starts the one behind it, such as prlimit."""
         options, port = self.options, free_port()
         path = os.path.join(self.work, f"gateway-{port}.toml")
         with open(path, "w") as file:
             file.write(GATEWAY_TOML.format(port=upstream, connections=CONNECTIONS))
-        pid = self.start("gateway", [options.binary, "--runtime", options.runtime], port,
-                         options.cpu if core is None else core, {
+        pid = self.start("gateway", [*before, options.binary, "--runtime", options.runtime],
+                         port, options.cpu if core is None else core, {
                              "VERTEX_BRIDGE_CONFIG": path,
                              "APP_SERVER__PORT": str(port),
-                             "APP_RUNTIME__DRIVER": options.driver,
+                             "APP_RUNTIME__DRIVER": driver or options.driver,
                          })
         return port, pid
 

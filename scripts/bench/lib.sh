@@ -19,9 +19,14 @@ need() { # program...
 }
 
 build() { # tool, libraries...
-    if [[ ! $out/$1 -nt $here/$1.c ]]; then
-        cc -O2 -o "$out/$1" "$here/$1.c" "${@:2}"
-    fi
+    local source
+    # Which headers a tool has does not matter: to build it costs nothing.
+    for source in "$here/$1.c" "$here"/*.h; do
+        if [[ ! $out/$1 -nt $source ]]; then
+            cc -O2 -o "$out/$1" "$here/$1.c" "${@:2}"
+            return
+        fi
+    done
 }
 
 # Builds what the measurement needs and becomes it.
