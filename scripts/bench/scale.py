@@ -49,6 +49,7 @@ import common
 MODELS = ("exact", "gemini")
 LAYOUTS = ("one", "apart", "two", "apart again")
 BALANCED = (2, 4, 8, 16, 64)
+FEW = 16  # up to so many connections a difference of one is the most; more are not worth a move
 CORES = (1, 2, 4, 8, 16, 32, 64)
 NEAR = 0.05  # what a second shard may cost, and how far the model may be off
 # Below this, in ns, a line does not come from another core: the two are hyper-threads of one.
@@ -92,9 +93,6 @@ SHARED = [
     # another core was there in between, is the worst case.
     Shared("limits of the key, read", "shard/rates.rs: counts_tokens, told", "load", 2,
            line="rate"),
-    # Nothing is shared but the line: one thread makes the cells of all shards, and these are so
-    # small that those of some shards can stand on one.
-    Shared("circuits for the metrics", "obs/cells.rs: Cells::circuits", "store", 1),
     Shared("connection counts, changed", "shard/board.rs: place, leave", "add", 2, "connection"),
     Shared("connection counts, read", "shard/board.rs: smallest", "load", 1,
            "connection and shard"),
@@ -430,7 +428,7 @@ def balance_part(report, spreads, handed):
                 "difference of three. "
                 f"{100 * handed:.0f} % of these connections were handed over.")
     return [report.bound(f"{count} connections, difference between shards", worst(of), 1, digits=0)
-            for count, of in spreads.items()]
+            for count, of in spreads.items() if count <= FEW]
 
 
 def touches_part(report, touches):

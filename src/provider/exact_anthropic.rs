@@ -1,8 +1,7 @@
 //! Anthropic's answers as they pass: usage, model, stop reason, errors and the end.
 
-use memchr::memmem::Finder;
-
 use crate::chat::Event;
+use crate::wire::find::find;
 use crate::wire::json::{JsonText, Kind, Reader};
 
 use super::anthropic_answer::reason_of;
@@ -17,14 +16,14 @@ pub(super) struct Watch {
     /// The answer is a count of tokens, and no message.
     counting: bool,
     counts: Counts,
-    /// What stands in every event that tells anything. Nearly all are deltas, and have none.
-    telling: [Finder<'static>; 4],
 }
+
+/// What stands in every event that tells anything. Nearly all are deltas, and have none.
+const TELLING: [&[u8]; 4] = [b"\"usage\"", b"\"stop_reason\"", b"\"message_stop\"", b"\"error\""];
 
 impl Watch {
     pub(super) fn new(counting: bool) -> Self {
-        let telling = ["\"usage\"", "\"stop_reason\"", "\"message_stop\"", "\"error\""];
-        Self { counting, counts: Counts::default(), telling: telling.map(Finder::new) }
+        Self { counting, counts: Counts::default() }
     }
 
     /// Looks at the data of one event.
@@ -33,7 +32,7 @@ impl Watch {
         data: &[u8],
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<Found, UpstreamError> {
-        if self.telling.iter().all(|word| word.find(data).is_none()) {
+        if TELLING.iter().all(|word| find(data, word).is_none()) {
             return check(data).map(|()| Found::Part);
         }
         let mut reader = Reader::new(text(data)?);

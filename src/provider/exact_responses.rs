@@ -1,8 +1,7 @@
 //! OpenAI's responses as they pass: usage, model, how they end, and errors.
 
-use memchr::memmem::Finder;
-
 use crate::chat::{Event, FinishReason};
+use crate::wire::find::find;
 use crate::wire::json::{JsonText, Kind, Reader};
 
 use super::error::UpstreamError;
@@ -13,9 +12,11 @@ use super::{error_openai, openai_usage};
 #[derive(Debug)]
 pub(super) struct Watch {
     named: bool,
-    /// What stands in every event that tells anything; deltas, which are nearly all, have none.
-    telling: [Finder<'static>; 4],
 }
+
+/// What stands in every event that tells anything; deltas, which are nearly all, have none.
+const TELLING: [&[u8]; 4] =
+    [b"\"response.completed\"", b"\"response.incomplete\"", b"\"response.failed\"", b"\"error\""];
 
 /// What one response object says.
 #[derive(Debug, Default)]
@@ -28,13 +29,7 @@ struct Said {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        let telling = [
-            "\"response.completed\"",
-            "\"response.incomplete\"",
-            "\"response.failed\"",
-            "\"error\"",
-        ];
-        Self { named: false, telling: telling.map(Finder::new) }
+        Self { named: false }
     }
 
     /// Looks at the data of one event.
@@ -43,7 +38,7 @@ impl Watch {
         data: &[u8],
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<Found, UpstreamError> {
-        if self.named && self.telling.iter().all(|word| word.find(data).is_none()) {
+        if self.named && TELLING.iter().all(|word| find(data, word).is_none()) {
             return check(data).map(|()| Found::Part);
         }
         let mut reader = Reader::new(text(data)?);

@@ -272,7 +272,7 @@ where
     let timeouts = &shard.config.timeouts;
     let deadline = shard.deadlines.register(link.conn().clone());
     deadline.set(exchange.until(timeouts.write_head), Late::Abort);
-    let began = shard.rt.now();
+    let began = shard.rt.lately();
     let writing = link.conn().write_all_of(out, shard.is_quiet());
     let ((written, buffer), gone) = client.watch(writing, || link.abort()).await;
     shard.buffers.give(buffer);

@@ -46,7 +46,7 @@ impl Asker {
 /// Asks one candidate.
 pub(super) async fn candidate<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
-    mut exchange: Exchange<'s, R>,
+    exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     asker: &Asker,
     outline: &Outline<'_>,
@@ -65,33 +65,65 @@ where
         let asked = (outline, &asker.beside);
         return Box::pin(once::serve(client, exchange, plan, asker.errand, asked)).await;
     };
-    let mut request = match door.read(outline, &asker.beside) {
+    let prepared = translated(client, exchange, plan, (door, &asker.beside), outline).await;
+    relay(client, plan, prepared).await
+}
+
+/// Hands an answer on. A stream may last for long, and needs nothing of the request any more.
+#[expect(clippy::manual_async_fn, reason = "what is given would stand in the future twice")]
+fn relay<'s, R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    plan: Plan<'_>,
+    prepared: Prepared<'s, R>,
+) -> impl Future<Output = Outcome<'s, R>>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    async move {
+        match prepared {
+            Prepared::Stream(exchange, answer, pipe, fields) => {
+                stream::relay(client, exchange, plan, answer, pipe, fields).await
+            }
+            Prepared::Whole(exchange, answer, writer, expected) => {
+                unary::relay(client, exchange, plan, answer, writer, expected).await
+            }
+            Prepared::Not(outcome) => outcome,
+        }
+    }
+}
+
+/// Asks in the words of another API.
+async fn translated<'s, R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    mut exchange: Exchange<'s, R>,
+    plan: Plan<'_>,
+    (door, beside): (Door, &Beside),
+    outline: &Outline<'_>,
+) -> Prepared<'s, R>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let shard = exchange.shard;
+    let mut request = match door.read(outline, beside) {
         Ok(request) => request,
-        Err(error) => return Outcome::Failed(exchange, Failed::Request(error)),
+        Err(error) => {
+            return Prepared::Not(Outcome::Failed(exchange, Failed::Request(error)));
+        }
     };
     exchange.phases.parse = exchange.age().saturating_sub(exchange.waited);
     choice::prepare(&shard.config, &plan, &mut request);
     marks::recall(&mut request, plan.order.vendor, &shard.signatures, shard.rt.lately());
     let (outgoing, mut dropped) = (Outgoing::Translated(&request), Dropped::default());
-    let attempted = attempt::attempt(client, &mut exchange, plan, outgoing, &mut dropped).await;
-    let prepared = match attempted {
+    match attempt::attempt(client, &mut exchange, plan, outgoing, &mut dropped).await {
         Ok(answered) => {
             let asked = (door, &request, &dropped);
             prepare(client, exchange, plan, answered, asked).await
         }
-        Err(why) => return Outcome::none(exchange, why),
-    };
-    // A stream may last for long, and needs nothing of the request any more.
-    drop(dropped);
-    drop(request);
-    match prepared {
-        Prepared::Stream(exchange, answer, pipe, fields) => {
-            stream::relay(client, exchange, plan, answer, pipe, fields).await
-        }
-        Prepared::Whole(exchange, answer, writer, expected) => {
-            unary::relay(client, exchange, plan, answer, writer, expected).await
-        }
-        Prepared::Not(outcome) => outcome,
+        Err(why) => Prepared::Not(Outcome::none(exchange, why)),
     }
 }
 

@@ -71,7 +71,7 @@ impl Incoming {
         F: Future<Output = Lent<usize>>,
         M: Fn(Vec<u8>) -> F,
     {
-        let started = client.shard.rt.now();
+        let started = client.shard.rt.lately();
         while inbox.len() < end {
             body_deadline(client, started, inbox.len());
             let announced = end - inbox.len();

@@ -1,15 +1,17 @@
 //! One client connection: requests in order, one at a time.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use crate::base::Tick;
 use crate::chat::{ApiError, Dialect, Row};
+use crate::policy::KeyId;
 use crate::rt::{Conn, Lent, Runtime};
-use crate::shard::{Late, Shard};
+use crate::shard::{Late, Permit, Shard};
 use crate::wire::{HeadScan, WireError};
 
 use super::answer;
 use super::asked::{Asked, What, understand, wire_error};
+use super::candidate::Asker;
 use super::chat;
 use super::client::{Client, Gone};
 use super::exchange::{After, Exchange};
@@ -86,17 +88,24 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let head = read_head(client, inbox, first).await;
-    // What an exchange needs lives beside the connection, which has nothing of it while it is idle.
-    // Room first: so it is made there, and not copied.
-    Box::into_pin(Box::write(Box::new_uninit(), answer_to(client, inbox, head))).await
+    answer_to(client, inbox, head).await
+}
+
+/// What an exchange needs lives beside the connection, which has nothing of it while it is idle.
+type Answering<'c> = Pin<Box<dyn Future<Output = After> + 'c>>;
+
+/// Room first, so that what is put into it is made there, and not copied.
+fn boxed<'c>(answering: impl Future<Output = After> + 'c) -> Answering<'c> {
+    let answering = Box::write(Box::new_uninit(), answering);
+    Box::into_pin(answering)
 }
 
 /// Serves a request whose head has been read, or says what is wrong with the head.
-async fn answer_to<R, F, M>(
-    client: &mut Client<'_, R, F, M>,
-    inbox: &mut Vec<u8>,
+fn answer_to<'c, R, F, M>(
+    client: &'c mut Client<'_, R, F, M>,
+    inbox: &'c mut Vec<u8>,
     head_bytes: Result<usize, NoHead>,
-) -> After
+) -> Answering<'c>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -108,28 +117,36 @@ where
         Err(NoHead::Gone) => {
             // Nothing is being answered, so nothing is cut off.
             client.conn.finish();
-            return After::Gone;
+            return boxed(std::future::ready(After::Gone));
         }
         Err(NoHead::Slow) => {
             let message = "the request head did not arrive in time";
-            return refuse_head(client, ApiError::new(Row::REQUEST_TIMEOUT, message)).await;
+            return boxed(refuse_head(client, ApiError::new(Row::REQUEST_TIMEOUT, message)));
         }
-        Err(NoHead::Broken(error)) => return refuse_head(client, wire_error(error, shard)).await,
+        Err(NoHead::Broken(error)) => return boxed(refuse_head(client, wire_error(error, shard))),
     };
     let started = shard.rt.now();
     let head = inbox.get(..head_bytes).unwrap_or_default();
     let asked = match understand(shard, head) {
         Ok(asked) => asked,
-        Err(error) => return refuse_head(client, wire_error(error, shard)).await,
+        Err(error) => return boxed(refuse_head(client, wire_error(error, shard))),
     };
-    match asked.what {
-        What::Talk(..) => chat_request(client, inbox, asked, started).await,
-        // Pages are asked for often by some, and need little.
-        _ => Box::pin(plain(client, inbox, asked, started)).await,
+    let Asked { envelope, key, what, framing, expects_continue, head_bytes } = asked;
+    match what {
+        What::Talk(permit, asker) => {
+            let body = Incoming { head_bytes, framing, expects_continue };
+            let exchange = (envelope, key, started);
+            boxed(chat_request(client, inbox, (permit, asker), (exchange, body)))
+        }
+        what => {
+            let asked = Asked { envelope, key, what, framing, expects_continue, head_bytes };
+            boxed(plain(client, inbox, asked, started))
+        }
     }
 }
 
 /// Why there is no request head.
+#[derive(Clone, Copy)]
 enum NoHead {
     Gone,
     Slow,
@@ -216,47 +233,45 @@ fn memchr_newline(inbox: &[u8]) -> usize {
     inbox.iter().position(|byte| *byte == b'\n').unwrap_or(inbox.len())
 }
 
-/// Reads the body of a chat request and serves it.
-async fn chat_request<R, F, M>(
+/// Reads the body of a chat request and serves it. What is given stands in the future once; in that
+/// of an `async fn` it would stand twice.
+fn chat_request<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     inbox: &mut Vec<u8>,
-    asked: Asked,
-    started: Tick,
-) -> After
+    (permit, asker): (Permit, Asker),
+    (exchange, body): ((Envelope, KeyId, Tick), Incoming),
+) -> impl Future<Output = After>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let What::Talk(permit, asker) = asked.what else { return After::Close };
-    let shard = client.shard;
-    let mut exchange = Exchange::new(shard, (asked.envelope, asked.key), started, Some(permit));
-    let body = Incoming {
-        head_bytes: asked.head_bytes,
-        framing: asked.framing,
-        expects_continue: asked.expects_continue,
-    };
-    match body.read(client, inbox).await {
-        Ok(Body::InPlace(end)) => {
-            exchange.bytes_in = u64::try_from(end).unwrap_or(u64::MAX);
-            let bytes = inbox.get(asked.head_bytes..end).unwrap_or_default();
-            let after = chat::serve(client, exchange, &asker, bytes).await;
-            client.posted.advance(inbox, end);
-            after
-        }
-        Ok(Body::Decoded(bytes)) => {
-            exchange.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            let after = chat::serve(client, exchange, &asker, &bytes).await;
-            client.posted.advance(inbox, 0);
-            after
-        }
-        Err(NoBody::Gone) => exchange.client_left(),
-        Err(NoBody::Refused(error)) => {
-            exchange.envelope.keep_alive = false;
-            answer::fail(client, exchange, &error).await
+    let (envelope, key, started) = exchange;
+    let mut exchange = Exchange::new(client.shard, (envelope, key), started, Some(permit));
+    async move {
+        match body.read(client, inbox).await {
+            Ok(Body::InPlace(end)) => {
+                exchange.bytes_in = u64::try_from(end).unwrap_or(u64::MAX);
+                let bytes = inbox.get(body.head_bytes..end).unwrap_or_default();
+                let after = chat::serve(client, exchange, &asker, bytes).await;
+                client.posted.advance(inbox, end);
+                after
+            }
+            Ok(Body::Decoded(bytes)) => {
+                exchange.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                let after = chat::serve(client, exchange, &asker, &bytes).await;
+                client.posted.advance(inbox, 0);
+                after
+            }
+            Err(NoBody::Gone) => exchange.client_left(),
+            Err(NoBody::Refused(error)) => {
+                exchange.envelope.keep_alive = false;
+                answer::fail(client, exchange, &error).await
+            }
         }
     }
 }
+
 /// Tells a client that has not noticed that it must speak TLS.
 async fn refuse_plain<R, F, M>(client: &Client<'_, R, F, M>) -> After
 where

@@ -62,13 +62,14 @@ where
     go_on(client, Side::new(exchange, pipe, fields), plan, answer)
 }
 
-/// Goes on with a stream by the answer of the upstream that the plan names.
-pub(super) async fn go_on<'s, R, F, M, P>(
+/// Goes on with a stream by the answer of the upstream that the plan names. What is given stands in
+/// the future once; in that of an `async fn` it would stand twice.
+pub(super) fn go_on<'s, R, F, M, P>(
     client: &mut Client<'_, R, F, M>,
     side: Side<'s, R, P>,
     plan: Plan<'_>,
     answer: Answer<R>,
-) -> Outcome<'s, R>
+) -> impl Future<Output = Outcome<'s, R>>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -77,25 +78,25 @@ where
 {
     let now = side.exchange.shard.rt.lately();
     let mut relay = Relay { side, answer, pace: (now, 0) };
-    let ran = relay.run(client).await;
-    let Relay { mut side, answer, .. } = relay;
-    match ran {
-        Ok(()) => {
-            let exchange = &side.exchange;
-            answer.release(exchange, plan.index);
-            Outcome::Ended(side.finish(client).await)
-        }
-        Err(Stop::ClientLeft) => Outcome::left(side.exchange),
-        Err(Stop::Failed(failure)) => {
-            answer.discard(&side.exchange, plan.index);
-            if !side.head_sent && !side.is_ready() {
-                return Outcome::failed(side.exchange, failure);
+    async move {
+        match relay.run(client).await {
+            Ok(()) => {
+                relay.answer.release(&relay.side.exchange, plan.index);
+                Outcome::Ended(relay.side.finish(client).await)
             }
-            if side.pipe.can_go_on() && failure.fault() != Fault::Request {
-                return Outcome::Cut(Box::new(Cut { side: side.map(P::remains), failure }));
+            Err(Stop::ClientLeft) => Outcome::left(relay.side.exchange),
+            Err(Stop::Failed(failure)) => {
+                let Relay { mut side, answer, .. } = relay;
+                answer.discard(&side.exchange, plan.index);
+                if !side.head_sent && !side.is_ready() {
+                    return Outcome::failed(side.exchange, failure);
+                }
+                if side.pipe.can_go_on() && failure.fault() != Fault::Request {
+                    return Outcome::Cut(Box::new(Cut { side: side.map(P::remains), failure }));
+                }
+                side.exchange.on_failure(failure.reason());
+                Outcome::Ended(Box::pin(side.fail(client, &failure.told(plan.upstream))).await)
             }
-            side.exchange.on_failure(failure.reason());
-            Outcome::Ended(side.fail(client, &failure.told(plan.upstream)).await)
         }
     }
 }

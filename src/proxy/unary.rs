@@ -51,15 +51,16 @@ where
     }
 }
 
-/// Relays a successful answer.
-pub(super) async fn relay<'s, R, F, M>(
+/// Relays a successful answer. What is given stands in the future once; in that of an `async fn` it
+/// would stand twice.
+pub(super) fn relay<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
     plan: Plan<'_>,
     mut answer: Answer<R>,
     mut writer: WholeWriter,
     expected: Expected,
-) -> Outcome<'s, R>
+) -> impl Future<Output = Outcome<'s, R>>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -68,41 +69,44 @@ where
     let limits = AnswerLimits::of(&exchange.shard.config.limits);
     let room = exchange.shard.buffers.take();
     let mut decoder = Decoder::new(expected, limits).with_room(room);
-    let mut nothing = |_: Event<'_>| {};
-    let read =
-        read_all(client, &mut exchange, &mut answer, |data| decoder.feed(data, &mut nothing)).await;
-    let read = read.and_then(|()| {
-        let finished = decoder.finish(&mut |event| {
-            exchange.on_event(&event);
-            writer.on_event(&event);
+    async move {
+        let mut nothing = |_: Event<'_>| {};
+        let read =
+            read_all(client, &mut exchange, &mut answer, |data| decoder.feed(data, &mut nothing))
+                .await;
+        let read = read.and_then(|()| {
+            let finished = decoder.finish(&mut |event| {
+                exchange.on_event(&event);
+                writer.on_event(&event);
+            });
+            finished.map_err(|error| Unread::Failed(answer.blame(error)))
         });
-        finished.map_err(|error| Unread::Failed(answer.blame(error)))
-    });
-    exchange.shard.buffers.give(decoder.room());
-    match read {
-        Ok(()) => {}
-        Err(Unread::ClientLeft) => return Outcome::left(exchange),
-        Err(Unread::Failed(failure)) => {
-            answer.discard(&exchange, plan.index);
-            return Outcome::failed(exchange, failure);
+        exchange.shard.buffers.give(decoder.room());
+        match read {
+            Ok(()) => {}
+            Err(Unread::ClientLeft) => return Outcome::left(exchange),
+            Err(Unread::Failed(failure)) => {
+                answer.discard(&exchange, plan.index);
+                return Outcome::failed(exchange, failure);
+            }
         }
-    }
-    answer.release(&exchange, plan.index);
-    let mut body = exchange.shard.buffers.take();
-    writer.render(&mut body);
-    let head = answer::take_fields(&mut exchange);
-    let content_type = exchange.envelope.dialect.head().json;
-    let whole = Whole { status: 200, content_type, fields: &head, body: &body };
-    let sent = answer::send(client, &exchange.envelope, whole).await;
-    exchange.shard.buffers.give(body);
-    match sent {
-        Ok(sent) => {
-            let after = after(&exchange.envelope);
-            exchange.bytes_out = sent;
-            exchange.settle(Ending::Answered);
-            Outcome::Ended(after)
+        answer.release(&exchange, plan.index);
+        let mut body = exchange.shard.buffers.take();
+        writer.render(&mut body);
+        let head = answer::take_fields(&mut exchange);
+        let content_type = exchange.envelope.dialect.head().json;
+        let whole = Whole { status: 200, content_type, fields: &head, body: &body };
+        let sent = answer::send(client, &exchange.envelope, whole).await;
+        exchange.shard.buffers.give(body);
+        match sent {
+            Ok(sent) => {
+                let after = after(&exchange.envelope);
+                exchange.bytes_out = sent;
+                exchange.settle(Ending::Answered);
+                Outcome::Ended(after)
+            }
+            Err(Gone) => Outcome::left(exchange),
         }
-        Err(Gone) => Outcome::left(exchange),
     }
 }
 
