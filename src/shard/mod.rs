@@ -7,7 +7,6 @@ pub mod deadline;
 pub mod gate;
 pub mod health;
 pub mod mailbox;
-pub mod pace;
 pub mod permit;
 pub mod rates;
 pub mod signatures;

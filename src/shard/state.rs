@@ -22,7 +22,6 @@ use super::deadline::Deadlines;
 use super::gate::Gate;
 use super::health::{Health, Probes};
 use super::mailbox::{Letter, Report};
-use super::pace::Pace;
 use super::permit::Permits;
 use super::rates::Rates;
 use super::signatures::Signatures;
@@ -155,7 +154,6 @@ pub struct Shard<R: Runtime> {
     /// At most so many client connections.
     pub connections_max: usize,
     connections: Cell<usize>,
-    pace: Pace,
     draining: Cell<bool>,
     retiring: Cell<bool>,
     /// The second that `date_field` is for, and the field line.
@@ -195,7 +193,6 @@ impl<R: Runtime> Shard<R> {
             buffers: Buffers::default(),
             connections_max: parts.connections_max,
             connections: Cell::new(0),
-            pace: Pace::default(),
             draining: Cell::new(false),
             retiring: Cell::new(false),
             date_field: RefCell::default(),
@@ -231,9 +228,9 @@ impl<R: Runtime> Shard<R> {
         out.extend_from_slice(&cached.1);
     }
 
-    /// Is the write that comes now to be made at once, because little else happens here?
+    /// Do few exchanges run?
     pub fn is_quiet(&self) -> bool {
-        self.pace.is_slow(self.rt.lately()) || self.permits.out() <= QUIET
+        self.permits.out() <= QUIET
     }
 
     /// Has the drain begun?
