@@ -37,8 +37,8 @@ const IDLE_MAX: usize = 1024;
 /// Requests that wait because no candidate of their route can be asked, at most.
 const WAITING_MAX: usize = 1024;
 
-/// With so many exchanges at most, writes of two of them seldom meet.
-const QUIET: i64 = 4;
+/// With so many exchanges at most, no two writes meet.
+const QUIET: i64 = 1;
 
 /// What a shard is made of; everything in it crossed from the control thread.
 #[derive(Debug)]
@@ -228,7 +228,7 @@ impl<R: Runtime> Shard<R> {
         out.extend_from_slice(&cached.1);
     }
 
-    /// Do few exchanges run?
+    /// Does no more than one exchange run?
     pub fn is_quiet(&self) -> bool {
         self.permits.out() <= QUIET
     }
