@@ -152,8 +152,8 @@ def measure_round(options, targets, number, measure, what=""):
         except Failed as failure:
             raise Failed(f"{what}{target.name}: {failure}") from None
         if result["other"] > options.max_other / 100:
-            print(f"  {what}thrown away: others used {100 * result['other']:.0f} % of core "
-                  f"{options.cpu} during {target.name}", flush=True)
+            print(f"  {what}thrown away: others used {100 * result['other']:.0f} % of the core "
+                  f"during {target.name}", flush=True)
             return None
         results[target.name] = result
     return {target.name: results[target.name] for target in targets}
@@ -168,6 +168,57 @@ def wait_for_quiet(options):
         busy_after, whole_after = core_seconds(options.cpu)
         if busy_after - busy <= options.max_other / 100 * (whole_after - whole):
             return
+
+
+def kept_round(options, targets, number, measure, what):
+    """A round of `what`, told as it went; repeated when others kept using the core, and None when
+    they did each time."""
+    for _ in range(3):
+        wait_for_quiet(options)
+        results = measure_round(options, targets, number, measure, f"{what} ")
+        if results:
+            shown = ", ".join(f"{name} {of['cpu_us']:.1f}" for name, of in results.items())
+            print(f"  {what}: {shown}", flush=True)
+            return results
+    return None
+
+
+def scenario_rounds(options, targets, scenarios, measure):
+    """The rounds of every scenario; fewer than asked for when others kept using the core."""
+    rounds = {scenario.name: [] for scenario in scenarios}
+    for number in range(options.rounds):
+        print(f"round {number + 1} of {options.rounds}, CPU µs:", flush=True)
+        for scenario in scenarios:
+            results = kept_round(
+                options, targets, number,
+                lambda target, scenario=scenario: measure(options, target, scenario),
+                scenario.name)
+            if results:
+                rounds[scenario.name].append(results)
+    return rounds
+
+
+def spent(meter, result, streamed, paced):
+    """What a target spent on its work, as a round keeps it: on answers, or on streamed chunks."""
+    work = result["pieces" if streamed else "good"]
+    timed = "piece" if paced else "lat"
+    return {
+        "cpu_us": meter.cpu * 1e6 / work,
+        "work": work,
+        "core_use": meter.core_use,
+        "other": meter.other,
+        "p50_us": result[f"{timed}_p50"],
+        "p99_us": result[f"{timed}_p99"],
+    }
+
+
+def paired(rounds, name, beside, what="cpu_us", difference=False):
+    """Median over rounds of what two targets have in the same round: ratio or difference."""
+    pairs = [(results[name][what], results[beside][what]) for results in rounds
+             if name in results and beside in results]
+    if not pairs:
+        return None
+    return statistics.median(one - other if difference else one / other for one, other in pairs)
 
 
 # ---- Programs ------------------------------------------------------------------------------------
@@ -404,6 +455,19 @@ class Report:
             self.heading("Verdicts")
             self.table(("", "measured", "noise", "wanted", "verdict"), rows)
 
+    def bounds_with_noise(self, rows):
+        """The same, with what a verdict means where the run has a control."""
+        self.bounds(rows)
+        self.text("Met: within the bound together with the control's difference (the noise). Met "
+                  "within the noise: within it, but not together with the noise.")
+
+    def rest_of_row(self, figures):
+        """The columns that all scenarios end with."""
+        return (f"{statistics.median(figures['p50_us']):.0f}",
+                f"{statistics.median(figures['p99_us']):.0f}",
+                f"{100 * statistics.median(figures['core_use']):.0f}",
+                f"{100 * max(figures['other']):.1f}")
+
     def finish(self, file, figures):
         """Writes FILE.md (report) and FILE.json, or what `file` names, and prints the report."""
         markdown, data = (os.path.join(self.options.tools, name) for name in file)
@@ -468,6 +532,17 @@ def new_parser(name, description):
     parser.add_argument("--tools", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--check-options", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def choose_scenarios(parser, options, scenarios):
+    """Those that `--scenarios` names, else all."""
+    known = [scenario.name for scenario in scenarios]
+    options.scenarios = options.scenarios or known
+    unknown = set(options.scenarios) - set(known)
+    if unknown:
+        parser.error(f"there is no scenario {', '.join(sorted(unknown))}; known: "
+                     f"{', '.join(known)}")
+    return [scenario for scenario in scenarios if scenario.name in options.scenarios]
 
 
 def parse(parser, forwarders):

@@ -15,7 +15,6 @@ CPU time is what the scheduler charged to the target's threads, user and kernel,
 answers (or streamed chunks) that arrived whole and were right.
 """
 
-import statistics
 import time
 from typing import NamedTuple
 
@@ -93,68 +92,39 @@ def bounds():
 # ---- Measuring -----------------------------------------------------------------------------------
 
 
-def measure(options, target, scenario):
-    """One target, one kind of work: CPU microseconds a piece of work, and what others used."""
+def load_arguments(options, target, scenario):
+    """What the load generator is told."""
     model, more = target.model, []
     if scenario.streamed:
         more += ["-s", "-e", options.pieces]
     if scenario.paced:
         model += "-paced"
         more += ["-g", options.interval_us // scenario.connections]
-    # Warms caches and pools.
+    return ["-c", scenario.connections, "-d", options.seconds, "-m", model, "-b", scenario.size,
+            *more]
+
+
+def warm(options, target, scenario):
+    """Makes what is made at the first requests: caches, pools."""
     common.run_load(options, target.port, "-c", min(scenario.connections, 64), "-d", 0.3,
                     "-m", target.model, "-b", scenario.size)
+
+
+def measure(options, target, scenario):
+    """One target, one kind of work: CPU microseconds a piece of work, and what others used."""
+    warm(options, target, scenario)
     with common.Meter(target.pid, options.cpu) as meter:
-        result = common.run_load(options, target.port, "-c", scenario.connections,
-                                 "-d", options.seconds, "-m", model, "-b", scenario.size, *more)
-    work = result["pieces" if scenario.streamed else "good"]
-    timed = "piece" if scenario.paced else "lat"
-    return {
-        "cpu_us": meter.cpu * 1e6 / work,
-        "work": work,
-        "core_use": meter.core_use,
-        "other": meter.other,
-        "p50_us": result[f"{timed}_p50"],
-        "p99_us": result[f"{timed}_p99"],
-    }
-
-
-def measure_rounds(options, targets, scenarios):
-    """The rounds of every scenario; fewer than asked for when others kept using the core."""
-    rounds = {scenario.name: [] for scenario in scenarios}
-    for number in range(options.rounds):
-        print(f"round {number + 1} of {options.rounds}, CPU µs:", flush=True)
-        for scenario in scenarios:
-            for _ in range(3):
-                common.wait_for_quiet(options)
-                results = common.measure_round(
-                    options, targets, number,
-                    lambda target, scenario=scenario: measure(options, target, scenario),
-                    f"{scenario.name} ")
-                if results:
-                    rounds[scenario.name].append(results)
-                    shown = ", ".join(f"{name} {of['cpu_us']:.1f}" for name, of in results.items())
-                    print(f"  {scenario.name}: {shown}", flush=True)
-                    break
-    return rounds
+        result = common.run_load(options, target.port, *load_arguments(options, target, scenario))
+    return common.spent(meter, result, scenario.streamed, scenario.paced)
 
 
 # ---- The report ----------------------------------------------------------------------------------
 
 
-def paired(rounds, name, beside, difference=False):
-    """Median over rounds of what two targets cost in the same round: ratio or difference."""
-    pairs = [(results[name]["cpu_us"], results[beside]["cpu_us"]) for results in rounds
-             if name in results and beside in results]
-    if not pairs:
-        return None
-    return statistics.median(one - other if difference else one / other for one, other in pairs)
-
-
 def control(rounds, difference=False):
     """How much a target differs from itself."""
     for name in ("floor", "nginx"):
-        value = paired(rounds, f"{name} again", name, difference)
+        value = common.paired(rounds, f"{name} again", name, difference=difference)
         if value is not None:
             return abs(value if difference else value - 1)
     return 0.0
@@ -166,14 +136,11 @@ def scenario_table(report, options, scenario, rounds):
     rows = []
     for name in rounds[0]:
         figures = {what: [results[name][what] for results in rounds] for what in rounds[0][name]}
-        ratios = [paired(rounds, name, beside) for beside in ("nginx", "floor")]
+        ratios = [common.paired(rounds, name, beside) for beside in ("nginx", "floor")]
         rows.append((
             name, common.spread(figures["cpu_us"], 2 if scenario.streamed else 1),
             *("" if value is None else f"{value:.2f}" for value in ratios),
-            f"{statistics.median(figures['p50_us']):.0f}",
-            f"{statistics.median(figures['p99_us']):.0f}",
-            f"{100 * statistics.median(figures['core_use']):.0f}",
-            f"{100 * max(figures['other']):.1f}"))
+            *report.rest_of_row(figures)))
     report.table(("", f"CPU µs per {scenario.piece}", "x nginx", "x floor", "p50 µs", "p99 µs",
                   "core use %", "others at most %"), rows)
     report.text(f"A/A control: {100 * control(rounds):.1f} %, "
@@ -197,15 +164,13 @@ def make_report(options, scenarios, rounds):
     rows = []
     for bound in bounds():
         of = rounds.get(bound.scenario, [])
-        value = paired(of, bound.target, bound.beside, bound.difference)
+        value = common.paired(of, bound.target, bound.beside, difference=bound.difference)
         if value is None:
             continue
         what = (f"{bound.scenario}: {bound.target} - {bound.beside}, µs" if bound.difference
                 else f"{bound.scenario}: {bound.target} / {bound.beside}")
         rows.append(report.bound(what, value, bound.limit, control(of, bound.difference)))
-    report.bounds(rows)
-    report.text("Met: within the bound together with the control's difference (the noise). Met "
-                "within the noise: within it, but not together with the noise.")
+    report.bounds_with_noise(rows)
     report.finish(("report.md", "results.json"), {
         "rounds": rounds,
         "control": {name: {"ratio": control(of), "us": control(of, True)}
@@ -223,12 +188,7 @@ def parse_options():
     options = common.parse(parser, FORWARDERS)
     if options.quick:
         options.rounds, options.seconds = 3, 2
-    known = [scenario.name for scenario in SCENARIOS]
-    options.scenarios = options.scenarios or known
-    unknown = set(options.scenarios) - set(known)
-    if unknown:
-        parser.error(f"there is no scenario {', '.join(sorted(unknown))}; known: "
-                     f"{', '.join(known)}")
+    options.scenarios = common.choose_scenarios(parser, options, SCENARIOS)
     if options.cpu == options.load_cpu:
         parser.error("two cores are needed, one for what is measured")
     return options
@@ -238,12 +198,12 @@ def main():
     options = parse_options()
     if options.check_options:
         return
-    scenarios = [scenario for scenario in SCENARIOS if scenario.name in options.scenarios]
+    scenarios = options.scenarios
     try:
         with common.Programs(options) as programs:
             targets = common.start_targets(programs, programs.mock()[0])
             time.sleep(1)
-            rounds = measure_rounds(options, targets, scenarios)
+            rounds = common.scenario_rounds(options, targets, scenarios, measure)
             if not any(rounds.values()):
                 raise SystemExit("compare: others used the core in every round")
             make_report(options, scenarios, rounds)

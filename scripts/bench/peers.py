@@ -29,7 +29,6 @@ right.
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -289,16 +288,7 @@ def measure(options, target, scenario):
     """One target, one kind of work: CPU microseconds a piece of work, and what others used."""
     with FamilyMeter(target.pid, options.cpu) as meter:
         result = load(options, target, scenario, options.seconds)
-    work = result["pieces" if scenario.streamed else "good"]
-    timed = "piece" if scenario.streamed else "lat"
-    return {
-        "cpu_us": meter.cpu * 1e6 / work,
-        "work": work,
-        "core_use": meter.core_use,
-        "other": meter.other,
-        "p50_us": result[f"{timed}_p50"],
-        "p99_us": result[f"{timed}_p99"],
-    }
+    return common.spent(meter, result, scenario.streamed, scenario.streamed)
 
 
 def warm(options, targets):
@@ -311,40 +301,13 @@ def warm(options, targets):
                 raise common.Failed(f"{scenario.name} {target.name}: {failure}") from None
 
 
-def measure_rounds(options, targets, scenarios):
-    """The rounds of every scenario; fewer than asked for when others kept using the core."""
-    rounds = {scenario.name: [] for scenario in scenarios}
-    for number in range(options.rounds):
-        print(f"round {number + 1} of {options.rounds}, CPU µs:", flush=True)
-        for scenario in scenarios:
-            for _ in range(3):
-                common.wait_for_quiet(options)
-                results = common.measure_round(
-                    options, targets, number,
-                    lambda target, scenario=scenario: measure(options, target, scenario),
-                    f"{scenario.name} ")
-                if results:
-                    rounds[scenario.name].append(results)
-                    shown = ", ".join(f"{name} {of['cpu_us']:.1f}" for name, of in results.items())
-                    print(f"  {scenario.name}: {shown}", flush=True)
-                    break
-    return rounds
-
-
 # ---- The report ----------------------------------------------------------------------------------
-
-
-def ratio(rounds, name, beside):
-    """Median over rounds of what two targets cost in the same round."""
-    pairs = [results[name]["cpu_us"] / results[beside]["cpu_us"] for results in rounds
-             if name in results and beside in results]
-    return statistics.median(pairs) if pairs else None
 
 
 def control(rounds):
     """How much the gateway differs from itself."""
     for name in common.MODELS:
-        value = ratio(rounds, f"{name} again", name)
+        value = common.paired(rounds, f"{name} again", name)
         if value is not None:
             return abs(value - 1)
     return 0.0
@@ -356,14 +319,11 @@ def scenario_table(report, options, scenario, rounds):
     rows = []
     for name in rounds[0]:
         figures = {what: [results[name][what] for results in rounds] for what in rounds[0][name]}
-        ratios = [ratio(rounds, name, beside) for beside in ("gemini", "exact")]
+        ratios = [common.paired(rounds, name, beside) for beside in ("gemini", "exact")]
         rows.append((
             name, common.spread(figures["cpu_us"]),
             *("" if value is None else f"{value:.1f}" for value in ratios),
-            f"{statistics.median(figures['p50_us']):.0f}",
-            f"{statistics.median(figures['p99_us']):.0f}",
-            f"{100 * statistics.median(figures['core_use']):.0f}",
-            f"{100 * max(figures['other']):.1f}"))
+            *report.rest_of_row(figures)))
     report.table(("", f"CPU µs per {scenario.piece}", "x gemini", "x exact", "p50 µs", "p99 µs",
                   "core use %", "others at most %"), rows)
     report.text(f"A/A control: {100 * control(rounds):.1f} %.")
@@ -391,13 +351,11 @@ def make_report(options, peers, scenarios, rounds):
     rows = []
     for scenario in scenarios:
         of = rounds[scenario.name]
-        value = ratio(of, "litellm", "gemini")
+        value = common.paired(of, "litellm", "gemini")
         # The control is a part of the gateway's cost, so the same part of the ratio is noise.
         rows.append(report.bound(f"{scenario.name}: litellm / gemini", value, scenario.least,
                                  (value or 0.0) * control(of), least=True, digits=0))
-    report.bounds(rows)
-    report.text("Met: within the bound together with the control's difference (the noise). Met "
-                "within the noise: within it, but not together with the noise.")
+    report.bounds_with_noise(rows)
     report.finish(("peers.md", "peers.json"), {
         "versions": {name: VERSIONS[name] for name in peers},
         "rounds": rounds,
@@ -420,12 +378,7 @@ def parse_options():
         options.chosen = ["exact", "gemini", *VERSIONS]
     if options.quick:
         options.rounds, options.seconds = 3, 2
-    known = [scenario.name for scenario in SCENARIOS]
-    options.scenarios = options.scenarios or known
-    unknown = set(options.scenarios) - set(known)
-    if unknown:
-        parser.error(f"there is no scenario {', '.join(sorted(unknown))}; known: "
-                     f"{', '.join(known)}")
+    options.scenarios = common.choose_scenarios(parser, options, SCENARIOS)
     if options.cpu == options.load_cpu:
         parser.error("two cores are needed, one for what is measured")
     return options
@@ -435,13 +388,13 @@ def main():
     options = parse_options()
     if options.check_options:
         return
-    scenarios = [scenario for scenario in SCENARIOS if scenario.name in options.scenarios]
+    scenarios = options.scenarios
     peers = install_peers(options)
     try:
         with common.Programs(options) as programs:
             targets = start_targets(programs, peers)
             warm(options, targets)
-            rounds = measure_rounds(options, targets, scenarios)
+            rounds = common.scenario_rounds(options, targets, scenarios, measure)
             if not any(rounds.values()):
                 raise SystemExit("peers: others used the core in every round")
             make_report(options, peers, scenarios, rounds)

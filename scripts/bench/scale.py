@@ -208,27 +208,12 @@ def measure_rounds(options, layouts, mocks):
         print(f"round {number + 1} of {options.rounds}, a line comes in "
               f"{touches[-1]['add']['moved']:.0f} ns; CPU µs:", flush=True)
         for model in options.models:
-            for _ in range(3):
-                results = measure_round(options, layouts, number, model, mocks)
-                if results:
-                    rounds[model].append(results)
-                    shown = ", ".join(f"{name} {of['cpu_us']:.1f}" for name, of in results.items())
-                    print(f"  {model}: {shown}", flush=True)
-                    break
+            results = common.kept_round(
+                options, layouts, number,
+                lambda layout, model=model: measure(options, layout, model, mocks), model)
+            if results:
+                rounds[model].append(results)
     return rounds, touches
-
-
-def measure_round(options, layouts, number, model, mocks):
-    """Every layout once, in an order that moves on; None when others used the cores."""
-    shift, results = number % len(layouts), {}
-    for layout in layouts[shift:] + layouts[:shift]:
-        result = measure(options, layout, model, mocks)
-        if result["other"] > options.max_other / 100:
-            print(f"  {model} thrown away: others used {100 * result['other']:.0f} % of the cores "
-                  f"during {layout.name}", flush=True)
-            return None
-        results[layout.name] = result
-    return {layout.name: results[layout.name] for layout in layouts}
 
 
 # ---- Balance -------------------------------------------------------------------------------------
@@ -381,14 +366,8 @@ def median(rounds, layout, what):
     return statistics.median(results[layout][what] for results in rounds)
 
 
-def paired(rounds, name, beside, what="cpu_us"):
-    """Median over rounds of the ratio of two layouts in the same round."""
-    pairs = [(results[name][what], results[beside][what]) for results in rounds]
-    return statistics.median(one / other for one, other in pairs) if pairs else None
-
-
 def control(rounds):
-    value = paired(rounds, "apart again", "apart")
+    value = common.paired(rounds, "apart again", "apart")
     return 0.0 if value is None else abs(value - 1)
 
 
@@ -403,7 +382,8 @@ def cpu_part(report, rounds):
         for layout in LAYOUTS:
             figures = {what: [results[layout][what] for results in of] for what in of[0][layout]}
             table.append((
-                layout, common.spread(figures["cpu_us"], 2), f"{paired(of, layout, 'apart'):.3f}",
+                layout, common.spread(figures["cpu_us"], 2),
+                f"{common.paired(of, layout, 'apart'):.3f}",
                 f"{statistics.median(figures['beside_us']):.2f}",
                 f"{statistics.median(figures['rps']):.0f}",
                 f"{100 * statistics.median(figures['busy']):.0f}",
@@ -412,7 +392,8 @@ def cpu_part(report, rounds):
                       "answers per second", "both cores busy %", "others at most %"), table)
         report.text(f"A/A control: {100 * control(of):.1f} %.")
         rows.append(report.bound(f"CPU of a request, two shards / one shard: {model}",
-                                 paired(of, "two", "apart"), 1 + NEAR, control(of), digits=3))
+                                 common.paired(of, "two", "apart"), 1 + NEAR, control(of),
+                                 digits=3))
     return rows
 
 
@@ -566,9 +547,7 @@ def make_report(options, rounds, spreads, handed, all_touches):
             "far from each other.")
     else:
         report.text("The model misses what was measured, so it says nothing about more cores.")
-    report.bounds(rows + more)
-    report.text("Met: within the bound together with the control's difference (the noise). Met "
-                "within the noise: within it, but not together with the noise.")
+    report.bounds_with_noise(rows + more)
     report.finish(("scale.md", "scale.json"), {
         "rounds": rounds, "balance": spreads, "handed_over": handed,
         "touches": all_touches,

@@ -3,10 +3,10 @@
 
 Started by where.sh, which builds what is needed. Standard library only; perf takes the samples.
 
-The gateway is pinned to one core (--cpu), upstream and load generator to another (--load-cpu). While
-it serves, perf notes by the clock what it does; the shares of the samples are shares of the CPU time
-that the scheduler charged. A sample belongs to the function that ran, not to its callers; what was
-inlined belongs to whoever inlined it.
+The gateway is pinned to one core (--cpu), upstream and load generator to another (--load-cpu).
+While it serves, perf notes by the clock what it does; the shares of the samples are shares of the
+CPU time that the scheduler charged. A sample belongs to the function that ran, not to its callers;
+what was inlined belongs to whoever inlined it.
 """
 
 import collections
@@ -15,13 +15,11 @@ import re
 import subprocess
 
 import common
+import compare
 
-# What is asked for, with how many connections, and what is counted.
-WORK = {
-    "small": (64, "small", False, "request"),
-    "large": (64, "large", False, "request"),
-    "paced": (100, "small", True, "chunk"),
-}
+WORK = {scenario.name.removeprefix("unary-").removesuffix("-64"): scenario
+        for scenario in compare.SCENARIOS
+        if scenario.name in ("unary-small-64", "unary-large-64", "paced")}
 
 # Parts by the first pattern that is found in a symbol. The kernel's are by what it does.
 USER_PARTS = [
@@ -52,25 +50,20 @@ KERNEL_PARTS = [
 
 def record(options, target, work, out):
     """Serves with perf beside it; CPU µs per piece of work."""
-    connections, size, streamed, _ = WORK[work]
-    model, more = target.model, []
-    if streamed:
-        model += "-paced"
-        more = ["-s", "-e", options.pieces, "-g", options.interval_us // connections]
-    common.run_load(options, target.port, "-c", min(connections, 64), "-d", 0.5,
-                    "-m", target.model, "-b", size)
+    scenario = WORK[work]
+    compare.warm(options, target, scenario)
     perf = subprocess.Popen(
         ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(options.frequency),
          *(["-g"] if options.flame else []), "-p", str(target.pid), "-o", out],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     with common.Meter(target.pid, options.cpu) as meter:
-        result = common.run_load(options, target.port, "-c", connections, "-d", options.seconds,
-                                 "-m", model, "-b", size, *more)
+        result = common.run_load(options, target.port,
+                                 *compare.load_arguments(options, target, scenario))
     perf.terminate()
     complaint = perf.communicate()[1]
     if not os.path.exists(out):
         raise SystemExit(f"where: perf has recorded nothing: {complaint.strip()}")
-    return meter.cpu * 1e6 / result["pieces" if streamed else "good"]
+    return common.spent(meter, result, scenario.streamed, scenario.paced)["cpu_us"]
 
 
 def part_of(symbol, is_kernel):
@@ -110,7 +103,7 @@ def draw(recorded, title, out):
 
 
 def add(report, name, work, cpu_us, parts, functions):
-    unit = WORK[work][3]
+    unit = WORK[work].piece
     report.heading(f"{work}: {name}, {cpu_us:.1f} µs per {unit}")
     rows = []
     for side in ("kernel", "ours"):
