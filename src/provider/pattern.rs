@@ -7,7 +7,7 @@
 
 use memchr::memrchr_iter;
 
-use crate::wire::json::is_spelling;
+use crate::wire::json::{is_spelling, text_end};
 
 /// Longer events are read each time.
 const EVENT_BYTES_MAX: usize = 2048;
@@ -69,11 +69,7 @@ fn around(one: &[u8], other: &[u8]) -> Option<(usize, usize)> {
     let same = other.get(..same)?;
     let opening = memrchr_iter(b'"', same).find(|at| is_text(same, *at))?;
     let start = opening + 1;
-    let ending = |text: &[u8]| {
-        let inside = text.get(start..)?;
-        let length = spelling_length(inside)?;
-        Some(inside.len() - length)
-    };
+    let ending = |text: &[u8]| Some(text.len() - text_end(text, start)?);
     let end = ending(other)?;
     let ends_alike =
         ending(one)? == end && one.get(one.len() - end..) == other.get(other.len() - end..);
@@ -86,18 +82,6 @@ fn is_text(event: &[u8], place: usize) -> bool {
     let before = event.get(..place).unwrap_or_default().trim_ascii_end();
     let key = before.strip_suffix(b":").unwrap_or_default().trim_ascii_end();
     TEXTS.iter().any(|text| key.ends_with(text))
-}
-
-/// Where the quote stands that ends the string.
-fn spelling_length(inside: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        match inside.get(at)? {
-            b'"' => return Some(at),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -152,11 +152,8 @@ fn who<R: Runtime>(
     dialect: Dialect,
 ) -> Result<KeyId, Reject> {
     let own = dialect.key_field();
-    let authorizations = match head.known(Known::Authorization) {
-        Some(_) => 1,
-        None => usize::from(head.is_doubled(Known::Authorization)) * 2,
-    };
-    screen(authorizations + own.map_or(0, |name| head.count(name)), head.query())?;
+    let count = head.count_known(Known::Authorization) + own.map_or(0, |name| head.count(name));
+    screen(count, head.query())?;
     match own.and_then(|name| head.field(name)) {
         Some(token) => shard.keys.check_token(token),
         None => shard.keys.check(head.known(Known::Authorization)),

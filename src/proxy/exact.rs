@@ -13,11 +13,10 @@ use crate::provider::native::Settings;
 use crate::provider::{Dropped, ExactStream, Native, Shape, Vendor, Watched, exact, read_error};
 use crate::rt::{Lent, Runtime};
 
-use super::answer::{self, Whole};
 use super::attempt::{self, Forward, Head, Outgoing, Plan};
 use super::body::Answer;
 use super::client::Client;
-use super::exchange::{Ending, Exchange};
+use super::exchange::Exchange;
 use super::failure::Failure;
 use super::outcome::{Failed, Outcome, Words};
 use super::passage::Passage;
@@ -233,19 +232,5 @@ where
             .and_then(|()| exact::repair_whole(watched, &mut body))
             .map_err(|error| Unread::Failed(answer.blame(error)))
     });
-    match looked_at {
-        Ok(()) => {}
-        Err(Unread::ClientLeft) => return Outcome::left(exchange),
-        Err(Unread::Failed(failure)) => {
-            answer.discard(&exchange, plan.index);
-            return Outcome::failed(exchange, failure);
-        }
-    }
-    answer.release(&exchange, plan.index);
-    let fields = answer::take_fields(&mut exchange);
-    let content_type = exchange.envelope.dialect.head().json;
-    let passing = Whole { status: 200, content_type, fields: &fields, body: &body };
-    let after = answer::end(client, exchange, passing, Ending::Answered).await;
-    client.shard.buffers.give(body);
-    Outcome::Ended(after)
+    unary::pass_on(client, exchange, plan, answer, looked_at.map(|()| body)).await
 }

@@ -5,7 +5,7 @@ use crate::provider::decode::AnswerLimits;
 use crate::provider::{Decoder, Expected, UpstreamError, UpstreamErrorKind, read_error};
 use crate::rt::{Lent, Runtime};
 
-use super::answer::{self, Whole, after};
+use super::answer::{self, Whole};
 use super::attempt::{Head, Plan};
 use super::body::{Answer, More};
 use super::client::{Client, Gone};
@@ -82,32 +82,43 @@ where
             finished.map_err(|error| Unread::Failed(answer.blame(error)))
         });
         exchange.shard.buffers.give(decoder.room());
-        match read {
-            Ok(()) => {}
-            Err(Unread::ClientLeft) => return Outcome::left(exchange),
-            Err(Unread::Failed(failure)) => {
-                answer.discard(&exchange, plan.index);
-                return Outcome::failed(exchange, failure);
-            }
-        }
-        answer.release(&exchange, plan.index);
-        let mut body = exchange.shard.buffers.take();
-        writer.render(&mut body);
-        let head = answer::take_fields(&mut exchange);
-        let content_type = exchange.envelope.dialect.head().json;
-        let whole = Whole { status: 200, content_type, fields: &head, body: &body };
-        let sent = answer::send(client, &exchange.envelope, whole).await;
-        exchange.shard.buffers.give(body);
-        match sent {
-            Ok(sent) => {
-                let after = after(&exchange.envelope);
-                exchange.bytes_out = sent;
-                exchange.settle(Ending::Answered);
-                Outcome::Ended(after)
-            }
-            Err(Gone) => Outcome::left(exchange),
-        }
+        let rendered = read.map(|()| {
+            let mut body = exchange.shard.buffers.take();
+            writer.render(&mut body);
+            body
+        });
+        pass_on(client, exchange, plan, answer, rendered).await
     }
+}
+
+/// Writes what an answer has become to the client, if it could be read.
+pub(super) async fn pass_on<'s, R, F, M>(
+    client: &Client<'_, R, F, M>,
+    mut exchange: Exchange<'s, R>,
+    plan: Plan<'_>,
+    answer: Answer<R>,
+    read: Result<Vec<u8>, Unread>,
+) -> Outcome<'s, R>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let body = match read {
+        Ok(body) => body,
+        Err(Unread::ClientLeft) => return Outcome::left(exchange),
+        Err(Unread::Failed(failure)) => {
+            answer.discard(&exchange, plan.index);
+            return Outcome::failed(exchange, failure);
+        }
+    };
+    answer.release(&exchange, plan.index);
+    let fields = answer::take_fields(&mut exchange);
+    let content_type = exchange.envelope.dialect.head().json;
+    let whole = Whole { status: 200, content_type, fields: &fields, body: &body };
+    let after = answer::end(client, exchange, whole, Ending::Answered).await;
+    client.shard.buffers.give(body);
+    Outcome::Ended(after)
 }
 
 /// Reads the body of an answer with an error status and gives what it means.

@@ -12,7 +12,6 @@
 use std::mem::MaybeUninit;
 
 use httparse::Header;
-use memchr::memchr_iter;
 use wide::u8x16;
 
 use crate::base::ascii::{self, ByteSet};
@@ -118,11 +117,8 @@ impl HeadScan {
     /// Does a head that is not whole yet hold a bare line feed already? Then it will never be
     /// one, and waiting for its end would be waiting for nothing.
     pub fn is_broken(&mut self, bytes: &[u8]) -> bool {
-        let from = self.checked;
-        self.checked = bytes.len();
-        let bare =
-            |at: usize| at.checked_sub(1).and_then(|before| bytes.get(before)) != Some(&b'\r');
-        memchr_iter(b'\n', bytes.get(from..).unwrap_or_default()).any(|at| bare(from + at))
+        let from = std::mem::replace(&mut self.checked, bytes.len());
+        has_bare_line_feed(bytes, from)
     }
 }
 
@@ -211,9 +207,13 @@ impl<'f, 'b> RequestHead<'f, 'b> {
         self.fields.known(name)
     }
 
-    /// Does the field stand there more than once?
-    pub fn is_doubled(&self, name: Known) -> bool {
-        self.fields.place(name) == DOUBLED
+    /// How many of the field's lines there are; 2 stands for more.
+    pub fn count_known(&self, name: Known) -> usize {
+        match self.fields.place(name) {
+            0 => 0,
+            DOUBLED => 2,
+            _ => 1,
+        }
     }
 
     /// How many field lines are called `name`.
@@ -247,7 +247,7 @@ impl<'f, 'b> RequestHead<'f, 'b> {
     /// [`WireError::BadExpectation`] for any other expectation.
     pub fn expects_continue(&self) -> Result<bool, WireError> {
         match self.known(Known::Expect) {
-            None if !self.is_doubled(Known::Expect) => Ok(false),
+            None if self.count_known(Known::Expect) == 0 => Ok(false),
             Some(value) if value.eq_ignore_ascii_case(b"100-continue") => {
                 Ok(self.minor_version == 1)
             }
@@ -271,7 +271,7 @@ impl<'f, 'b> RequestHead<'f, 'b> {
     fn check_host(&self) -> Result<(), WireError> {
         let host = match self.known(Known::Host) {
             Some(host) => host,
-            None if self.minor_version == 0 && !self.is_doubled(Known::Host) => return Ok(()),
+            None if self.minor_version == 0 && self.count_known(Known::Host) == 0 => return Ok(()),
             None => return Err(WireError::BadHost),
         };
         let agrees = absolute_rest(self.target)
@@ -365,14 +365,15 @@ fn check_lines(head: &[u8], limits: &HeadLimits) -> Result<(), WireError> {
     if head.len() > limits.head_bytes {
         return Err(WireError::HeadTooLarge);
     }
-    if has_bare_line_feed(head) { Err(WireError::BadField) } else { Ok(()) }
+    if has_bare_line_feed(head, 0) { Err(WireError::BadField) } else { Ok(()) }
 }
 
-/// Is there a line feed without a carriage return before it?
-fn has_bare_line_feed(bytes: &[u8]) -> bool {
-    if bytes.first() == Some(&b'\n') {
+/// Is there a line feed, at `from` or behind it, without a carriage return before it?
+fn has_bare_line_feed(bytes: &[u8], from: usize) -> bool {
+    if from == 0 && bytes.first() == Some(&b'\n') {
         return true;
     }
+    let bytes = bytes.get(from.saturating_sub(1)..).unwrap_or_default();
     let (line_feed, carriage_return) = (u8x16::splat(b'\n'), u8x16::splat(b'\r'));
     let behind = bytes.get(1..).unwrap_or_default();
     let (behind16, behind) = behind.as_chunks::<16>();

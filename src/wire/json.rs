@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-pub use super::json_scan::is_spelling;
-use super::json_scan::{behind_space, is_space, plain_length, text_end};
+use super::json_scan::{behind_space, is_space, plain_length};
+pub use super::json_scan::{is_spelling, text_end};
 
 /// Deeper nesting is refused before anything could recurse.
 pub const DEPTH_MAX: usize = 128;

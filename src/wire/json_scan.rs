@@ -36,9 +36,9 @@ fn behind_long_space(bytes: &[u8], at: usize) -> usize {
     bytes.len() - rest.len()
 }
 
-/// Where the string ends whose inside begins at `from`.
+/// Where the string ends whose inside begins at `from`: the place of its quote.
 #[inline]
-pub(super) fn text_end(bytes: &[u8], from: usize) -> Option<usize> {
+pub fn text_end(bytes: &[u8], from: usize) -> Option<usize> {
     // Most strings are keys and words.
     let rest = bytes.get(from..)?;
     let end = from + rest.first_chunk().map_or(0, |sixteen| plain_of_sixteen(*sixteen));
@@ -47,32 +47,25 @@ pub(super) fn text_end(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// The same for one that goes on at `at`.
 #[inline(never)]
-fn long_text_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        at += plain_length(bytes.get(at..)?);
-        match bytes.get(at)? {
-            b'"' => return Some(at),
-            b'\\' => at += escape_length(bytes.get(at..)?)?,
-            _ => return None,
-        }
-    }
+fn long_text_end(bytes: &[u8], at: usize) -> Option<usize> {
+    spelling_end(bytes, at).filter(|end| bytes.get(*end) == Some(&b'"'))
 }
 
 /// Is this the inside of a JSON string?
 pub fn is_spelling(bytes: &[u8]) -> bool {
-    let mut at = 0;
+    spelling_end(bytes, 0) == Some(bytes.len()) && std::str::from_utf8(bytes).is_ok()
+}
+
+/// How far from `at` on what stands there can be the inside of a string; nowhere where an escape is
+/// none.
+#[inline]
+fn spelling_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let plain = plain_length(rest);
-        at += plain;
-        if at == bytes.len() {
-            return std::str::from_utf8(bytes).is_ok();
+        at += plain_length(bytes.get(at..)?);
+        if bytes.get(at) != Some(&b'\\') {
+            return Some(at);
         }
-        let rest = rest.get(plain..).unwrap_or_default();
-        match escape_length(rest) {
-            Some(length) if rest.first() == Some(&b'\\') => at += length,
-            _ => return false,
-        }
+        at += escape_length(bytes.get(at..)?)?;
     }
 }
 
