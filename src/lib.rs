@@ -17,12 +17,14 @@
 //! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |
 //! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config | shared base64 ring rustls serde serde_json ureq |
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |
+//! | `journal` | one record for each exchange, its bytes, the shards' slots for them | base rt | shared |
 //! | `net` | connections, dialing, name look-up, TLS, idle pool | base config obs rt | async shared net rustls rustls_native_certs webpki_roots |
-//! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net | async shared |
-//! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net shard | async flate2 smallvec |
+//! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net journal | async shared |
+//! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net journal shard | async flate2 smallvec |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
+//! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared rusqlite |
 //! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async base64 ring serde serde_json serde_path_to_error |
-//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy credential rt net shard proxy control simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
+//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy credential rt net journal shard proxy control store simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
 //! | `main` | the process: allocator, then `boot` | boot | host mimalloc |
 
 pub mod base;
@@ -31,6 +33,7 @@ pub mod chat;
 pub mod config;
 pub mod control;
 pub mod credential;
+pub mod journal;
 pub mod net;
 pub mod obs;
 pub mod policy;
@@ -39,4 +42,5 @@ pub mod proxy;
 pub mod rt;
 pub mod shard;
 pub mod simulator;
+pub mod store;
 pub mod wire;

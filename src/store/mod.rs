@@ -1,0 +1,7 @@
+//! What outlives the process: keys, the ledger and the audit log, in one SQLite file.
+//!
+//! Everything here blocks, so nothing of it is called on a core.
+
+pub mod db;
+
+pub use db::{Db, StoreError};
