@@ -13,6 +13,7 @@ pub mod security;
 mod serve;
 mod simulate;
 mod spawn;
+pub mod state;
 mod tokens;
 
 use std::process::ExitCode;

@@ -8,9 +8,9 @@ use super::limits::{self, Range};
 use super::origin::is_loopback;
 use super::parse::{self, Notes, Settings, Sources};
 use super::schema::{
-    Anthropic, Auth, Backend, Breaker, Config, Driver, Fallback, Gemini, Limits, Log, LogFormat,
-    LogLevel, Rate, Retry, Runtime, SchemaMode, Server, Signatures, Stream, SystemMessages,
-    Timeouts,
+    Anthropic, Auth, Backend, Breaker, Config, Driver, Fallback, Gemini, Ledger, Limits, Log,
+    LogFormat, LogLevel, Rate, Retry, Runtime, SchemaMode, Server, Signatures, Stream,
+    SystemMessages, Timeouts,
 };
 use super::tls_keys;
 use super::upstreams;
@@ -33,9 +33,11 @@ impl Config {
         if !notes.errors.is_empty() {
             return Err(notes.errors);
         }
+        let showing = service.simulated && auth.keys.is_empty();
         Ok(Self {
             server,
             auth,
+            ledger: Ledger::of(&settings, showing),
             log: log(&settings),
             runtime: runtime(&settings),
             timeouts: timeouts(&settings),
@@ -248,7 +250,7 @@ impl Settings {
     }
 
     /// `None` is off. A default of 0 means off where off is possible.
-    fn wait(&self, key: &str, range: Range) -> Option<Duration> {
+    pub(super) fn wait(&self, key: &str, range: Range) -> Option<Duration> {
         match self.value(key) {
             Some(Value::Wait(wait)) => *wait,
             _ => (range.default > 0).then(|| Duration::from_millis(range.default)),

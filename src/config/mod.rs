@@ -4,6 +4,7 @@ mod account;
 mod build;
 mod error;
 mod keys;
+mod ledger;
 pub mod limits;
 mod model;
 mod origin;
@@ -23,9 +24,9 @@ pub use origin::Origin;
 pub use parse::{FlagValue, Sources};
 pub use schema::{
     Anthropic, ApiVersion, Auth, Backend, Breaker, ClientKey, Compat, Config, DEVELOPMENT_KEY,
-    Driver, Fallback, Gemini, Kind, Limits, Log, LogFormat, LogLevel, Rate, Responses, Retry,
-    Runtime, SchemaMode, Server, Signatures, Stream, StreamUsage, SystemMessages, Timeouts,
-    Upstream, VertexPlace, VertexProject,
+    Driver, Fallback, Gemini, Kind, Ledger, Limits, Log, LogFormat, LogLevel, Rate, Responses,
+    Retry, Runtime, SchemaMode, Server, Signatures, Stream, StreamUsage, SystemMessages, Timeouts,
+    Upstream, VertexPlace, VertexProject, WhenFull,
 };
 pub use secret::Secret;
 pub use tls::{Roots, ServerTls, Tls, TlsFile, TlsPair};

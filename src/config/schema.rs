@@ -2,6 +2,7 @@
 //! every value in it is in range and its parts fit each other.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::account::ServiceAccount;
@@ -40,6 +41,8 @@ pub struct Config {
     pub stream: Stream,
     /// TLS towards upstreams.
     pub tls: Tls,
+    /// What is kept of exchanges.
+    pub ledger: Ledger,
     /// What all Gemini upstreams have in common.
     pub gemini: Gemini,
     /// What all Anthropic upstreams have in common.
@@ -259,6 +262,28 @@ pub struct Fallback {
     /// A stream that breaks off is continued by the next candidate, if what it says begins with
     /// what was already sent.
     pub resume: bool,
+}
+
+/// The ledger.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// Are exchanges kept at all?
+    pub enabled: bool,
+    /// The folder of the store; `None`: where the system keeps a program's state.
+    pub path: Option<PathBuf>,
+    /// How long single exchanges are kept; `None`: for ever. The sums of their days always are.
+    pub retention: Option<Duration>,
+    /// What happens while nothing can be stored.
+    pub when_full: WhenFull,
+}
+
+/// What happens to requests while exchanges cannot be kept, as on a full disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// They are served; what is lost is counted.
+    Serve,
+    /// They are refused.
+    Refuse,
 }
 
 /// Streamed answers.

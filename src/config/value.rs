@@ -26,6 +26,8 @@ pub(super) enum Raw<'t> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scalar {
     Flag,
+    /// True, false or `auto`.
+    AutoFlag,
     Port,
     Whole(Range),
     /// A number, or `auto`.
@@ -206,7 +208,8 @@ impl Scalar {
         let within =
             |range: Range, number: u64| (range.min..=range.max).contains(&number).then_some(number);
         Some(match self {
-            Self::Flag => Value::Flag(raw.flag()?),
+            Self::AutoFlag if raw.text() == Some("auto") => Value::Auto,
+            Self::Flag | Self::AutoFlag => Value::Flag(raw.flag()?),
             Self::Port => Value::Whole(raw.whole().filter(|port| (1..=65_535).contains(port))?),
             Self::AutoWhole(_) if raw.text() == Some("auto") => Value::Auto,
             Self::Whole(range) | Self::AutoWhole(range) => {
@@ -285,6 +288,7 @@ impl Scalar {
                 return format!("{least} without spaces, env:NAME or file:PATH");
             }
             Self::Flag => "true or false",
+            Self::AutoFlag => "\"auto\", true or false",
             Self::Port => "a port number from 1 to 65535",
             Self::Ratio => "a number from 0 to 1",
             Self::Text => "text without control characters",

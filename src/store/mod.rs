@@ -3,5 +3,7 @@
 //! Everything here blocks, so nothing of it is called on a core.
 
 pub mod db;
+pub mod ledger;
 
 pub use db::{Db, StoreError};
+pub use ledger::Ledger;

@@ -1,0 +1,16 @@
+//! What every exchange used and cost, kept.
+//!
+//! The journal hands over what its shards have written, as often as it likes: a record has its
+//! place by the process that wrote it and its number there, so what is stored twice is stored
+//! once. An admission without an end, left by a process that died, is stored as such, at the price
+//! that was reserved for it; only its own settlement may take its place.
+
+pub mod tables;
+
+mod book;
+mod day;
+mod spent;
+#[cfg(test)]
+mod tests;
+
+pub use book::Ledger;
