@@ -8,7 +8,7 @@
 //!
 //! | room | purpose | may import | may use |
 //! |------|---------|------------|---------|
-//! | `base` | tick, ids, random numbers, ascii | - | - |
+//! | `base` | tick, ids, traces, random numbers, ascii | - | - |
 //! | `config` | text and variables to one checked `Config`; every limit | base | toml serde serde_json |
 //! | `obs` | metric cells, histograms, registry, log lines | base | clock host shared prometheus_client |
 //! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr wide |

@@ -168,7 +168,7 @@ fn upstream_json(config: &Config, upstream: &Upstream) -> Value {
 }
 
 /// What all upstreams of a vendor, or all answers, have in common.
-fn options(config: &Config) -> [(&'static str, Value); 9] {
+fn options(config: &Config) -> [(&'static str, Value); 11] {
     let Gemini { safety_settings, system_messages, schema_mode, signatures, enforce_parallel } =
         &config.gemini;
     let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -182,6 +182,8 @@ fn options(config: &Config) -> [(&'static str, Value); 9] {
         ("gemini signature_in_id", json!(signatures.in_id)),
         ("gemini enforce_parallel", json!(enforce_parallel)),
         ("anthropic max_tokens", json!(config.anthropic.default_max_tokens)),
+        ("otel endpoint", json!(config.otel.export.as_ref().map(|to| to.endpoint.url()))),
+        ("otel sample", json!(config.otel.sample)),
     ]
 }
 

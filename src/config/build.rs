@@ -12,6 +12,7 @@ use super::schema::{
     LogFormat, LogLevel, Rate, Retry, Runtime, SchemaMode, Server, Signatures, Stream,
     SystemMessages, Timeouts,
 };
+use super::telemetry_keys;
 use super::tls_keys;
 use super::upstreams;
 use super::value::Value;
@@ -28,7 +29,9 @@ impl Config {
         let keys = upstreams::client_keys(&settings, &mut notes);
         let auth = Auth { required: false, keys };
         let auth = check_auth(auth, &server, &settings, &mut notes);
-        let service = upstreams::service(&settings, &mut notes);
+        let mut service = upstreams::service(&settings, &mut notes);
+        telemetry_keys::propagate(&settings, &mut service.upstreams);
+        let otel = telemetry_keys::otel(&settings, &mut notes);
         let tls = tls_keys::towards_upstreams(&settings, &mut notes);
         if !notes.errors.is_empty() {
             return Err(notes.errors);
@@ -53,6 +56,7 @@ impl Config {
             tls,
             gemini: gemini(&settings),
             anthropic: Anthropic { default_max_tokens: default_max_tokens(&settings) },
+            otel,
             accounts: service.accounts,
             upstreams: service.upstreams,
             routes: service.routes,
@@ -110,7 +114,8 @@ fn log(settings: &Settings) -> Log {
         _ => LogLevel::Info,
     };
     let is_json = settings.text("log.format") == Some("json");
-    Log { level, format: if is_json { LogFormat::Json } else { LogFormat::Pretty } }
+    let format = if is_json { LogFormat::Json } else { LogFormat::Pretty };
+    Log { level, format, exchanges: telemetry_keys::exchanges(settings) }
 }
 
 fn runtime(settings: &Settings) -> Runtime {

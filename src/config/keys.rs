@@ -53,6 +53,9 @@ pub(super) const KEYS: &[Key] = &[
     one("admin.listen", Scalar::Address),
     one("log.level", Scalar::Choice(LEVELS)),
     one("log.format", Scalar::Choice(&["pretty", "json"])),
+    one("log.exchanges", Scalar::Choice(&["all", "failures", "off"])),
+    one("log.sample", Scalar::Ratio),
+    one("log.exchanges_per_second", Scalar::WholeOrOff(limits::LOG_LINES)),
     one("runtime.cores", Scalar::Cores),
     one("runtime.backend", Scalar::Choice(&["monoio", "glommio"])),
     one("runtime.driver", Scalar::Choice(&["auto", "io_uring", "epoll"])),
@@ -122,8 +125,12 @@ pub(super) const KEYS: &[Key] = &[
     one("ledger.path", Scalar::Text),
     one("ledger.retention", Scalar::WaitOrOff(limits::RETENTION)),
     one("ledger.when_full", Scalar::Choice(&["serve", "refuse"])),
-    one("otel.endpoint", Scalar::Text),
+    one("otel.endpoint", Scalar::Base(Base::Versioned)),
+    one("otel.headers", Scalar::VendorKeys),
     one("otel.service_name", Scalar::Text),
+    one("otel.resource_attributes", Scalar::Text),
+    one("otel.sample", Scalar::Ratio),
+    one("otel.propagate", Scalar::Choice(&["own", "all", "off"])),
     one("proxy.https", Scalar::Text),
     one("proxy.except", Scalar::Text),
     tables("upstream", UPSTREAM),
@@ -144,6 +151,7 @@ const UPSTREAM: &[Key] = &[
     one("region", Scalar::Region),
     one("api_version", Scalar::Choice(API_VERSIONS)),
     one("prefill", Scalar::Flag),
+    one("trace_context", Scalar::Flag),
 ];
 
 /// Keys of `[[upstream]]` that mean something for one kind only.
@@ -201,7 +209,9 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("DEEPSEEK_BASE_URL", "deepseek.base_url"),
     ("OLLAMA_BASE_URL", "ollama.base_url"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel.endpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "otel.headers"),
     ("OTEL_SERVICE_NAME", "otel.service_name"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "otel.resource_attributes"),
     ("HTTPS_PROXY", "proxy.https"),
     ("NO_PROXY", "proxy.except"),
 ];
@@ -215,7 +225,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "server.cors_origins",
     "auth.admin_key",
     "admin.*",
-    "otel.*",
     "proxy.*",
     "key.budget",
 ];

@@ -47,6 +47,12 @@ pub const UPSTREAM_CONCURRENCY: Range = range(1, 0, 1_000_000);
 /// Exchanges that wait for one upstream. 0 refuses at once.
 pub const QUEUE: Range = range(0, 0, 1_000_000);
 
+/// Lines of exchanges in a second: a developer sees every one, and a busy gateway writes no more
+/// than anybody reads.
+pub const LOG_LINES: Range = range(1, 100, 1_000_000);
+/// The share of traces that begin here and are exported.
+pub const TRACE_SHARE: f64 = 0.01;
+
 /// To reach an upstream: more than one lost SYN (1 s) is a fault.
 pub const CONNECT: Range = range(1, 2000, HOUR);
 /// For the TLS handshake: three round trips with one loss.

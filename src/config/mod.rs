@@ -11,6 +11,8 @@ mod origin;
 mod parse;
 mod schema;
 mod secret;
+mod telemetry;
+mod telemetry_keys;
 mod tls;
 mod tls_keys;
 mod upstreams;
@@ -29,5 +31,6 @@ pub use schema::{
     Upstream, VertexPlace, VertexProject, WhenFull,
 };
 pub use secret::Secret;
+pub use telemetry::{Exchanges, Export, Otel};
 pub use tls::{Roots, ServerTls, Tls, TlsFile, TlsPair};
 pub use value::duration;

@@ -9,6 +9,7 @@ use super::account::ServiceAccount;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;
 use super::secret::Secret;
+use super::telemetry::{Exchanges, Export, Otel};
 use super::tls::{ServerTls, Tls};
 
 /// What a client may send when no key is configured. It is no secret.
@@ -47,6 +48,8 @@ pub struct Config {
     pub gemini: Gemini,
     /// What all Anthropic upstreams have in common.
     pub anthropic: Anthropic,
+    /// Traces.
+    pub otel: Otel,
     /// Service accounts, one for each file. Upstreams point here by index.
     pub accounts: Vec<ServiceAccount>,
     /// Who answers. Names are unique; routes point here by index.
@@ -111,6 +114,8 @@ pub struct Log {
     pub level: LogLevel,
     /// The shape of a line.
     pub format: LogFormat,
+    /// Which exchanges get a line.
+    pub exchanges: Exchanges,
 }
 
 /// Importance of a log line, most important first.
@@ -366,6 +371,8 @@ pub struct Upstream {
     pub responses: Responses,
     /// Does it go on with an assistant's message that a conversation ends with?
     pub prefill: bool,
+    /// Is it told where in a trace a request stands?
+    pub trace_context: bool,
 }
 
 /// What the paths of a Vertex AI upstream name.
@@ -481,6 +488,11 @@ impl Config {
             account.private_key = Secret::new(String::new());
         }
         taken
+    }
+
+    /// Where traces go, with the secrets that are shown there: no shard needs them.
+    pub fn take_export(&mut self) -> Option<Export> {
+        self.otel.export.take()
     }
 
     /// Puts the embedded simulator behind every upstream.

@@ -32,6 +32,8 @@ pub(super) enum Scalar {
     Whole(Range),
     /// A number, or `auto`.
     AutoWhole(Range),
+    /// A number, or `off`, which is read as `auto` is.
+    WholeOrOff(Range),
     Size(Range),
     /// From 0 to 1.
     Ratio,
@@ -212,7 +214,8 @@ impl Scalar {
             Self::Flag | Self::AutoFlag => Value::Flag(raw.flag()?),
             Self::Port => Value::Whole(raw.whole().filter(|port| (1..=65_535).contains(port))?),
             Self::AutoWhole(_) if raw.text() == Some("auto") => Value::Auto,
-            Self::Whole(range) | Self::AutoWhole(range) => {
+            Self::WholeOrOff(_) if raw.text() == Some("off") => Value::Auto,
+            Self::Whole(range) | Self::AutoWhole(range) | Self::WholeOrOff(range) => {
                 Value::Whole(within(range, raw.whole()?)?)
             }
             Self::Size(range) => {
@@ -276,6 +279,7 @@ impl Scalar {
         let fixed = match self {
             Self::Whole(range) => return number(range),
             Self::AutoWhole(range) => return format!("\"auto\" or {}", number(range)),
+            Self::WholeOrOff(range) => return format!("\"off\" or {}", number(range)),
             Self::Size(range) => {
                 let (min, max) = (range.min, range.max);
                 return format!("a size such as 10MiB or a number of bytes, from {min} to {max}");

@@ -97,6 +97,7 @@ impl Upstream {
             stream_usage: StreamUsage::Auto,
             responses,
             prefill: matches!(kind, Kind::Anthropic | Kind::Vertex),
+            trace_context: false,
         }
     }
 }

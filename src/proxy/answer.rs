@@ -144,7 +144,6 @@ where
 /// The fields of the vendor's head that cross, and ours.
 pub(super) fn take_fields<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Vec<u8> {
     let mut fields = std::mem::take(&mut exchange.crossing);
-    exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
     exchange.push_own(&mut fields);
     fields
 }

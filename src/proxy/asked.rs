@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::base::{RequestId, Rng};
+use crate::base::{RequestId, Rng, trace};
 use crate::chat::door::Beside;
 use crate::chat::{ApiError, Dialect, Door, Row};
 use crate::policy::{KeyId, Reject, screen};
@@ -59,6 +59,7 @@ pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<A
     let sent_id = head.known(Known::RequestId).and_then(RequestId::from_client);
     let envelope = Envelope {
         id: sent_id.unwrap_or_else(|| shard.request_id()),
+        trace: shard.trace(head.known(Known::TraceParent)),
         keep_alive: head.keep_alive() && !shard.closes_connections(),
         http10: head.minor_version == 0,
         head_only: head.method == Method::Head,
@@ -103,6 +104,7 @@ fn decide<R: Runtime>(
         wishes: None,
         turn: None,
         sessions: sessions(shard, head),
+        trace_state: trace_state(head),
     };
     match endpoint {
         Endpoint::Health => What::Health,
@@ -136,6 +138,12 @@ fn sessions<R: Runtime>(shard: &Shard<R>, head: &RequestHead<'_, '_>) -> Vec<(St
     let names = shard.config.routes.affinities().iter();
     let told = names.filter_map(|name| Some((name.clone(), Rng::digest(head.field(name)?))));
     told.collect()
+}
+
+/// What vendors of tracing tools add to a trace; it means nothing without the trace itself.
+fn trace_state(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
+    trace::Parent::parse(head.known(Known::TraceParent)?)?;
+    trace::read_state(head.lines("tracestate"))
 }
 
 /// What fields of the head say about a request in Anthropic's words.

@@ -128,8 +128,12 @@ where
         let mut out = exchange.shard.buffers.take();
         let mut left_out = Dropped::default();
         let shard = exchange.shard;
-        let credential = |out: &mut Vec<u8>| credential::push(shard, plan.upstream, shown, out);
-        write_request(plan, outgoing, credential, &mut out, &mut left_out)
+        let known = &*exchange;
+        let fields = |out: &mut Vec<u8>| {
+            credential::push(shard, plan.upstream, shown, out);
+            known.push_trace(plan.upstream, out);
+        };
+        write_request(plan, outgoing, fields, &mut out, &mut left_out)
             .map_err(NoAnswer::Request)?;
         let link = match idle.take() {
             Some(link) => link,
@@ -193,13 +197,13 @@ where
     stream.map(Link::new).map_err(NoAnswer::Failed)
 }
 
-/// Appends head and body; `credential` appends the fields that prove who asks. Both have one
-/// length, which is patched in behind the fixed part: the field's value may have leading spaces
+/// Appends head and body; `fields` appends those that prove who asks, and in which trace. Both have
+/// one length, which is patched in behind the fixed part: the field's value may have leading spaces
 /// (RFC 9110 section 5.5).
 pub(super) fn write_request<'r>(
     plan: Plan<'_>,
     outgoing: Outgoing<'r>,
-    credential: impl FnOnce(&mut Vec<u8>),
+    fields: impl FnOnce(&mut Vec<u8>),
     out: &mut Vec<u8>,
     dropped: &mut Dropped<'r>,
 ) -> Result<(), ChatError> {
@@ -219,7 +223,7 @@ pub(super) fn write_request<'r>(
     if plan.upstream.kind == Kind::Anthropic {
         push_version(outgoing, out);
     }
-    credential(out);
+    fields(out);
     match outgoing {
         Outgoing::Translated(request) => vendor::fields(&plan.order, request, out),
         Outgoing::Exact(forward) => {

@@ -34,6 +34,8 @@ pub(super) struct Asker {
     pub(super) turn: Option<Turn>,
     /// What fields that name a session said, by their names in lower case.
     pub(super) sessions: Vec<(String, u64)>,
+    /// What goes on beside the place in the trace.
+    pub(super) trace_state: Option<Box<str>>,
 }
 
 impl Asker {

@@ -3,8 +3,9 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::base::{Tick, ascii};
+use crate::base::{Tick, Trace, ascii};
 use crate::chat::{Event, Usage};
+use crate::config::Upstream;
 use crate::obs::log::{self, Level, Line};
 use crate::obs::{Settled, Tokens, UpstreamFailure};
 use crate::policy::{Fault, KeyId};
@@ -60,6 +61,8 @@ pub(super) struct Known<'s, R: Runtime> {
     pub(super) key: KeyId,
     /// Tokens that were reserved for the key.
     pub(super) reserved: Option<u64>,
+    /// What goes on beside the place in the trace.
+    pub(super) trace_state: Option<Box<str>>,
     pub(super) phases: Phases,
     /// When its first byte was there.
     pub(super) started: Tick,
@@ -107,6 +110,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     pub(super) fn rival(&self, lane: Lane) -> Self {
         let mut rival = Self::open(self.shard, (self.envelope, self.key), self.started, None);
         rival.reserved = self.reserved;
+        rival.trace_state.clone_from(&self.trace_state);
         rival.phases = self.phases;
         rival.target = self.target;
         rival.waited = self.waited;
@@ -128,6 +132,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             envelope,
             key,
             reserved: None,
+            trace_state: None,
             phases: Phases::default(),
             started,
             target: None,
@@ -190,7 +195,16 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             out.extend_from_slice(b"\r\n");
         }
         if self.shard.config.server.own_headers {
-            self.phases.push_field(out);
+            self.phases.push_field(self.age(), self.waited, out);
+        }
+    }
+
+    /// Appends the fields that tell an upstream its place in the trace, if it is to know.
+    pub(super) fn push_trace(&self, upstream: &Upstream, out: &mut Vec<u8>) {
+        if upstream.trace_context {
+            let trace = self.envelope.trace;
+            let span = Trace::phase(trace.span, Trace::UPSTREAM);
+            trace.push_fields(span, self.trace_state.as_deref(), out);
         }
     }
 

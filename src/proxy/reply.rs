@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{RequestId, ascii};
+use crate::base::{RequestId, Trace, ascii};
 use crate::chat::Dialect;
 use crate::rt::Runtime;
 use crate::shard::Shard;
@@ -14,6 +14,8 @@ use crate::wire::write;
 pub(super) struct Envelope {
     /// Goes out as `x-request-id`.
     pub(super) id: RequestId,
+    /// Where in a trace it stands.
+    pub(super) trace: Trace,
     /// Does the connection stay open after this answer?
     pub(super) keep_alive: bool,
     /// An HTTP/1.0 client knows no chunked coding, and wants to be told of keep-alive.
@@ -50,8 +52,6 @@ pub(super) struct Phases {
     pub(super) tls: Duration,
     /// From the sent request to the first byte of the answer.
     pub(super) upstream: Duration,
-    /// All that was our own work up to here.
-    pub(super) gateway: Duration,
 }
 
 impl Envelope {
@@ -92,18 +92,28 @@ pub(super) fn end_head(ends: Ends, out: &mut Vec<u8>) {
 }
 
 impl Phases {
-    /// Writes the `server-timing` field; durations are milliseconds.
-    pub(super) fn push_field(&self, out: &mut Vec<u8>) {
-        let phases: [(&[u8], Duration); 6] = [
-            (b"server-timing: parse;dur=", self.parse),
-            (b", queue;dur=", self.queue),
-            (b", connect;dur=", self.connect),
-            (b", tls;dur=", self.tls),
-            (b", upstream;dur=", self.upstream),
-            (b", gateway;dur=", self.gateway),
+    /// Writes the `server-timing` field; durations are milliseconds. `total` is all time up to
+    /// here, of which `waited` was spent waiting for upstreams. What no phase says is `wait`, such
+    /// as attempts that failed, and `gateway`, our own work; so the phases add up to the total.
+    pub(super) fn push_field(&self, total: Duration, waited: Duration, out: &mut Vec<u8>) {
+        let micros = |spent: Duration| u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
+        let total = micros(total);
+        let phases = [self.parse, self.queue, self.connect, self.tls, self.upstream].map(micros);
+        let [parse, queue, connect, tls, upstream] = phases;
+        let wait = micros(waited).saturating_sub(queue + connect + tls + upstream);
+        let known = phases.iter().sum::<u64>() + wait;
+        let phases: [(&[u8], u64); 8] = [
+            (b"server-timing: parse;dur=", parse),
+            (b", queue;dur=", queue),
+            (b", connect;dur=", connect),
+            (b", tls;dur=", tls),
+            (b", upstream;dur=", upstream),
+            (b", wait;dur=", wait),
+            (b", gateway;dur=", total.saturating_sub(known)),
+            (b", total;dur=", total.max(known)),
         ];
         // Usual times fit into the room that is taken once.
-        out.reserve(160);
+        out.reserve(200);
         for (name, spent) in phases {
             out.extend_from_slice(name);
             push_millis(spent, out);
@@ -112,13 +122,12 @@ impl Phases {
     }
 }
 
-/// Milliseconds with three decimals, without floating point.
-fn push_millis(spent: Duration, out: &mut Vec<u8>) {
-    if spent.is_zero() {
+/// Microseconds as milliseconds with three decimals, without floating point.
+fn push_millis(spent: u64, out: &mut Vec<u8>) {
+    if spent == 0 {
         return out.extend_from_slice(b"0.000");
     }
-    let micros = spent.subsec_micros();
-    let millis = spent.as_secs().saturating_mul(1000).saturating_add(u64::from(micros / 1000));
+    let (millis, micros) = (spent / 1000, spent % 1000);
     match u8::try_from(millis) {
         Ok(digit @ 0..=9) => out.push(b'0' + digit),
         _ => ascii::push_u64(out, millis),
@@ -132,6 +141,12 @@ fn push_millis(spent: Duration, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
+    fn field(phases: Phases, total: Duration, waited: Duration) -> String {
+        let mut out = Vec::new();
+        phases.push_field(total, waited, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn durations_are_milliseconds_with_three_decimals() {
         let phases = Phases {
@@ -140,12 +155,35 @@ mod tests {
             connect: Duration::from_micros(1_005),
             tls: Duration::from_micros(3_100),
             upstream: Duration::from_millis(1_234),
-            gateway: Duration::from_nanos(1_999),
         };
-        let mut out = Vec::new();
-        phases.push_field(&mut out);
+        let (total, waited) = (Duration::from_nanos(2_000_001_999), Duration::from_millis(1_300));
         let expected = "server-timing: parse;dur=0.042, queue;dur=0.000, connect;dur=1.005, \
-                        tls;dur=3.100, upstream;dur=1234.000, gateway;dur=0.001\r\n";
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
+                        tls;dur=3.100, upstream;dur=1234.000, wait;dur=61.895, \
+                        gateway;dur=699.959, total;dur=2000.001\r\n";
+        assert_eq!(field(phases, total, waited), expected);
+    }
+
+    #[test]
+    fn the_phases_add_up_to_the_total() {
+        let mut rng = crate::base::Rng::new(3);
+        for _ in 0..1000 {
+            let mut spent = || Duration::from_nanos(rng.below(2_000_000));
+            let phases = Phases {
+                parse: spent(),
+                queue: spent(),
+                connect: spent(),
+                tls: spent(),
+                upstream: spent(),
+            };
+            let waited = phases.queue + phases.connect + phases.tls + phases.upstream + spent();
+            let total = phases.parse + waited + spent();
+            let text = field(phases, total, waited).replace('.', "");
+            let digits = |rest: &str| rest.trim_end().split(',').next()?.parse().ok();
+            let numbers = text.split("dur=").skip(1).map(|rest| digits(rest).unwrap());
+            let numbers: Vec<u64> = numbers.collect();
+            let (all, parts) = numbers.split_last().unwrap();
+            assert_eq!(parts.iter().sum::<u64>(), *all, "{text}");
+            assert_eq!(u128::from(*all), total.as_micros());
+        }
     }
 }

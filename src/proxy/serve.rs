@@ -238,7 +238,7 @@ fn memchr_newline(inbox: &[u8]) -> usize {
 fn chat_request<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     inbox: &mut Vec<u8>,
-    (permit, asker): (Permit, Asker),
+    (permit, mut asker): (Permit, Asker),
     (exchange, body): ((Envelope, KeyId, Tick), Incoming),
 ) -> impl Future<Output = After>
 where
@@ -248,6 +248,7 @@ where
 {
     let (envelope, key, started) = exchange;
     let mut exchange = Exchange::new(client.shard, (envelope, key), started, Some(permit));
+    exchange.trace_state = asker.trace_state.take();
     async move {
         match body.read(client, inbox).await {
             Ok(Body::InPlace(end)) => {
@@ -292,6 +293,7 @@ where
 {
     let envelope = Envelope {
         id: client.shard.request_id(),
+        trace: client.shard.trace(None),
         keep_alive: false,
         http10: false,
         head_only: false,

@@ -189,7 +189,6 @@ impl<R: Runtime, P> Side<'_, R, P> {
         out.extend_from_slice(b"content-type: ");
         out.extend_from_slice(self.content_type.as_bytes());
         out.extend_from_slice(b"\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n");
-        exchange.phases.gateway = exchange.age().saturating_sub(exchange.waited);
         exchange.push_own(&mut self.fields);
         out.extend_from_slice(&self.fields);
         let ends = if exchange.envelope.http10 { Ends::Close } else { Ends::Chunked };

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::base::{RequestId, Rng};
+use crate::base::trace::Parent;
+use crate::base::{RequestId, Rng, Sampling, Trace};
 use crate::config::{Config, Origin};
 use crate::net::dial::Addresses;
 use crate::net::{Acceptor, Connector, Link, PeerName, Pool, Security, StreamOf};
@@ -161,6 +162,8 @@ pub struct Shard<R: Runtime> {
     in_flight: Cell<u64>,
     balance: Cell<i64>,
     rng: RefCell<Rng>,
+    /// Which traces are recorded.
+    pub sampling: Sampling,
 }
 
 impl<R: Runtime> Shard<R> {
@@ -171,6 +174,7 @@ impl<R: Runtime> Shard<R> {
         let upstreams = parts.addresses.into_iter().zip(origins).map(made).collect();
         let tokens = parts.config.accounts.iter().map(|_| TokenSlot::default()).collect();
         Rc::new(Self {
+            sampling: parts.config.otel.sampling(),
             rt,
             index: parts.index,
             config: parts.config,
@@ -207,6 +211,12 @@ impl<R: Runtime> Shard<R> {
     /// A new request id.
     pub fn request_id(&self) -> RequestId {
         RequestId::random(&mut self.rng.borrow_mut())
+    }
+
+    /// The place in a trace of a request that came with this `traceparent`.
+    pub fn trace(&self, sent: Option<&[u8]>) -> Trace {
+        let parent = sent.and_then(Parent::parse);
+        Trace::begin(parent, self.sampling, &mut self.rng.borrow_mut())
     }
 
     /// 64 random bits, for ids and jitter.

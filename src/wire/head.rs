@@ -75,6 +75,7 @@ pub enum Known {
     AcceptEncoding,
     Authorization,
     RequestId,
+    TraceParent,
 }
 
 /// How the body of a message ends.
@@ -219,6 +220,12 @@ impl<'f, 'b> RequestHead<'f, 'b> {
     /// How many field lines are called `name`.
     pub fn count(&self, name: &str) -> usize {
         self.fields.all.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).count()
+    }
+
+    /// The values of all field lines that are called `name`, in their order.
+    pub fn lines(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        let named = self.fields.all.iter();
+        named.filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 
     /// How the body ends.
@@ -432,7 +439,7 @@ fn method_of(name: &str) -> Method {
 }
 
 /// How many fields [`Known`] names.
-const KNOWN: usize = 10;
+const KNOWN: usize = 11;
 
 /// A place in [`Fields::places`] that says that the field stands there more than once.
 const DOUBLED: u8 = u8::MAX;
@@ -519,6 +526,7 @@ fn known(name: &str) -> Option<Known> {
         4 => (Known::Host, is(name, b"host")),
         6 => (Known::Expect, is(name, b"expect")),
         10 => (Known::Connection, is(name, b"connection")),
+        11 => (Known::TraceParent, is(name, b"traceparent")),
         12 if is(name, b"content-type") => (Known::ContentType, true),
         12 => (Known::RequestId, is(name, b"x-request-id")),
         13 => (Known::Authorization, is(name, b"authorization")),

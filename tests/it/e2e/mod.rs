@@ -32,5 +32,6 @@ mod shapes;
 mod simulator;
 mod tls_clients;
 mod tls_upstream;
+mod traces;
 mod upstream;
 mod vertex;
