@@ -7,6 +7,9 @@
 /// The room that every record fits into.
 pub const RECORD_BYTES: usize = 640;
 
+/// The room that the record of an admission fits into: of it, upstream and cause are empty.
+pub const ADMISSION_BYTES: usize = 576;
+
 /// The longest texts that are kept, in the order of the fields.
 const ROOM: [usize; 6] = [128, 63, 63, 63, 95, 31];
 
@@ -345,5 +348,7 @@ mod tests {
         let read = Record::decode(&room[..length]).expect("a record");
         assert_eq!(read.id, "é".repeat(64));
         assert_eq!(read.cause, "é".repeat(15));
+        let admission = Record { upstream_name: "", cause: "", ..record };
+        assert!(admission.encode(&mut room) <= ADMISSION_BYTES);
     }
 }

@@ -20,6 +20,7 @@ mod ladder;
 mod listen;
 mod mutant;
 mod pin;
+pub mod slab;
 mod socket;
 pub mod virt;
 

@@ -1,0 +1,287 @@
+//! Where records are kept until somebody has read them: a shard's slots, and those that dead
+//! processes have left behind.
+
+use std::cell::Cell;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::rt::slab::{self, Dead, Reader, Shape, Writer};
+
+use super::record::{ADMISSION_BYTES, Ending, RECORD_BYTES, Record};
+
+pub use crate::rt::slab::Entry;
+
+/// Files of slots are named so, with the process and the shard in between.
+const PREFIX: &str = "journal-";
+const SUFFIX: &str = ".slots";
+
+/// A shard's side.
+#[derive(Debug, Default)]
+pub struct Journal {
+    writer: Option<Writer>,
+    lost: Cell<u64>,
+}
+
+/// The other side, for one shard.
+#[derive(Debug)]
+pub struct Reading {
+    /// Names the shard's records together with their serial numbers, in every process that there
+    /// ever was.
+    pub boot: u64,
+    reader: Reader,
+    path: Option<PathBuf>,
+}
+
+/// The folder where processes leave their records.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+/// What a dead process has left.
+#[derive(Debug)]
+pub struct Left {
+    dead: Dead,
+    path: PathBuf,
+}
+
+/// A shard's journal and its reader, with room for so many exchanges that run or wait to be read;
+/// in the memory of the process, or in a file of `folder`. `boot` is random, below 2⁶³.
+///
+/// # Errors
+/// There is no room, or no file can be made.
+pub fn pair(
+    folder: Option<&Folder>,
+    shard: usize,
+    slots: u32,
+    boot: u64,
+) -> io::Result<(Journal, Reading)> {
+    let room = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let shape = Shape { slots, first: room(ADMISSION_BYTES), second: room(RECORD_BYTES) };
+    let process = std::process::id();
+    let path = folder
+        .map(|folder| folder.0.join(format!("{PREFIX}{process}-{shard}-{boot:016x}{SUFFIX}")));
+    let (writer, reader) = slab::create(path.as_deref(), shape, boot)?;
+    let journal = Journal { writer: Some(writer), lost: Cell::new(0) };
+    Ok((journal, Reading { boot, reader, path }))
+}
+
+impl Journal {
+    /// Writes that an exchange is admitted; none when there is no room for it.
+    pub fn admit(&self, record: &Record<'_>) -> Option<Entry> {
+        let entry = self.writer.as_ref()?.begin(|room| record.encode(room));
+        self.lost.set(self.lost.get() + u64::from(entry.is_none()));
+        entry
+    }
+
+    /// Writes that an exchange has ended. One that was not admitted has no entry. Of an entry's
+    /// exchange only what the admission did not say is kept of the texts.
+    pub fn settle(&self, entry: Option<Entry>, record: &Record<'_>) {
+        let Some(writer) = &self.writer else { return };
+        let entry = entry.or_else(|| {
+            let admission = Record { ending: Ending::Open, ..*record };
+            let begun = writer.begin(|room| admission.encode(room));
+            self.lost.set(self.lost.get() + u64::from(begun.is_none()));
+            begun
+        });
+        if let Some(entry) = entry {
+            let rest = Record { id: "", key: "", route: "", ..*record };
+            writer.end(entry, |room| rest.encode(room));
+        }
+    }
+
+    /// How many records found no room so far.
+    pub fn lost(&self) -> u64 {
+        self.lost.get()
+    }
+
+    /// Are records kept at all?
+    pub const fn is_kept(&self) -> bool {
+        self.writer.is_some()
+    }
+}
+
+impl Reading {
+    /// Takes at most `most` records of ended exchanges, each with its serial number. They stay
+    /// where they are until [`Reading::free`].
+    pub fn take(&mut self, most: usize, mut take: impl FnMut(u64, &Record<'_>)) -> usize {
+        self.reader.take(most, |serial, first, second| {
+            if let Some(record) = whole(first, Some(second)) {
+                take(serial, &record);
+            }
+        })
+    }
+
+    /// Those that were taken and are not free yet, once more.
+    pub fn again(&self, mut take: impl FnMut(u64, &Record<'_>)) {
+        self.reader.again(|serial, first, second| {
+            if let Some(record) = whole(first, Some(second)) {
+                take(serial, &record);
+            }
+        });
+    }
+
+    /// How many were taken and are not free yet.
+    pub const fn held(&self) -> usize {
+        self.reader.held()
+    }
+
+    /// What was taken is safe elsewhere.
+    pub fn free(&mut self) {
+        self.reader.give_back();
+    }
+
+    /// The exchanges that run now.
+    pub fn running(&self, mut look: impl FnMut(u64, &Record<'_>)) {
+        self.reader.begun(|serial, first| {
+            if let Some(record) = whole(first, None) {
+                look(serial, &record);
+            }
+        });
+    }
+
+    /// Everything was read, and nothing more will be written: the file goes.
+    pub fn remove(self) {
+        if let Some(path) = &self.path {
+            // What stays is read by the next process, and nothing new is found in it.
+            let _stays = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Folder {
+    /// The journal's part of the state folder, which exists.
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// What dead processes have left, and nobody else is reading.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn left(&self) -> io::Result<Vec<Left>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let ours = name
+                .to_str()
+                .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+            // One that cannot be opened has just been read and removed by somebody else.
+            if ours && let Ok(Some(dead)) = Dead::read(&entry.path()) {
+                found.push(Left { dead, path: entry.path() });
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Left {
+    /// Names its records together with their serial numbers.
+    pub const fn boot(&self) -> u64 {
+        self.dead.owner()
+    }
+
+    /// All records: those of ended exchanges, and the admissions of those that had not ended, whose
+    /// cost is then what was reserved.
+    pub fn each(&self, mut look: impl FnMut(u64, &Record<'_>)) {
+        self.dead.each(|serial, first, second| {
+            if let Some(mut record) = whole(first, second) {
+                if record.ending == Ending::Open {
+                    record.cost_nanos = record.reserved_nanos;
+                    record.estimated = true;
+                    record.priced = record.prices != 0;
+                }
+                look(serial, &record);
+            }
+        });
+    }
+
+    /// Everything in it is safe elsewhere.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove(self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+}
+
+/// A record out of its two halves: the admission knows who asked for what, the end all the rest.
+fn whole<'b>(first: &'b [u8], second: Option<&'b [u8]>) -> Option<Record<'b>> {
+    let admission = Record::decode(first)?;
+    let Some(second) = second else { return Some(admission) };
+    let end = Record::decode(second)?;
+    let model = if end.model.is_empty() { admission.model } else { end.model };
+    Some(Record { id: admission.id, key: admission.key, route: admission.route, model, ..end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(id: &str) -> Record<'_> {
+        Record {
+            id,
+            key: "team-a",
+            route: "fast",
+            reserved_nanos: 70,
+            prices: 1,
+            ..Record::default()
+        }
+    }
+
+    fn end(id: &str) -> Record<'_> {
+        let ending = Ending::Answered;
+        Record { ending, model: "m", cost_nanos: 50, priced: true, prices: 1, ..admission(id) }
+    }
+
+    #[test]
+    fn an_exchange_is_read_whole_and_once() {
+        let (journal, mut reading) = pair(None, 0, 2, 9).unwrap();
+        let entry = journal.admit(&admission("a"));
+        journal.settle(entry, &end("a"));
+        journal.settle(None, &end("b"));
+        journal.settle(None, &end("c"));
+        assert_eq!(journal.lost(), 1, "there was room for two");
+        let mut seen = Vec::new();
+        reading.take(9, |serial, record| {
+            assert_eq!(*record, end(record.id));
+            seen.push((serial, record.id.to_owned()));
+        });
+        assert_eq!(seen, [(1, "a".to_owned()), (2, "b".to_owned())]);
+        assert_eq!(reading.held(), 2);
+        reading.free();
+        let running = journal.admit(&admission("d"));
+        let mut ids = Vec::new();
+        reading.running(|_, record| ids.push(record.id.to_owned()));
+        assert_eq!(ids, ["d"]);
+        journal.settle(running, &end("d"));
+        assert_eq!(reading.take(9, |_, _| {}), 1);
+        assert!(!Journal::default().is_kept());
+        Journal::default().settle(None, &end("e"));
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_found_with_its_open_admissions() {
+        let path = std::env::temp_dir().join(format!("vb-journal-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("vertex-bridge.db"), "not ours").unwrap();
+        let folder = Folder::new(&path);
+        let (journal, reading) = pair(Some(&folder), 3, 4, 77).unwrap();
+        journal.settle(None, &end("a"));
+        journal.admit(&admission("b"));
+        assert!(folder.left().unwrap().is_empty(), "we live");
+        drop((journal, reading));
+        let mut left = folder.left().unwrap();
+        let left = left.pop().expect("one file");
+        assert_eq!(left.boot(), 77);
+        let mut seen = Vec::new();
+        left.each(|_, record| {
+            let Record { ending, cost_nanos, estimated, priced, .. } = *record;
+            seen.push((record.id.to_owned(), ending, cost_nanos, estimated, priced));
+        });
+        let a = ("a".to_owned(), Ending::Answered, 50, false, true);
+        assert_eq!(seen, [a, ("b".to_owned(), Ending::Open, 70, true, true)]);
+        left.remove().unwrap();
+        assert!(folder.left().unwrap().is_empty());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+}
