@@ -12,6 +12,7 @@ use crate::rt::{Accepted, Mailbox, unix_millis};
 use crate::shard::{Letter, Report, TokenReport};
 
 use super::handover::{Handover, notify};
+use super::journal::Keeper;
 use super::name::name_process;
 
 /// What the control thread keeps.
@@ -37,6 +38,8 @@ pub(super) struct Control {
     pub(super) signalled: bool,
     /// The successor's process, once it serves.
     pub(super) successor: Option<u32>,
+    /// Reads what the shards record.
+    pub(super) keeper: Option<Keeper>,
 }
 
 impl Control {
@@ -78,6 +81,9 @@ impl Control {
                 Report::Successor(taken) => self.succeeded(taken),
                 Report::SuccessorEnded => {}
             }
+        }
+        if let Some(keeper) = self.keeper.take() {
+            keeper.finish();
         }
         say(Level::Info, "stopped");
         if self.successor.is_some() && std::process::id() == 1 {

@@ -5,6 +5,7 @@ mod control;
 pub mod env;
 mod explain;
 mod handover;
+mod journal;
 pub mod machine;
 mod name;
 mod out;

@@ -17,6 +17,7 @@ use signal_hook::iterator::Signals;
 use crate::config::limits::SIGNATURE_BYTES;
 use crate::config::{Config, LogFormat, LogLevel, Upstream};
 use crate::control::{Pages, Readiness, UpstreamState};
+use crate::journal::Journal;
 use crate::net::{Security, dns};
 use crate::obs::log::{self, Level};
 use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
@@ -33,7 +34,7 @@ use super::machine::Machine;
 use super::out::complain;
 use super::security::{self, Material};
 use super::spawn::{self, Seed};
-use super::{env, report, simulate, tokens};
+use super::{env, journal, report, simulate, tokens};
 
 /// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -96,6 +97,9 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
     let refusals = tokens::keep(&mut config, &material.trust()?, &mailboxes, &sender)?;
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
+    let in_flight = share(config.limits.capacity(machine.room()).in_flight, cores.len());
+    let (journals, keeper) =
+        journal::make(None, cores.len(), in_flight, random)?.keep(None, Vec::new())?;
     let common = Common {
         config: &config,
         mailboxes: &mailboxes,
@@ -114,15 +118,15 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         addresses: &addresses,
         machine: &machine,
     };
-    let started = cores.iter().zip(sockets).zip(letters).enumerate();
-    for (index, ((core, socket), letters)) in started {
+    let started = cores.iter().zip(sockets).zip(letters).zip(journals).enumerate();
+    for (index, (((core, socket), letters), journal)) in started {
         let seed = Seed {
             core: *core,
             backend: config.runtime.backend,
             driver: config.runtime.driver,
             socket,
             letters,
-            parts: common.parts(index, Arc::clone(&cells[index]), material.security()?),
+            parts: common.parts(index, Arc::clone(&cells[index]), journal, material.security()?),
             drain: config.timeouts.drain,
         };
         // The thread reports its own end; nobody joins it.
@@ -143,6 +147,7 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         predecessor,
         signalled: false,
         successor: None,
+        keeper: Some(keeper),
     })
 }
 
@@ -220,15 +225,21 @@ struct Common<'c> {
 }
 
 impl Common<'_> {
-    fn parts(&self, index: usize, cells: Arc<Cells>, security: Security) -> Parts<Accepted> {
+    fn parts(
+        &self,
+        index: usize,
+        cells: Arc<Cells>,
+        journal: Journal,
+        security: Security,
+    ) -> Parts<Accepted> {
         let capacity = self.config.limits.capacity(self.machine.room());
         let shards = self.mailboxes.len();
-        let share = |all: u64| usize::try_from(all).unwrap_or(usize::MAX).div_ceil(shards);
         Parts {
             index,
             config: self.config.clone(),
             keys: self.keys.clone(),
             cells,
+            journal,
             board: self.board.clone(),
             signatures: self.signatures.clone(),
             rates: self.rates.clone(),
@@ -239,13 +250,22 @@ impl Common<'_> {
             fixed: Arc::clone(&self.fixed),
             addresses: self.addresses.to_vec(),
             security,
-            connections_max: share(capacity.connections),
-            in_flight_max: share(capacity.in_flight),
+            connections_max: share(capacity.connections, shards),
+            in_flight_max: share(capacity.in_flight, shards),
             upstream_places: self.config.limits.upstream_places(index, shards),
-            // The library's own randomness: different in every process and shard.
-            seed: RandomState::new().build_hasher().finish(),
+            seed: random(),
         }
     }
+}
+
+/// One shard's part of what all may have.
+fn share(all: u64, shards: usize) -> usize {
+    usize::try_from(all).unwrap_or(usize::MAX).div_ceil(shards)
+}
+
+/// The library's own randomness: different in every process and at every call.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// The first line that an operator sees.

@@ -100,28 +100,18 @@ impl Journal {
 }
 
 impl Reading {
-    /// Takes at most `most` records of ended exchanges, each with its serial number. They stay
+    /// Takes at most `most` records of ended exchanges, and tells how many there were. They stay
     /// where they are until [`Reading::free`].
-    pub fn take(&mut self, most: usize, mut take: impl FnMut(u64, &Record<'_>)) -> usize {
-        self.reader.take(most, |serial, first, second| {
-            if let Some(record) = whole(first, Some(second)) {
-                take(serial, &record);
-            }
-        })
+    pub fn take(&mut self, most: usize) -> usize {
+        self.reader.take(most)
     }
 
-    /// Those that were taken and are not free yet, once more.
-    pub fn again(&self, mut take: impl FnMut(u64, &Record<'_>)) {
-        self.reader.again(|serial, first, second| {
-            if let Some(record) = whole(first, Some(second)) {
-                take(serial, &record);
-            }
-        });
-    }
-
-    /// How many were taken and are not free yet.
-    pub const fn held(&self) -> usize {
-        self.reader.held()
+    /// Those that were taken and are not free yet, each with its serial number, in the order of
+    /// their ends.
+    pub fn held(&self) -> impl Iterator<Item = (u64, Record<'_>)> {
+        self.reader
+            .held()
+            .filter_map(|(serial, first, second)| Some((serial, whole(first, Some(second))?)))
     }
 
     /// What was taken is safe elsewhere.
@@ -241,20 +231,16 @@ mod tests {
         journal.settle(None, &end("b"));
         journal.settle(None, &end("c"));
         assert_eq!(journal.lost(), 1, "there was room for two");
-        let mut seen = Vec::new();
-        reading.take(9, |serial, record| {
-            assert_eq!(*record, end(record.id));
-            seen.push((serial, record.id.to_owned()));
-        });
-        assert_eq!(seen, [(1, "a".to_owned()), (2, "b".to_owned())]);
-        assert_eq!(reading.held(), 2);
+        assert_eq!(reading.take(9), 2);
+        let seen: Vec<_> = reading.held().collect();
+        assert_eq!(seen, [(1, end("a")), (2, end("b"))]);
         reading.free();
         let running = journal.admit(&admission("d"));
         let mut ids = Vec::new();
         reading.running(|_, record| ids.push(record.id.to_owned()));
         assert_eq!(ids, ["d"]);
         journal.settle(running, &end("d"));
-        assert_eq!(reading.take(9, |_, _| {}), 1);
+        assert_eq!(reading.take(9), 1);
         assert!(!Journal::default().is_kept());
         Journal::default().settle(None, &end("e"));
     }

@@ -300,6 +300,24 @@ impl<'t> Record<'t> {
     }
 }
 
+/// A record that stands by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned(Box<[u8]>);
+
+impl Owned {
+    /// Copies a record.
+    pub fn of(record: &Record<'_>) -> Self {
+        let mut room = [0; RECORD_BYTES];
+        let length = record.encode(&mut room);
+        Self(room.get(..length).unwrap_or_default().into())
+    }
+
+    /// The record.
+    pub fn record(&self) -> Record<'_> {
+        Record::decode(&self.0).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +344,7 @@ mod tests {
         let length = record.encode(&mut room);
         assert_eq!(Record::decode(&room[..length]), Some(record));
         assert_eq!(Record::decode(&room), Some(record), "what stands behind does not matter");
+        assert_eq!(Owned::of(&record).record(), record);
         for cut in 0..length {
             assert_eq!(Record::decode(&room[..cut]), None, "{cut}");
         }

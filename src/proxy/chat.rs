@@ -10,7 +10,7 @@ use super::answer;
 use super::candidate::Asker;
 use super::client::Client;
 use super::exchange::{After, Exchange};
-use super::{choice, course, explain, limits, marks};
+use super::{choice, course, explain, limits, marks, recorded};
 
 /// Serves one request whose body has been read.
 pub(super) async fn serve<R, F, M>(
@@ -39,7 +39,10 @@ where
         }
     }
     match choose(shard, &mut exchange, asker.key, &outline.model) {
-        Ok(route) => course::run(client, exchange, asker, &outline, route).await,
+        Ok(route) => {
+            recorded::admit(&mut exchange, &outline.model);
+            course::run(client, exchange, asker, &outline, route).await
+        }
         Err(error) => answer::fail(client, exchange, &error).await,
     }
 }

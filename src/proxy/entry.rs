@@ -64,7 +64,7 @@ where
             Some(probe)
         }
     };
-    exchange.enter(plan.index, place, probe);
+    exchange.enter(plan, place, probe);
     shard.show_circuit(plan.index);
     Ok(())
 }
@@ -124,7 +124,7 @@ pub(super) fn enter_at_once<R: Runtime>(exchange: &mut Exchange<'_, R>, plan: Pl
     if !upstream.health.may_repeat() {
         return false;
     }
-    exchange.enter(plan.index, place, None);
+    exchange.enter(plan, place, None);
     true
 }
 

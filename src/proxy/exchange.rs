@@ -3,20 +3,24 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::base::{Tick, Trace, ascii};
 use crate::chat::{Event, Usage};
 use crate::config::Upstream;
+use crate::journal::Entry;
 use crate::obs::log::{self, Level, Line};
 use crate::obs::{Settled, Tokens, UpstreamFailure};
 use crate::policy::{Fault, KeyId};
 use crate::rt::{Mutant, Runtime};
 use crate::shard::{Permit, Place, Probe, Shard};
 
+use super::attempt::Plan;
 use super::lane::Lane;
-use super::limits;
 use super::marks::Marks;
 use super::reply::{Envelope, Phases};
 use super::stay::Stay;
+use super::{limits, recorded};
 
 /// The vendor's own field of that kind.
 const TOOK: &[u8] = b"openai-processing-ms:";
@@ -91,7 +95,25 @@ pub(super) struct Known<'s, R: Runtime> {
     stay: Option<Stay>,
     /// Another candidate is asked at the same time.
     pub(super) lane: Option<Lane>,
+    /// Where its admission stands in the journal.
+    pub(super) entry: Option<Entry>,
+    /// The upstream that was asked last.
+    pub(super) asked: Option<usize>,
+    /// The model that was asked of it.
+    model: SmallVec<[u8; 64]>,
     settled: bool,
+}
+
+impl<R: Runtime> Known<'_, R> {
+    /// The model that was asked last.
+    pub(super) fn model(&self) -> &str {
+        std::str::from_utf8(&self.model).unwrap_or_default()
+    }
+
+    /// What the vendor has counted.
+    pub(super) const fn usage(&self) -> &Usage {
+        &self.usage
+    }
 }
 
 impl<'s, R: Runtime> Exchange<'s, R> {
@@ -116,6 +138,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         rival.waited = self.waited;
         rival.speak_within = self.speak_within;
         rival.bytes_in = self.bytes_in;
+        rival.entry = self.entry;
         rival.lane = Some(lane);
         rival
     }
@@ -151,6 +174,9 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             permit,
             stay: None,
             lane: None,
+            entry: None,
+            asked: None,
+            model: SmallVec::new(),
             settled: false,
         }))
     }
@@ -209,8 +235,10 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     }
 
     /// An attempt at an upstream begins.
-    pub(super) fn enter(&mut self, upstream: usize, place: Place, probe: Option<Probe>) {
-        self.stay = Some(Stay::new(upstream, place, probe));
+    pub(super) fn enter(&mut self, plan: Plan<'_>, place: Place, probe: Option<Probe>) {
+        self.stay = Some(Stay::new(plan.index, place, probe));
+        self.asked = Some(plan.index);
+        self.model = SmallVec::from_slice(plan.order.model.as_bytes());
         self.crossing.clear();
         self.speak_by = self.speak_within.map(|limit| self.shard.rt.lately().after(limit));
     }
@@ -334,17 +362,12 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             () => 1,
         };
         (0..times).for_each(|_| self.shard.settled(&settled));
-        self.log(ending, &settled);
+        let (level, cause) = importance(ending);
+        recorded::settle(&self.0, ending, &settled, cause);
+        self.log((level, cause), &settled);
     }
 
-    fn log(&self, ending: Ending, settled: &Settled) {
-        let (level, cause) = match ending {
-            Ending::Answered => (Level::Debug, "answered"),
-            Ending::ClientLeft => (Level::Debug, "client_cancelled"),
-            Ending::Failed(500.., code) | Ending::Broken(code) => (Level::Warn, code),
-            Ending::Failed(_, code) => (Level::Debug, code),
-            Ending::Bug => (Level::Error, "internal_error"),
-        };
+    fn log(&self, (level, cause): (Level, &str), settled: &Settled) {
         if !log::enabled(level) {
             return;
         }
@@ -404,5 +427,16 @@ impl<R: Runtime> Drop for Exchange<'_, R> {
             self.shard.cells.bugs.add(u64::from(!silent));
             self.end(Ending::Bug);
         }
+    }
+}
+
+/// How much an ending matters to an operator, and its cause in one word.
+const fn importance(ending: Ending) -> (Level, &'static str) {
+    match ending {
+        Ending::Answered => (Level::Debug, "answered"),
+        Ending::ClientLeft => (Level::Debug, "client_cancelled"),
+        Ending::Failed(500.., code) | Ending::Broken(code) => (Level::Warn, code),
+        Ending::Failed(_, code) => (Level::Debug, code),
+        Ending::Bug => (Level::Error, "internal_error"),
     }
 }

@@ -29,6 +29,7 @@ mod pipe;
 mod plain;
 mod posted;
 mod race;
+mod recorded;
 mod remains;
 mod reply;
 mod resume;

@@ -98,7 +98,7 @@ struct Own {
 struct Shared {
     region: Region,
     shape: Shape,
-    ended: Queue,
+    done: Queue,
     freed: Queue,
     /// No slot from this one on was ever used.
     used: AtomicU32,
@@ -122,7 +122,7 @@ pub fn create(path: Option<&Path>, shape: Shape, owner: u64) -> io::Result<(Writ
     let shared = Arc::new(Shared {
         region,
         shape,
-        ended: Queue::new(shape.slots),
+        done: Queue::new(shape.slots),
         freed: Queue::new(shape.slots),
         used: AtomicU32::new(0),
         _file: file,
@@ -204,7 +204,7 @@ impl Writer {
         let length = fill(half).min(half.len());
         shared.note_second(entry.slot, length);
         shared.state(entry.slot).store(State::Ended as u32, Ordering::Release);
-        shared.ended.push(entry.slot);
+        shared.done.push(entry.slot);
         true
     }
 
@@ -218,26 +218,17 @@ impl Writer {
 }
 
 impl Reader {
-    /// Takes at most `most` ended slots; `take` gets serial number and halves. What was taken
-    /// stays in its slot until [`Reader::give_back`].
-    pub fn take(&mut self, most: usize, mut take: impl FnMut(u64, &[u8], &[u8])) -> usize {
-        let mut taken = 0;
-        while taken < most
-            && let Some(slot) = self.shared.ended.pop()
-        {
-            self.held.push(slot);
-            taken += 1;
-        }
-        let from = self.held.len() - taken;
-        for slot in self.held.iter().skip(from) {
-            self.shared.show(*slot, &mut take);
-        }
-        taken
+    /// Takes at most `most` ended slots, and tells how many there were. They stay as they are
+    /// until [`Reader::give_back`].
+    pub fn take(&mut self, most: usize) -> usize {
+        let before = self.held.len();
+        self.held.extend(std::iter::from_fn(|| self.shared.done.pop()).take(most));
+        self.held.len() - before
     }
 
-    /// Looks once more at what was taken and not given back.
-    pub fn again(&self, mut take: impl FnMut(u64, &[u8], &[u8])) {
-        self.held.iter().for_each(|slot| self.shared.show(*slot, &mut take));
+    /// What was taken and not given back: serial numbers and halves, in the order of taking.
+    pub fn held(&self) -> impl ExactSizeIterator<Item = (u64, &[u8], &[u8])> {
+        self.held.iter().map(|slot| self.shared.ended(*slot))
     }
 
     /// Frees what was taken.
@@ -246,11 +237,6 @@ impl Reader {
             self.shared.state(slot).store(State::Free as u32, Ordering::Release);
             self.shared.freed.push(slot);
         }
-    }
-
-    /// How many slots were taken and not given back.
-    pub const fn held(&self) -> usize {
-        self.held.len()
     }
 
     /// Looks at every slot that has begun and not ended: serial number and first half.
@@ -317,11 +303,11 @@ impl Shared {
         unsafe { std::slice::from_raw_parts(start.as_ptr(), length) }
     }
 
-    /// Shows an ended slot, which is the reader's.
-    fn show(&self, slot: u32, take: &mut impl FnMut(u64, &[u8], &[u8])) {
+    /// An ended slot, which is the reader's.
+    fn ended(&self, slot: u32) -> (u64, &[u8], &[u8]) {
         let (serial, first, second) = self.noted(slot);
         let first = self.read(place(self.shape, 1, slot), first);
-        take(serial, first, self.read(place(self.shape, 2, slot), second));
+        (serial, first, self.read(place(self.shape, 2, slot), second))
     }
 }
 
@@ -526,20 +512,19 @@ mod tests {
                 assert!(writer.end(*entry, put(b"end")));
                 assert!(!writer.end(*entry, put(b"twice")), "an entry ends once");
             }
-            let mut seen = Vec::new();
-            let most = 3;
-            let look = |serial, first: &[u8], second: &[u8]| {
-                assert_eq!((first, second), (&b"begin"[..], &b"end"[..]));
-                seen.push(serial);
-            };
-            assert_eq!(reader.take(most, look), 3);
-            assert_eq!(reader.take(most, |_, _, _| {}), 1);
-            assert_eq!(seen, [round * 4 + 1, round * 4 + 2, round * 4 + 3]);
-            let mut again = 0;
-            reader.again(|_, _, _| again += 1);
-            assert_eq!((again, reader.held()), (4, 4));
+            assert_eq!((reader.take(3), reader.take(3)), (3, 1));
+            let held: Vec<_> = reader.held().collect();
+            let serials: Vec<u64> = held.iter().map(|(serial, _, _)| *serial).collect();
+            assert_eq!(serials, [1, 2, 3, 4].map(|place| round * 4 + place));
+            assert!(held.iter().all(|halves| (halves.1, halves.2) == (b"begin", b"end")));
             reader.give_back();
         }
+    }
+
+    /// Begins and ends a slot, as soon as there is one.
+    fn pass(writer: &Writer, text: &[u8]) {
+        let entry = std::iter::repeat_with(|| writer.begin(put(text))).flatten().next();
+        assert!(entry.is_some_and(|entry| writer.end(entry, put(text))));
     }
 
     #[test]
@@ -548,22 +533,14 @@ mod tests {
         let (writer, mut reader) = create(None, shape, 7).unwrap();
         let total = 200_000_u64;
         std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let mut sent = 0_u64;
-                while sent < total {
-                    let number = sent.to_le_bytes();
-                    if let Some(entry) = writer.begin(put(&number)) {
-                        assert!(writer.end(entry, put(&number)));
-                        sent += 1;
-                    }
-                }
-            });
+            scope.spawn(move || (0..total).for_each(|number| pass(&writer, &number.to_le_bytes())));
             let mut next = 0_u64;
             while next < total {
-                reader.take(16, |_, first, second| {
+                reader.take(16);
+                for (_, first, second) in reader.held() {
                     assert_eq!((first, second), (&next.to_le_bytes()[..], &next.to_le_bytes()[..]));
                     next += 1;
-                });
+                }
                 reader.give_back();
             }
         });

@@ -10,11 +10,12 @@ use std::time::Duration;
 use crate::base::trace::Parent;
 use crate::base::{RequestId, Rng, Sampling, Trace};
 use crate::config::{Config, Origin};
+use crate::journal::Journal;
 use crate::net::dial::Addresses;
 use crate::net::{Acceptor, Connector, Link, PeerName, Pool, Security, StreamOf};
 use crate::obs::{Cells, Settled, Shape};
 use crate::policy::breaker::Circuit;
-use crate::policy::{Fault, Keyring};
+use crate::policy::{Fault, KeyId, Keyring};
 use crate::rt::{Mailbox, Runtime};
 
 use super::board::Board;
@@ -52,6 +53,8 @@ pub struct Parts<A> {
     pub keys: Keyring,
     /// Its counters; it is their only writer.
     pub cells: Arc<Cells>,
+    /// Where it records its exchanges.
+    pub journal: Journal,
     /// The connection counts of all shards.
     pub board: Board,
     /// Vendors' marks on calls of tools, of all shards.
@@ -122,6 +125,8 @@ pub struct Shard<R: Runtime> {
     pub keys: Keyring,
     /// Its counters; it is their only writer.
     pub cells: Arc<Cells>,
+    /// Where it records its exchanges.
+    pub journal: Journal,
     /// The connection counts of all shards.
     pub board: Board,
     /// Vendors' marks on calls of tools, of all shards.
@@ -180,6 +185,7 @@ impl<R: Runtime> Shard<R> {
             config: parts.config,
             keys: parts.keys,
             cells: parts.cells,
+            journal: parts.journal,
             board: parts.board,
             signatures: parts.signatures,
             rates: parts.rates,
@@ -268,6 +274,17 @@ impl<R: Runtime> Shard<R> {
     /// How many client connections this shard serves.
     pub fn connections(&self) -> usize {
         self.connections.get()
+    }
+
+    /// The name of a key; empty when none was needed.
+    pub fn key_name(&self, key: KeyId) -> &str {
+        match key {
+            KeyId::Nobody => "",
+            KeyId::Development => "development",
+            KeyId::Configured(index) => {
+                self.config.auth.keys.get(index).map_or("", |key| &key.name)
+            }
+        }
     }
 
     /// The metrics' target of a route.

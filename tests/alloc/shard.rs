@@ -146,6 +146,7 @@ fn shard<R: Runtime>(rt: &R, upstream: SocketAddr) -> std::rc::Rc<Shard<R>> {
         probes: Probes::new(config.upstreams.len()),
         upstream_places: config.limits.upstream_places(0, 1),
         keys: Keyring::new(&config.auth),
+        journal: vertex_bridge::journal::Journal::default(),
         cells: Arc::new(Cells::new(&shape)),
         board: Board::new(1),
         signatures: Signatures::new(1 << 20),

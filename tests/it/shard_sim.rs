@@ -198,6 +198,7 @@ pub(crate) fn shard_with(
         upstream_places: config.limits.upstream_places(0, 1),
         keys: Keyring::new(&config.auth),
         config,
+        journal: vertex_bridge::journal::Journal::default(),
         cells: Arc::new(Cells::new(&shape)),
         board: Board::new(1),
         signatures: Signatures::new(1 << 20),

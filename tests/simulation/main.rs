@@ -112,6 +112,7 @@ fn shards(rt: &Virt, plan: &Plan, mailboxes: &[Mailbox<Letter<VirtConn>>]) -> Ve
             upstream_places: config.limits.upstream_places(index, plan.shards),
             keys: Keyring::new(&config.auth),
             config: config.clone(),
+            journal: vertex_bridge::journal::Journal::default(),
             cells: Arc::new(Cells::new(&shape)),
             board: board.clone(),
             signatures: signatures.clone(),

@@ -1,0 +1,229 @@
+//! The thread that reads what the shards have recorded, and hands it on: to the ledger, and to
+//! whoever else wants to know of exchanges.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::journal::{Folder, Journal, Owned, Reading, Record, pair};
+use crate::obs::log::Level;
+
+use super::control::say;
+
+/// How often the shards' records are looked at. A slot is in use that much longer than its
+/// exchange.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// How long the ledger is left alone after it has failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often is looked for what other processes have left that died meanwhile.
+const ADOPT_EVERY: Duration = Duration::from_secs(10);
+
+/// How many records are taken of one shard at a time.
+const BATCH: usize = 4096;
+
+/// Room for records that wait to be read, beside those of exchanges that run.
+const WAITING: usize = 8192;
+
+/// Where records go that must not be lost.
+pub(super) trait Ledger: Send {
+    /// Writes these records down, each once however often it is called; `boot` and the numbers
+    /// name them. What is written outlives the process.
+    ///
+    /// # Errors
+    /// Nothing was written, and why.
+    fn append(&mut self, boot: u64, batch: &[(u64, Record<'_>)]) -> Result<(), String>;
+}
+
+/// Whoever wants to know of ended exchanges.
+pub(super) trait Listener: Send {
+    /// An exchange has ended. Must not wait.
+    fn hear(&mut self, record: &Record<'_>);
+}
+
+/// What the thread is asked.
+pub(super) enum Ask {
+    /// Which exchanges run.
+    #[expect(dead_code, reason = "the administration's pages ask it")]
+    Running(Sender<Vec<Owned>>),
+    /// Every shard has ended: read the rest, and end.
+    Stop,
+}
+
+/// The thread, and the way to ask it.
+pub(super) struct Keeper {
+    pub(super) asks: Sender<Ask>,
+    thread: JoinHandle<()>,
+}
+
+/// The shards' sides, and the thread that is to read them.
+pub(super) struct Made {
+    pub(super) journals: Vec<Journal>,
+    readings: Vec<Reading>,
+    folder: Option<Folder>,
+}
+
+/// Makes a journal for each shard that runs so many exchanges at a time; in `folder`, if there is a
+/// ledger. `random` gives numbers of 64 bits.
+///
+/// # Errors
+/// There is no room for them.
+pub(super) fn make(
+    folder: Option<Folder>,
+    shards: usize,
+    in_flight_max: usize,
+    random: impl Fn() -> u64,
+) -> io::Result<Made> {
+    let slots = u32::try_from(in_flight_max.saturating_add(WAITING)).unwrap_or(u32::MAX);
+    let pairs = (0..shards).map(|shard| pair(folder.as_ref(), shard, slots, random() >> 1));
+    let (journals, readings) = pairs.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+    Ok(Made { journals, readings, folder })
+}
+
+impl Made {
+    /// Starts the thread that reads.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub(super) fn keep(
+        self,
+        ledger: Option<Box<dyn Ledger>>,
+        listeners: Vec<Box<dyn Listener>>,
+    ) -> io::Result<(Vec<Journal>, Keeper)> {
+        let (asks, questions) = channel();
+        let Self { journals, readings, folder } = self;
+        let mut reader = Reader { readings, folder, ledger, listeners, failed: false };
+        // Before anything is admitted: what was spent must be known.
+        reader.adopt();
+        let thread = thread::Builder::new()
+            .name("vb-journal".to_owned())
+            .spawn(move || reader.run(&questions))?;
+        Ok((journals, Keeper { asks, thread }))
+    }
+}
+
+impl Keeper {
+    /// Waits until everything that was recorded is written down. Called when no shard runs any
+    /// more.
+    pub(super) fn finish(self) {
+        // One that has ended already was told by its panic.
+        let _ended = self.asks.send(Ask::Stop);
+        let _ended = self.thread.join();
+    }
+}
+
+struct Reader {
+    readings: Vec<Reading>,
+    folder: Option<Folder>,
+    ledger: Option<Box<dyn Ledger>>,
+    listeners: Vec<Box<dyn Listener>>,
+    /// The ledger has failed, and was not tried again since.
+    failed: bool,
+}
+
+impl Reader {
+    fn run(mut self, questions: &Receiver<Ask>) {
+        let (mut busy, mut waited) = (false, Duration::ZERO);
+        loop {
+            let wait = if self.failed {
+                AGAIN
+            } else if busy {
+                Duration::ZERO
+            } else {
+                EVERY
+            };
+            match questions.recv_timeout(wait) {
+                Ok(Ask::Running(reply)) => {
+                    let mut running = Vec::new();
+                    for reading in &self.readings {
+                        reading.running(|_, record| running.push(Owned::of(record)));
+                    }
+                    // Who does not wait for the answer does not need it.
+                    let _gone = reply.send(running);
+                    busy = false;
+                }
+                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => busy = self.look(),
+            }
+            waited += wait;
+            if waited >= ADOPT_EVERY {
+                waited = Duration::ZERO;
+                self.adopt();
+            }
+        }
+        while self.look() {}
+        let all_written = self.readings.iter().all(|reading| reading.held().next().is_none());
+        if all_written {
+            self.readings.into_iter().for_each(Reading::remove);
+        }
+    }
+
+    /// Takes what has ended; true when there may be more.
+    fn look(&mut self) -> bool {
+        self.failed = false;
+        let mut more = false;
+        for reading in &mut self.readings {
+            let before = reading.held().count();
+            let taken = reading.take(BATCH);
+            for (_, record) in reading.held().skip(before) {
+                self.listeners.iter_mut().for_each(|listener| listener.hear(&record));
+            }
+            if let Some(ledger) = &mut self.ledger {
+                let batch: Vec<_> =
+                    reading.held().filter(|(_, record)| is_billed(record)).collect();
+                if let Err(error) = append(ledger.as_mut(), reading.boot, &batch) {
+                    self.failed = true;
+                    say(Level::Error, &format!("the ledger cannot be written: {error}"));
+                    continue;
+                }
+            }
+            reading.free();
+            more |= taken == BATCH;
+        }
+        more
+    }
+
+    /// Writes down what processes have left that died.
+    fn adopt(&mut self) {
+        let (Some(folder), Some(ledger)) = (&self.folder, &mut self.ledger) else { return };
+        let left = match folder.left() {
+            Ok(left) => left,
+            Err(error) => return say(Level::Error, &format!("the journal's folder: {error}")),
+        };
+        for left in left {
+            let mut kept = Vec::new();
+            left.each(|serial, record| {
+                if is_billed(record) {
+                    kept.push((serial, Owned::of(record)));
+                }
+            });
+            let batch: Vec<_> =
+                kept.iter().map(|(serial, kept)| (*serial, kept.record())).collect();
+            let count = batch.len();
+            let written = append(ledger.as_mut(), left.boot(), &batch);
+            match written.and_then(|()| left.remove().map_err(|error| error.to_string())) {
+                Ok(()) if count == 0 => {}
+                Ok(()) => {
+                    let message =
+                        format!("{count} records of a process that died are in the ledger");
+                    say(Level::Info, &message);
+                }
+                Err(error) => {
+                    say(Level::Error, &format!("records of a process that died: {error}"));
+                }
+            }
+        }
+    }
+}
+
+/// Nobody is billed for what no key has asked and no route has served; somebody who guesses keys
+/// must not fill the disk.
+fn is_billed(record: &Record<'_>) -> bool {
+    !record.key.is_empty() || !record.route.is_empty()
+}
+
+fn append(ledger: &mut dyn Ledger, boot: u64, batch: &[(u64, Record<'_>)]) -> Result<(), String> {
+    if batch.is_empty() { Ok(()) } else { ledger.append(boot, batch) }
+}
