@@ -6,7 +6,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::control::Pages;
-use crate::obs::log::{self, Level};
+use crate::obs::log::Level;
 use crate::rt::handover::{Ready, send_signal};
 use crate::rt::{Accepted, Mailbox, unix_millis};
 use crate::shard::{Letter, Report, TokenReport};
@@ -14,6 +14,8 @@ use crate::shard::{Letter, Report, TokenReport};
 use super::handover::{Handover, notify};
 use super::journal::Keeper;
 use super::name::name_process;
+
+pub(super) use super::say::say;
 
 /// What the control thread keeps.
 pub(super) struct Control {
@@ -199,9 +201,4 @@ impl Control {
             shard.send(letter());
         }
     }
-}
-
-/// Writes a line of the life cycle.
-pub(super) fn say(level: Level, message: &str) {
-    log::write(level, unix_millis(), message);
 }

@@ -6,10 +6,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::config::Config;
 use crate::journal::{Folder, Journal, Owned, Reading, Record, pair};
 use crate::obs::log::Level;
+use crate::store::ledger;
 
-use super::control::say;
+use super::say::say;
+use super::state;
 
 /// How often the shards' records are looked at. A slot is in use that much longer than its
 /// exchange.
@@ -27,14 +30,37 @@ const BATCH: usize = 4096;
 /// Room for records that wait to be read, beside those of exchanges that run.
 const WAITING: usize = 8192;
 
-/// Where records go that must not be lost.
-pub(super) trait Ledger: Send {
-    /// Writes these records down, each once however often it is called; `boot` and the numbers
-    /// name them. What is written outlives the process.
+/// The ledger, and the folder for what is on its way there.
+pub(super) struct Ledger {
+    folder: Folder,
+    book: ledger::Ledger,
+}
+
+impl Ledger {
+    /// Opens the ledger of this configuration, if it has one.
     ///
     /// # Errors
-    /// Nothing was written, and why.
-    fn append(&mut self, boot: u64, batch: &[(u64, Record<'_>)]) -> Result<(), String>;
+    /// It cannot be opened, and the operator has said that it must be.
+    pub(super) fn open(config: &Config) -> io::Result<Option<Self>> {
+        if !config.ledger.enabled {
+            return Ok(None);
+        }
+        let opened = state::make_store(config).and_then(|file| {
+            let book = ledger::Ledger::open(&file).map_err(|error| error.to_string())?;
+            let folder = file.parent().unwrap_or(&file);
+            Ok(Self { folder: Folder::new(folder), book })
+        });
+        match opened {
+            Ok(ledger) => Ok(Some(ledger)),
+            Err(error) if config.ledger.required => Err(io::Error::other(format!(
+                "the ledger cannot be opened: {error}; ledger.enabled = false does without"
+            ))),
+            Err(error) => {
+                say(Level::Warn, &format!("nothing is written to a ledger: {error}"));
+                Ok(None)
+            }
+        }
+    }
 }
 
 /// Whoever wants to know of ended exchanges.
@@ -62,24 +88,25 @@ pub(super) struct Keeper {
 pub(super) struct Made {
     pub(super) journals: Vec<Journal>,
     readings: Vec<Reading>,
-    folder: Option<Folder>,
+    ledger: Option<Ledger>,
 }
 
-/// Makes a journal for each shard that runs so many exchanges at a time; in `folder`, if there is a
-/// ledger. `random` gives numbers of 64 bits.
+/// Makes a journal for each shard that runs so many exchanges at a time, in the ledger's folder if
+/// there is one. `random` gives numbers of 64 bits.
 ///
 /// # Errors
 /// There is no room for them.
 pub(super) fn make(
-    folder: Option<Folder>,
+    ledger: Option<Ledger>,
     shards: usize,
     in_flight_max: usize,
     random: impl Fn() -> u64,
 ) -> io::Result<Made> {
+    let folder = ledger.as_ref().map(|ledger| &ledger.folder);
     let slots = u32::try_from(in_flight_max.saturating_add(WAITING)).unwrap_or(u32::MAX);
-    let pairs = (0..shards).map(|shard| pair(folder.as_ref(), shard, slots, random() >> 1));
+    let pairs = (0..shards).map(|shard| pair(folder, shard, slots, random() >> 1));
     let (journals, readings) = pairs.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
-    Ok(Made { journals, readings, folder })
+    Ok(Made { journals, readings, ledger })
 }
 
 impl Made {
@@ -89,12 +116,11 @@ impl Made {
     /// The operating system gives no thread.
     pub(super) fn keep(
         self,
-        ledger: Option<Box<dyn Ledger>>,
         listeners: Vec<Box<dyn Listener>>,
     ) -> io::Result<(Vec<Journal>, Keeper)> {
         let (asks, questions) = channel();
-        let Self { journals, readings, folder } = self;
-        let mut reader = Reader { readings, folder, ledger, listeners, failed: false };
+        let Self { journals, readings, ledger } = self;
+        let mut reader = Reader { readings, ledger, listeners, failed: false };
         // Before anything is admitted: what was spent must be known.
         reader.adopt();
         let thread = thread::Builder::new()
@@ -116,8 +142,7 @@ impl Keeper {
 
 struct Reader {
     readings: Vec<Reading>,
-    folder: Option<Folder>,
-    ledger: Option<Box<dyn Ledger>>,
+    ledger: Option<Ledger>,
     listeners: Vec<Box<dyn Listener>>,
     /// The ledger has failed, and was not tried again since.
     failed: bool,
@@ -173,7 +198,7 @@ impl Reader {
             if let Some(ledger) = &mut self.ledger {
                 let batch: Vec<_> =
                     reading.held().filter(|(_, record)| is_billed(record)).collect();
-                if let Err(error) = append(ledger.as_mut(), reading.boot, &batch) {
+                if let Err(error) = append(ledger, reading.boot, &batch) {
                     self.failed = true;
                     say(Level::Error, &format!("the ledger cannot be written: {error}"));
                     continue;
@@ -187,8 +212,8 @@ impl Reader {
 
     /// Writes down what processes have left that died.
     fn adopt(&mut self) {
-        let (Some(folder), Some(ledger)) = (&self.folder, &mut self.ledger) else { return };
-        let left = match folder.left() {
+        let Some(ledger) = &mut self.ledger else { return };
+        let left = match ledger.folder.left() {
             Ok(left) => left,
             Err(error) => return say(Level::Error, &format!("the journal's folder: {error}")),
         };
@@ -202,7 +227,7 @@ impl Reader {
             let batch: Vec<_> =
                 kept.iter().map(|(serial, kept)| (*serial, kept.record())).collect();
             let count = batch.len();
-            let written = append(ledger.as_mut(), left.boot(), &batch);
+            let written = append(ledger, left.boot(), &batch);
             match written.and_then(|()| left.remove().map_err(|error| error.to_string())) {
                 Ok(()) if count == 0 => {}
                 Ok(()) => {
@@ -224,6 +249,9 @@ fn is_billed(record: &Record<'_>) -> bool {
     !record.key.is_empty() || !record.route.is_empty()
 }
 
-fn append(ledger: &mut dyn Ledger, boot: u64, batch: &[(u64, Record<'_>)]) -> Result<(), String> {
-    if batch.is_empty() { Ok(()) } else { ledger.append(boot, batch) }
+fn append(ledger: &mut Ledger, boot: u64, batch: &[(u64, Record<'_>)]) -> Result<(), String> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    ledger.book.append(boot, batch).map_err(|error| error.to_string())
 }

@@ -10,6 +10,7 @@ pub mod machine;
 mod name;
 mod out;
 pub mod report;
+mod say;
 pub mod security;
 mod serve;
 mod simulate;

@@ -97,9 +97,10 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
     let refusals = tokens::keep(&mut config, &material.trust()?, &mailboxes, &sender)?;
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
+    let ledger = journal::Ledger::open(&config)?;
     let in_flight = share(config.limits.capacity(machine.room()).in_flight, cores.len());
     let (journals, keeper) =
-        journal::make(None, cores.len(), in_flight, random)?.keep(None, Vec::new())?;
+        journal::make(ledger, cores.len(), in_flight, random)?.keep(Vec::new())?;
     let common = Common {
         config: &config,
         mailboxes: &mailboxes,
@@ -107,11 +108,7 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         board: Board::new(cores.len()),
         rates: Rates::new(&config),
         probes: Probes::new(config.upstreams.len()),
-        signatures: Signatures::new(if config.gemini.signatures.cache {
-            SIGNATURE_BYTES
-        } else {
-            0
-        }),
+        signatures: signatures(&config),
         fixed: fixed::all().into(),
         keys: Keyring::new(&config.auth),
         shape: &shape,
@@ -149,6 +146,11 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         successor: None,
         keeper: Some(keeper),
     })
+}
+
+/// The vendors' marks, where they are kept.
+fn signatures(config: &Config) -> Signatures {
+    Signatures::new(if config.gemini.signatures.cache { SIGNATURE_BYTES } else { 0 })
 }
 
 /// Would a process that starts now have a configuration?

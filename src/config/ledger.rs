@@ -12,11 +12,13 @@ impl Ledger {
     /// unless it is told where.
     pub(super) fn of(settings: &Settings, showing: bool) -> Self {
         let path = settings.text("ledger.path").map(PathBuf::from);
+        let told = match settings.value("ledger.enabled") {
+            Some(Value::Flag(flag)) => Some(*flag),
+            _ => None,
+        };
         Self {
-            enabled: match settings.value("ledger.enabled") {
-                Some(Value::Flag(flag)) => *flag,
-                _ => !showing || path.is_some(),
-            },
+            enabled: told.unwrap_or_else(|| !showing || path.is_some()),
+            required: told.unwrap_or_else(|| path.is_some()),
             path,
             retention: settings.wait("ledger.retention", limits::RETENTION),
             when_full: match settings.text("ledger.when_full") {

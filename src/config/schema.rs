@@ -274,6 +274,8 @@ pub struct Fallback {
 pub struct Ledger {
     /// Are exchanges kept at all?
     pub enabled: bool,
+    /// Was that, or where, said by the operator? Then the gateway does not start without.
+    pub required: bool,
     /// The folder of the store; `None`: where the system keeps a program's state.
     pub path: Option<PathBuf>,
     /// How long single exchanges are kept; `None`: for ever. The sums of their days always are.

@@ -15,6 +15,7 @@ use crate::shard::{Place, Shard};
 use super::attempt::Plan;
 use super::client::{Client, Gone};
 use super::exchange::Exchange;
+use super::stay::Stay;
 
 /// How often a request that no candidate takes looks again at least.
 const RECHECK: Duration = Duration::from_millis(10);
@@ -64,7 +65,7 @@ where
             Some(probe)
         }
     };
-    exchange.enter(plan, place, probe);
+    exchange.enter(Stay::new(plan.index, place, probe), plan.order.model);
     shard.show_circuit(plan.index);
     Ok(())
 }
@@ -124,7 +125,7 @@ pub(super) fn enter_at_once<R: Runtime>(exchange: &mut Exchange<'_, R>, plan: Pl
     if !upstream.health.may_repeat() {
         return false;
     }
-    exchange.enter(plan, place, None);
+    exchange.enter(Stay::new(plan.index, place, None), plan.order.model);
     true
 }
 

@@ -13,9 +13,8 @@ use crate::obs::log::{self, Level, Line};
 use crate::obs::{Settled, Tokens, UpstreamFailure};
 use crate::policy::{Fault, KeyId};
 use crate::rt::{Mutant, Runtime};
-use crate::shard::{Permit, Place, Probe, Shard};
+use crate::shard::{Permit, Shard};
 
-use super::attempt::Plan;
 use super::lane::Lane;
 use super::marks::Marks;
 use super::reply::{Envelope, Phases};
@@ -234,11 +233,11 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         }
     }
 
-    /// An attempt at an upstream begins.
-    pub(super) fn enter(&mut self, plan: Plan<'_>, place: Place, probe: Option<Probe>) {
-        self.stay = Some(Stay::new(plan.index, place, probe));
-        self.asked = Some(plan.index);
-        self.model = SmallVec::from_slice(plan.order.model.as_bytes());
+    /// An attempt at an upstream begins, which is asked for `model`.
+    pub(super) fn enter(&mut self, stay: Stay, model: &str) {
+        self.asked = Some(stay.upstream);
+        self.stay = Some(stay);
+        self.model = SmallVec::from_slice(model.as_bytes());
         self.crossing.clear();
         self.speak_by = self.speak_within.map(|limit| self.shard.rt.lately().after(limit));
     }
