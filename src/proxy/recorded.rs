@@ -64,10 +64,15 @@ fn begin<'k, R: Runtime>(known: &'k Known<'_, R>) -> Record<'k> {
     let shard = known.shard;
     let now = shard.rt.unix_millis();
     let age = u64::try_from(shard.rt.lately().since(known.started).as_millis()).unwrap_or(0);
+    let trace = &known.envelope.trace;
     let route = known.target.and_then(|target| shard.shape.targets.get(target));
     Record {
         started_ms: now.saturating_sub(age),
         written_ms: now,
+        trace: trace.id,
+        span: trace.span,
+        parent: trace.parent,
+        sampled: trace.is_sampled(),
         shard: u16::try_from(shard.index).unwrap_or(u16::MAX),
         id: known.envelope.id.as_str(),
         key: shard.key_name(known.key),
