@@ -10,7 +10,7 @@ use super::answer;
 use super::candidate::Asker;
 use super::client::Client;
 use super::exchange::{After, Exchange};
-use super::{choice, course, explain, limits, marks, recorded};
+use super::{choice, course, explain, limits, marks};
 
 /// Serves one request whose body has been read.
 pub(super) async fn serve<R, F, M>(
@@ -40,7 +40,7 @@ where
     }
     match choose(shard, &mut exchange, asker.key, &outline.model) {
         Ok(route) => {
-            recorded::admit(&mut exchange, &outline.model);
+            exchange.record_admission(&outline.model);
             course::run(client, exchange, asker, &outline, route).await
         }
         Err(error) => answer::fail(client, exchange, &error).await,

@@ -16,10 +16,10 @@ use crate::rt::{Mutant, Runtime};
 use crate::shard::{Permit, Shard};
 
 use super::lane::Lane;
+use super::limits;
 use super::marks::Marks;
 use super::reply::{Envelope, Phases};
 use super::stay::Stay;
-use super::{limits, recorded};
 
 /// The vendor's own field of that kind.
 const TOOK: &[u8] = b"openai-processing-ms:";
@@ -362,7 +362,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         };
         (0..times).for_each(|_| self.shard.settled(&settled));
         let (level, cause) = importance(ending);
-        recorded::settle(&self.0, ending, &settled, cause);
+        self.record_end(ending, &settled, cause);
         self.log((level, cause), &settled);
     }
 
