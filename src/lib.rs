@@ -17,7 +17,7 @@
 //! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |
 //! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config | shared base64 ring rustls serde serde_json ureq |
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |
-//! | `journal` | one record for each exchange, its bytes, where they wait to be read | base rt | host |
+//! | `journal` | one record for each exchange, its bytes, where they wait to be read | base rt | host shared |
 //! | `net` | connections, dialing, name look-up, TLS, idle pool | base config obs rt | async shared net rustls rustls_native_certs webpki_roots |
 //! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net journal | async shared |
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net journal shard | async flate2 smallvec |

@@ -1,9 +1,10 @@
 //! Where records are kept until somebody has read them: a shard's slots, and those that dead
 //! processes have left behind.
 
-use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::rt::slab::{self, Dead, Reader, Shape, Writer};
 
@@ -19,7 +20,16 @@ const SUFFIX: &str = ".slots";
 #[derive(Debug, Default)]
 pub struct Journal {
     writer: Option<Writer>,
-    lost: Cell<u64>,
+    notes: Arc<Notes>,
+}
+
+/// What the two sides tell each other; seldom written.
+#[derive(Debug, Default)]
+struct Notes {
+    /// Nothing new is to be admitted.
+    shut: AtomicBool,
+    /// Records that found no room.
+    lost: AtomicU64,
 }
 
 /// The other side, for one shard.
@@ -29,6 +39,7 @@ pub struct Reading {
     /// ever was.
     pub boot: u64,
     reader: Reader,
+    notes: Arc<Notes>,
     path: Option<PathBuf>,
 }
 
@@ -60,37 +71,38 @@ pub fn pair(
     let path = folder
         .map(|folder| folder.0.join(format!("{PREFIX}{process}-{shard}-{boot:016x}{SUFFIX}")));
     let (writer, reader) = slab::create(path.as_deref(), shape, boot)?;
-    let journal = Journal { writer: Some(writer), lost: Cell::new(0) };
-    Ok((journal, Reading { boot, reader, path }))
+    let notes = Arc::<Notes>::default();
+    let journal = Journal { writer: Some(writer), notes: Arc::clone(&notes) };
+    Ok((journal, Reading { boot, reader, notes, path }))
 }
 
 impl Journal {
-    /// Writes that an exchange is admitted; none when there is no room for it.
+    /// Writes that an exchange is admitted; none when there is no room for it at present.
     pub fn admit(&self, record: &Record<'_>) -> Option<Entry> {
-        let entry = self.writer.as_ref()?.begin(|room| record.encode(room));
-        self.lost.set(self.lost.get() + u64::from(entry.is_none()));
-        entry
+        self.writer.as_ref()?.begin(|room| record.encode(room))
     }
 
     /// Writes that an exchange has ended. One that was not admitted has no entry. Of an entry's
     /// exchange only what the admission did not say is kept of the texts.
     pub fn settle(&self, entry: Option<Entry>, record: &Record<'_>) {
         let Some(writer) = &self.writer else { return };
-        let entry = entry.or_else(|| {
-            let admission = Record { ending: Ending::Open, ..*record };
-            let begun = writer.begin(|room| admission.encode(room));
-            self.lost.set(self.lost.get() + u64::from(begun.is_none()));
-            begun
-        });
-        if let Some(entry) = entry {
-            let rest = Record { id: "", key: "", route: "", ..*record };
-            writer.end(entry, |room| rest.encode(room));
-        }
+        let entry = entry.or_else(|| self.admit(&Record { ending: Ending::Open, ..*record }));
+        let Some(entry) = entry else {
+            self.notes.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let rest = Record { id: "", key: "", route: "", ..*record };
+        writer.end(entry, |room| rest.encode(room));
     }
 
     /// How many records found no room so far.
     pub fn lost(&self) -> u64 {
-        self.lost.get()
+        self.notes.lost.load(Ordering::Relaxed)
+    }
+
+    /// Is nothing new to be admitted, because it could not be written down?
+    pub fn is_shut(&self) -> bool {
+        self.notes.shut.load(Ordering::Relaxed)
     }
 
     /// Are records kept at all?
@@ -117,6 +129,16 @@ impl Reading {
     /// What was taken is safe elsewhere.
     pub fn free(&mut self) {
         self.reader.give_back();
+    }
+
+    /// How many records found no room so far.
+    pub fn lost(&self) -> u64 {
+        self.notes.lost.load(Ordering::Relaxed)
+    }
+
+    /// Says whether new exchanges may be admitted.
+    pub fn shut(&self, shut: bool) {
+        self.notes.shut.store(shut, Ordering::Relaxed);
     }
 
     /// The exchanges that run now.
@@ -241,6 +263,11 @@ mod tests {
         assert_eq!(ids, ["d"]);
         journal.settle(running, &end("d"));
         assert_eq!(reading.take(9), 1);
+        assert_eq!(reading.lost(), 1);
+        for shut in [true, false] {
+            reading.shut(shut);
+            assert_eq!(journal.is_shut(), shut);
+        }
         assert!(!Journal::default().is_kept());
         Journal::default().settle(None, &end("e"));
     }

@@ -215,6 +215,8 @@ pub struct Cells {
     pub limited: [Cell; 4],
     /// Circuits of the upstreams now: 0 closed, 1 half open, 2 open.
     circuits: Box<[Alone]>,
+    /// Records of exchanges that found no room.
+    pub records_lost: Cell,
     /// Panics that were caught: bugs.
     pub bugs: Cell,
     targets: usize,
@@ -251,6 +253,7 @@ impl Cells {
             in_flight: Cell::default(),
             limited: Default::default(),
             circuits: shape.upstreams.iter().map(|_| Alone::default()).collect(),
+            records_lost: Cell::default(),
             bugs: Cell::default(),
             targets: shape.targets.len(),
         }

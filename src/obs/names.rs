@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 43] = [
+pub const FAMILIES: [Family; 44] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -186,6 +186,12 @@ pub const FAMILIES: [Family; 43] = [
         Counter,
         "limit",
         "Requests refused for a limit of the client: bucket, requests or tokens",
+    ),
+    family(
+        "vertex_bridge_records_lost_total",
+        Counter,
+        "",
+        "Exchanges that are not in the ledger, because it could not be written for too long",
     ),
     family("vertex_bridge_bugs_total", Counter, "", "Panics that were caught; must stay zero"),
     family("vertex_bridge_build_info", Gauge, "version", "Always 1; the label says the version"),

@@ -160,7 +160,7 @@ impl Registry {
     }
 
     fn plain_counters(&self, figures: &mut Figures) {
-        let counters: [CellOf; 9] = [
+        let counters: [CellOf; 10] = [
             ("vertex_bridge_requests_cancelled_total", |cells| &cells.cancelled),
             ("vertex_bridge_upstream_attempts_total", |cells| &cells.attempts),
             ("vertex_bridge_upstream_connections_opened_total", |cells| &cells.links_opened),
@@ -169,6 +169,7 @@ impl Registry {
             ("vertex_bridge_hedges_total", |cells| &cells.hedges),
             ("vertex_bridge_hedges_won_total", |cells| &cells.hedges_won),
             ("vertex_bridge_streams_resumed_total", |cells| &cells.streams_resumed),
+            ("vertex_bridge_records_lost_total", |cells| &cells.records_lost),
             ("vertex_bridge_bugs_total", |cells| &cells.bugs),
         ];
         for (name, cell) in counters {

@@ -39,10 +39,10 @@ where
         }
     }
     match choose(shard, &mut exchange, asker.key, &outline.model) {
-        Ok(route) => {
-            exchange.record_admission(&outline.model);
-            course::run(client, exchange, asker, &outline, route).await
-        }
+        Ok(route) => match exchange.record_admission(&outline.model) {
+            Ok(()) => course::run(client, exchange, asker, &outline, route).await,
+            Err(error) => answer::fail(client, exchange, &error).await,
+        },
         Err(error) => answer::fail(client, exchange, &error).await,
     }
 }

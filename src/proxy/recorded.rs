@@ -2,17 +2,39 @@
 
 use std::time::Duration;
 
+use crate::chat::{ApiError, Row};
+use crate::config::WhenFull;
 use crate::journal::{self, Record};
 use crate::obs::Settled;
 use crate::rt::Runtime;
+use crate::shard::Shard;
 
 use super::exchange::{Ending, Known};
 
 impl<R: Runtime> Known<'_, R> {
     /// Writes that the exchange is admitted: what is known of it now survives a `kill -9`. `model`
     /// is the client's own name of it.
-    pub(super) fn record_admission(&mut self, model: &str) {
-        self.entry = self.shard.journal.admit(&Record { model, ..self.beginning() });
+    ///
+    /// # Errors
+    /// It cannot be written down, and what cannot be is not to be served.
+    #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
+    pub(super) fn record_admission(&mut self, model: &str) -> Result<(), ApiError> {
+        let Shard { journal, config, .. } = self.shard;
+        if !journal.is_kept() {
+            return Ok(());
+        }
+        if !journal.is_shut() {
+            self.entry = journal.admit(&Record { model, ..self.beginning() });
+            if self.entry.is_some() {
+                return Ok(());
+            }
+        }
+        if !config.ledger.enabled || config.ledger.when_full == WhenFull::Serve {
+            return Ok(());
+        }
+        let message =
+            "the ledger cannot be written, and nothing is served that it does not know of";
+        Err(ApiError::new(Row::OVERLOADED, message))
     }
 
     /// Writes that it has ended.
@@ -50,6 +72,9 @@ impl<R: Runtime> Known<'_, R> {
             ..self.beginning()
         };
         shard.journal.settle(self.entry, &record);
+        if self.entry.is_none() {
+            shard.cells.records_lost.set(shard.journal.lost());
+        }
     }
 
     /// What is known from the beginning.
