@@ -23,8 +23,9 @@
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net journal shard | async flate2 smallvec |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
 //! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared rusqlite |
+//! | `import` | another gateway's configuration to ours: text in, text and notes out | config | saphyr_parser |
 //! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async base64 ring serde serde_json serde_path_to_error |
-//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy credential rt net journal shard proxy control store simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
+//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy credential rt net journal shard proxy control store import simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
 //! | `main` | the process: allocator, then `boot` | boot | host mimalloc |
 
 pub mod base;
@@ -33,6 +34,7 @@ pub mod chat;
 pub mod config;
 pub mod control;
 pub mod credential;
+pub mod import;
 pub mod journal;
 pub mod net;
 pub mod obs;

@@ -59,6 +59,12 @@ pub enum Command {
         /// A file with the request's body [default: standard input]
         file: Option<PathBuf>,
     },
+    /// Rewrite another gateway's configuration as ours
+    Import {
+        /// Whose it is
+        #[command(subcommand)]
+        from: Import,
+    },
     /// Print a shell's completion script
     Completions {
         /// The shell
@@ -74,6 +80,20 @@ pub struct Check {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whose configuration is imported.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Import {
+    /// A `LiteLLM` proxy's config.yaml: prints vertex-bridge.toml, and on standard error what is
+    /// not carried over. Exit status 2 when there is no model that can be served
+    Litellm {
+        /// The file, or - for standard input
+        file: PathBuf,
+        /// Write here instead of standard output; an existing file is not replaced
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Options of `simulate`.

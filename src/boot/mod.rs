@@ -5,6 +5,7 @@ mod control;
 pub mod env;
 mod explain;
 mod handover;
+mod import;
 mod journal;
 pub mod machine;
 mod name;
@@ -44,6 +45,10 @@ pub fn run() -> ExitCode {
         Some(Command::Explain { file }) => {
             name_process("vb-cli");
             explain::run(&line, file.as_deref())
+        }
+        Some(Command::Import { from }) => {
+            name_process("vb-cli");
+            import::run(from)
         }
         Some(Command::Completions { shell }) => {
             name_process("vb-cli");

@@ -69,6 +69,8 @@ pub(super) enum Scalar {
     Account,
     /// Gemini's `safetySettings` as JSON.
     SafetySettings,
+    /// The same as it is, or in a variable: `env:NAME`.
+    OrVariable(&'static Self),
 }
 
 /// A value that was understood.
@@ -202,8 +204,19 @@ impl Scalar {
                 let account = account.map_err(|wrong| format!("{}, {wrong}", quote(path)))?;
                 Ok(Value::Account(Box::new(account)))
             }
+            Self::OrVariable(inner) => inner.read_or_variable(raw, outside),
             _ => self.plain(raw).ok_or_else(|| raw.found()),
         }
+    }
+
+    /// What stands in a variable may be a secret that is there by mistake: it is never repeated.
+    fn read_or_variable(self, raw: Raw<'_>, outside: &Outside<'_>) -> Result<Value, Found> {
+        let written = raw.text().unwrap_or_default();
+        let Some(name) = written.strip_prefix("env:") else { return self.read(raw, outside) };
+        let held = outside.variables.get(name).filter(|held| !held.is_empty());
+        let held = held.ok_or_else(|| format!("{}, which is not set", quote(written)))?;
+        let read = self.read(Raw::Word(held), outside);
+        read.map_err(|_held| format!("{}, which holds something else", quote(written)))
     }
 
     fn plain(self, raw: Raw<'_>) -> Option<Value> {
@@ -287,6 +300,7 @@ impl Scalar {
             Self::Wait(range) => return wait(range),
             Self::WaitOrOff(range) => return format!("\"off\" or {}", wait(range)),
             Self::Choice(words) => return format!("one of {}", words.join(", ")),
+            Self::OrVariable(inner) => return format!("{}, or env:NAME", inner.expected()),
             Self::ClientKey => {
                 let least = format!("a key of {KEY_CHARS_MIN} characters or more");
                 return format!("{least} without spaces, env:NAME or file:PATH");
@@ -447,6 +461,22 @@ mod tests {
         for bad in ["", "MiB", "1MB", "1.5MiB", "18446744073709551615GiB", "1 MiB"] {
             assert_eq!(size(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_a_variable_is_never_repeated() {
+        const PROJECT: Scalar = Scalar::OrVariable(&Scalar::Project);
+        assert!(
+            matches!(word(PROJECT, "env:KEY"), Ok(Value::Text(text)) if text == "0123456789abcdef")
+        );
+        assert!(matches!(word(PROJECT, "plain-1"), Ok(Value::Text(text)) if text == "plain-1"));
+        let found = |text| word(PROJECT, text).expect_err("refused");
+        assert_eq!(found("env:EMPTY"), "\"env:EMPTY\", which is not set");
+        assert_eq!(found("not one"), "\"not one\"");
+        const AREA: Scalar = Scalar::OrVariable(&Scalar::Choice(&["here"]));
+        let found = word(AREA, "env:KEY").expect_err("another word");
+        assert_eq!(found, "\"env:KEY\", which holds something else");
+        assert_eq!(AREA.expected(), "one of here, or env:NAME");
     }
 
     #[test]
