@@ -27,6 +27,7 @@ need curl curl
 need openssl openssl # keys and certificates for tests
 need node nodejs
 need npm npm
+need promtool prometheus # it checks a scrape
 need python3 python3
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if ((${#missing[@]} > 0)); then

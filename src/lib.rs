@@ -15,7 +15,8 @@
 //! | `chat` | the hub: clients' APIs on one side, vendor-neutral chat events on the other | base wire | serde serde_json memchr base64 smallvec typed_arena |
 //! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr base64 smallvec |
 //! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |
-//! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config | shared base64 ring rustls serde serde_json ureq |
+//! | `web` | HTTP to services beside the upstreams; blocks, so never on a core | - | shared rustls ureq |
+//! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config web | base64 ring serde serde_json ureq |
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |
 //! | `journal` | one record for each exchange, its bytes, where they wait to be read | base rt | host shared |
 //! | `net` | connections, dialing, name look-up, TLS, idle pool | base config obs rt | async shared net rustls rustls_native_certs webpki_roots |
@@ -24,8 +25,9 @@
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
 //! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared rusqlite |
 //! | `import` | another gateway's configuration to ours: text in, text and notes out | config | saphyr_parser |
+//! | `export` | spans of exchanges to a collector; blocks, so never on a core | base config obs web rt journal | shared flate2 prost ureq |
 //! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async base64 ring serde serde_json serde_path_to_error |
-//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy credential rt net journal shard proxy control store import simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
+//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy web credential rt net journal shard proxy control store export import simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
 //! | `main` | the process: allocator, then `boot` | boot | host mimalloc |
 
 pub mod base;
@@ -34,6 +36,7 @@ pub mod chat;
 pub mod config;
 pub mod control;
 pub mod credential;
+pub mod export;
 pub mod import;
 pub mod journal;
 pub mod net;
@@ -45,4 +48,5 @@ pub mod rt;
 pub mod shard;
 pub mod simulator;
 pub mod store;
+pub mod web;
 pub mod wire;

@@ -10,11 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::config::{Config, ConfigError, Place, Roots, ServerTls, TlsFile, TlsPair};
-use crate::credential;
 use crate::net::{Acceptor, Connector, Identity, PemProblem, Security, Tickets, Trust};
 use crate::obs::log::Level;
 use crate::rt::{Accepted, Mailbox};
 use crate::shard::Letter;
+use crate::web;
 
 use super::control::say;
 use super::{env, report};
@@ -121,8 +121,8 @@ impl Material {
     ///
     /// # Errors
     /// The library's cryptography does not work here.
-    pub fn trust(&self) -> io::Result<credential::Trust> {
-        Ok(credential::Trust::new(self.connector()?.config()))
+    pub fn trust(&self) -> io::Result<web::Trust> {
+        Ok(web::Trust::new(self.connector()?.config()))
     }
 
     fn connector(&self) -> io::Result<Connector> {

@@ -8,11 +8,12 @@ use std::thread;
 
 use crate::base::{Rng, Tick};
 use crate::config::{Config, ServiceAccount};
-use crate::credential::{Endpoint, Granted, Signer, TokenError, Trust};
+use crate::credential::{Endpoint, Granted, Signer, TokenError};
 use crate::obs::log::Level;
 use crate::policy::{Refresh, Refused};
 use crate::rt::{Accepted, Clock, Mailbox, unix_millis};
 use crate::shard::{Letter, News, Report, Token, TokenReport};
+use crate::web::Trust;
 
 use super::control::say;
 

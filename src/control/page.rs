@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::obs::{Registry, TokenFigures};
+use crate::obs::{Form, Registry, TokenFigures};
 use crate::shard::Page;
 
 use super::ready::Readiness;
@@ -23,12 +23,15 @@ impl Pages {
     pub fn render(&self, page: Page, uptime: Duration) -> (u16, Vec<u8>) {
         match page {
             Page::Metrics => (200, self.registry.render_json(uptime).into_bytes()),
-            Page::Prometheus => {
-                (200, self.registry.render_prometheus(uptime, &self.tokens).into_bytes())
-            }
+            Page::Prometheus => self.prometheus(Form::Classic, uptime),
+            Page::OpenMetrics => self.prometheus(Form::Open, uptime),
             Page::Ready => {
                 self.readiness.render(&self.tokens, |upstream| self.registry.circuit(upstream))
             }
         }
+    }
+
+    fn prometheus(&self, form: Form, uptime: Duration) -> (u16, Vec<u8>) {
+        (200, self.registry.render_prometheus(form, uptime, &self.tokens).into_bytes())
     }
 }

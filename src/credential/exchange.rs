@@ -7,13 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector, TcpConnector};
 
 use crate::config::limits::{SECRET_CHARS_MAX, TOKEN_ANSWER_BYTES, TOKEN_EXCHANGE};
 use crate::config::{Secret, ServiceAccount};
-
-use super::connector::{self, TlsConnector, Trust};
+use crate::web::{self, Trust};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
@@ -91,9 +88,7 @@ impl Endpoint {
             .max_idle_connections(0)
             .user_agent(concat!("vertex-bridge/", env!("CARGO_PKG_VERSION")))
             .build();
-        let connector = ().chain(TcpConnector::default()).chain(TlsConnector::new(trust.clone()));
-        let agent = Agent::with_parts(config, connector, DefaultResolver::default());
-        Self { agent, uri: account.token_uri.clone() }
+        Self { agent: web::agent(config, trust), uri: account.token_uri.clone() }
     }
 
     /// Exchanges `assertion` for a token. Blocks, at most [`TOKEN_EXCHANGE`].
@@ -137,7 +132,7 @@ fn refusal(text: &Secret) -> Option<&'static str> {
 fn failed(error: &ureq::Error) -> TokenError {
     match error {
         ureq::Error::Timeout(_) => TokenError::Timeout,
-        ureq::Error::Io(error) if connector::is_tls(error) => TokenError::Tls,
+        ureq::Error::Io(error) if web::is_tls(error) => TokenError::Tls,
         ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => {
             TokenError::Connection
         }

@@ -1,10 +1,8 @@
 //! Service accounts: what is signed, and how it becomes a token. Calls block, so they run on a
 //! helper thread, never on a core. When to call is decided in `policy`.
 
-mod connector;
 mod exchange;
 mod signer;
 
-pub use connector::Trust;
 pub use exchange::{Endpoint, Granted, TokenError};
 pub use signer::Signer;

@@ -8,4 +8,4 @@ pub mod keep;
 pub mod record;
 
 pub use keep::{Entry, Folder, Journal, Left, Reading, pair};
-pub use record::{Ending, Owned, RECORD_BYTES, Record};
+pub use record::{Api, Ending, Owned, RECORD_BYTES, Record};

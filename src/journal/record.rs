@@ -31,6 +31,43 @@ pub enum Ending {
     Bug,
 }
 
+/// What a client asked for, and through which API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the endpoints'")]
+pub enum Api {
+    #[default]
+    Chat,
+    Completions,
+    Responses,
+    Messages,
+    Generate,
+    Embeddings,
+    CountTokens,
+}
+
+impl Api {
+    const ALL: [Self; 7] = [
+        Self::Chat,
+        Self::Completions,
+        Self::Responses,
+        Self::Messages,
+        Self::Generate,
+        Self::Embeddings,
+        Self::CountTokens,
+    ];
+
+    /// What is done, in the words of OpenTelemetry (`gen_ai.operation.name`).
+    pub const fn operation(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Responses | Self::Messages => "chat",
+            Self::Completions => "text_completion",
+            Self::Generate => "generate_content",
+            Self::Embeddings => "embeddings",
+            Self::CountTokens => "count_tokens",
+        }
+    }
+}
+
 /// One exchange. Times are microseconds unless the name says otherwise.
 #[expect(clippy::struct_excessive_bools, reason = "each is one fact of an exchange")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +130,12 @@ pub struct Record<'t> {
     pub shard: u16,
     /// How it ended.
     pub ending: Ending,
+    /// What was asked for.
+    pub api: Api,
+    /// Why the last attempt that failed did so: a number of the metrics' reasons; 0 is none.
+    pub reason: u8,
+    /// Did the last attempt use an idle connection?
+    pub reused: bool,
     /// Is `cost_nanos` known?
     pub priced: bool,
     /// Are the tokens estimates of ours, because the vendor did not say them?
@@ -224,9 +267,10 @@ impl<'t> Record<'t> {
         for number in [self.status, self.attempts, self.shard] {
             put.bytes(&number.to_le_bytes());
         }
-        let flags = [self.priced, self.estimated, self.stream, self.cache_hit, self.sampled];
+        let flags =
+            [self.priced, self.estimated, self.stream, self.cache_hit, self.sampled, self.reused];
         let bits = flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(flag));
-        put.bytes(&[self.ending as u8, bits]);
+        put.bytes(&[self.ending as u8, self.api as u8, self.reason, bits]);
         let texts = [self.id, self.key, self.route, self.upstream_name, self.model, self.cause];
         for (text, most) in texts.into_iter().zip(ROOM) {
             put.text(text, most);
@@ -274,14 +318,17 @@ impl<'t> Record<'t> {
         for number in [&mut record.status, &mut record.attempts, &mut record.shard] {
             *number = take.u16()?;
         }
-        let [ending, bits] = take.array()?;
+        let [ending, api, reason, bits] = take.array()?;
+        record.reason = reason;
         record.ending = *Ending::ALL.get(usize::from(ending))?;
+        record.api = *Api::ALL.get(usize::from(api))?;
         let flags = [
             &mut record.priced,
             &mut record.estimated,
             &mut record.stream,
             &mut record.cache_hit,
             &mut record.sampled,
+            &mut record.reused,
         ];
         for (place, flag) in flags.into_iter().enumerate() {
             *flag = bits >> place & 1 == 1;
@@ -333,6 +380,7 @@ mod tests {
             status: 499,
             shard: 3,
             ending: Ending::ClientLeft,
+            api: Api::CountTokens,
             priced: true,
             cache_hit: true,
             id: "req_1",

@@ -79,6 +79,17 @@ impl UpstreamFailure {
         Self::ALL.iter().find(|(listed, _)| *listed == self).map_or("", |(_, label)| label)
     }
 
+    /// A number that stands for it in records: one more than its place; 0 stands for none.
+    pub fn number(self) -> u8 {
+        let place = Self::ALL.iter().position(|(listed, _)| *listed == self);
+        place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0)
+    }
+
+    /// What a number stands for.
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number).checked_sub(1)?).map(|(reason, _)| *reason)
+    }
+
     /// Every reason with its label value, in the order of the cells.
     pub const ALL: [(Self, &'static str); 24] = [
         (Self::NoToken, "no_token"),

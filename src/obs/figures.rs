@@ -1,6 +1,6 @@
 //! The figures of one scrape, between the registry that sums and the encoder that writes.
 
-use super::histogram::Merged;
+use super::spread::Spread;
 
 /// One number with its labels.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Figure {
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     numbers: Vec<(&'static str, Figure)>,
-    pub(super) histograms: Vec<(&'static str, Merged)>,
+    pub(super) histograms: Vec<(&'static str, Spread)>,
 }
 
 impl Figures {
@@ -23,8 +23,9 @@ impl Figures {
         named.map(|(_, figure)| figure.clone())
     }
 
-    pub(super) fn histogram(&self, family: &str) -> Option<&Merged> {
-        self.histograms.iter().find(|(name, _)| *name == family).map(|(_, merged)| merged)
+    pub(super) fn histograms_of(&self, family: &str) -> impl Iterator<Item = &Spread> {
+        let named = self.histograms.iter().filter(move |(name, _)| *name == family);
+        named.map(|(_, spread)| spread)
     }
 
     pub(super) fn number(&mut self, name: &'static str, value: f64) {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::cell::Cell;
+use super::spread::{BOUNDS, Spread};
 
 /// Parts of one power of two, as a power of two.
 const PART_BITS: u32 = 5;
@@ -88,6 +89,11 @@ impl Merged {
             }
         }
         0.0
+    }
+
+    /// In the exported buckets.
+    pub(super) fn spread(&self) -> Spread {
+        Spread { labels: Vec::new(), sum: self.sum_seconds(), buckets: self.coarse(&BOUNDS) }
     }
 
     /// How many were at most each of `bounds` seconds, not cumulated, then the rest.

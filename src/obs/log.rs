@@ -22,7 +22,8 @@ pub enum Level {
 }
 
 impl Level {
-    const fn name(self) -> &'static str {
+    /// Its name in lines and settings.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warn => "warn",
@@ -45,6 +46,21 @@ static IN_SECOND: AtomicU64 = AtomicU64::new(0);
 pub fn set(level: Level, json: bool) {
     LEVEL.store(level as u8, Ordering::Relaxed);
     JSON.store(json, Ordering::Relaxed);
+}
+
+/// Changes the level while the process runs.
+pub fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+/// The least important level that is written now.
+pub fn level() -> Level {
+    match LEVEL.load(Ordering::Relaxed) {
+        0 => Level::Error,
+        1 => Level::Warn,
+        2 => Level::Info,
+        _ => Level::Debug,
+    }
 }
 
 /// Would a line of this level be written? Ask before anything is formatted.
@@ -105,6 +121,16 @@ impl Line {
             write!(self.text, ",\"{name}\":{value}")
         } else {
             write!(self.text, " {name}={value}")
+        };
+    }
+
+    /// Appends microseconds as milliseconds.
+    pub fn millis(&mut self, name: &str, micros: u64) {
+        let (millis, rest) = (micros / 1000, micros % 1000);
+        let _infallible = if self.json {
+            write!(self.text, ",\"{name}\":{millis}.{rest:03}")
+        } else {
+            write!(self.text, " {name}={millis}.{rest:03}")
         };
     }
 

@@ -2,12 +2,19 @@
 
 pub mod cell;
 pub mod cells;
+pub mod exported;
 mod figures;
+mod forms;
 pub mod histogram;
 pub mod log;
 pub mod names;
 pub mod prometheus;
 pub mod registry;
+pub mod seen;
+mod spread;
 
 pub use cells::{Cells, HandshakeEnd, Settled, Shape, TargetLabels, Tokens, UpstreamFailure};
+pub use exported::ExportCells;
+pub use forms::Form;
 pub use registry::{Registry, TokenFigures};
+pub use seen::Seen;

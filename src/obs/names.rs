@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 44] = [
+pub const FAMILIES: [Family; 52] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -161,6 +161,19 @@ pub const FAMILIES: [Family; 44] = [
         "kind",
         "TLS handshakes with clients: full, resumed or failed",
     ),
+    family("vertex_bridge_spans_exported_total", Counter, "", "Spans that the collector took"),
+    family(
+        "vertex_bridge_spans_rejected_total",
+        Counter,
+        "",
+        "Spans that the collector refused, though it took others with them",
+    ),
+    family(
+        "vertex_bridge_traces_dropped_total",
+        Counter,
+        "reason",
+        "Recorded exchanges whose spans were lost: queue_full or not_taken",
+    ),
     family("vertex_bridge_connections_open", Gauge, "shard", "Client connections"),
     family(
         "vertex_bridge_connections_accepted_total",
@@ -192,6 +205,36 @@ pub const FAMILIES: [Family; 44] = [
         Counter,
         "",
         "Exchanges that are not in the ledger, because it could not be written for too long",
+    ),
+    family(
+        "gen_ai_client_token_usage",
+        Histogram,
+        "gen_ai_operation_name,gen_ai_provider_name,gen_ai_request_model,gen_ai_token_type",
+        "Tokens of a request to a provider",
+    ),
+    family(
+        "gen_ai_client_operation_duration_seconds",
+        Histogram,
+        "gen_ai_operation_name,gen_ai_provider_name,gen_ai_request_model,error_type",
+        "From the request to a provider to the last byte of its answer",
+    ),
+    family(
+        "gen_ai_server_request_duration_seconds",
+        Histogram,
+        "gen_ai_operation_name,gen_ai_provider_name,gen_ai_request_model,error_type",
+        "From the first byte of a request to the last of its answer",
+    ),
+    family(
+        "gen_ai_server_time_to_first_token_seconds",
+        Histogram,
+        "gen_ai_operation_name,gen_ai_provider_name,gen_ai_request_model",
+        "From the first byte of a request to the first of its stream",
+    ),
+    family(
+        "gen_ai_server_time_per_output_token_seconds",
+        Histogram,
+        "gen_ai_operation_name,gen_ai_provider_name,gen_ai_request_model",
+        "From the first token of a stream to its end, for each further token",
     ),
     family("vertex_bridge_bugs_total", Counter, "", "Panics that were caught; must stay zero"),
     family("vertex_bridge_build_info", Gauge, "version", "Always 1; the label says the version"),

@@ -9,14 +9,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::figures::{Figure, Figures};
-use super::histogram::Merged;
 use super::names::{FAMILIES, Family, Type};
-
-/// Upper bounds of the exported buckets, in seconds.
-const BOUNDS: [f64; 16] = [
-    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-    30.0, 120.0,
-];
+use super::spread::Spread;
 
 /// One scrape's figures as a collector.
 #[derive(Debug)]
@@ -51,8 +45,11 @@ impl Scrape {
             }
             encode_number(family.kind, value, metric.encode_family(&labels)?)?;
         }
-        if let Some(merged) = self.0.histogram(family.name) {
-            encode_histogram(merged, metric)?;
+        for spread in self.0.histograms_of(family.name) {
+            if spread.labels.is_empty() {
+                return encode_histogram(spread, metric);
+            }
+            encode_histogram(spread, metric.encode_family(&spread.labels)?)?;
         }
         Ok(())
     }
@@ -75,7 +72,6 @@ fn whole(value: f64) -> u64 {
     value as u64
 }
 
-fn encode_histogram(merged: &Merged, mut metric: MetricEncoder<'_>) -> Result<(), Error> {
-    let buckets = merged.coarse(&BOUNDS);
-    metric.encode_histogram::<NoLabelSet>(merged.sum_seconds(), merged.count(), &buckets, None)
+fn encode_histogram(spread: &Spread, mut metric: MetricEncoder<'_>) -> Result<(), Error> {
+    metric.encode_histogram::<NoLabelSet>(spread.sum, spread.count(), &spread.buckets, None)
 }

@@ -6,15 +6,21 @@ use std::time::Duration;
 
 use super::cell::Cell;
 use super::cells::{CODES, Cells, HandshakeEnd, Shape, UpstreamFailure};
+use super::exported::ExportCells;
 use super::figures::Figures;
+use super::forms::{self, Form};
 use super::histogram::{Histogram, Merged};
 use super::prometheus::Scrape;
+use super::seen::Seen;
+use super::spread::Spread;
 
 /// All shards' cells.
 #[derive(Clone, Debug)]
 pub struct Registry {
     shards: Vec<Arc<Cells>>,
     shape: Shape,
+    seen: Arc<Seen>,
+    exported: Arc<ExportCells>,
 }
 
 /// The access token of one service account. The control thread counts: there is one for all shards.
@@ -48,7 +54,12 @@ struct Sums {
 impl Registry {
     /// A registry over the cells of all shards.
     pub fn new(shards: Vec<Arc<Cells>>, shape: Shape) -> Self {
-        Self { shards, shape }
+        Self { shards, shape, seen: Arc::default(), exported: Arc::default() }
+    }
+
+    /// The same, with what is counted off the cores.
+    pub fn with(self, seen: Arc<Seen>, exported: Arc<ExportCells>) -> Self {
+        Self { seen, exported, ..self }
     }
 
     /// How many shards there are.
@@ -56,10 +67,31 @@ impl Registry {
         self.shards.len()
     }
 
-    /// The Prometheus text, in the `OpenMetrics` form.
-    pub fn render_prometheus(&self, uptime: Duration, tokens: &[TokenFigures]) -> String {
+    /// The Prometheus text in one of its forms.
+    pub fn render_prometheus(
+        &self,
+        form: Form,
+        uptime: Duration,
+        tokens: &[TokenFigures],
+    ) -> String {
+        let (exemplars, spreads) = self.seen.read();
+        let text = self.render_open(uptime, tokens, spreads);
+        match form {
+            Form::Classic => forms::classic(&text),
+            Form::Open => forms::with_exemplars(&text, &exemplars),
+        }
+    }
+
+    fn render_open(
+        &self,
+        uptime: Duration,
+        tokens: &[TokenFigures],
+        spreads: Vec<(&'static str, Spread)>,
+    ) -> String {
+        let mut figures = self.figures(uptime, tokens);
+        figures.histograms.extend(spreads);
         let mut registry = prometheus_client::registry::Registry::default();
-        registry.register_collector(Box::new(Scrape(self.figures(uptime, tokens))));
+        registry.register_collector(Box::new(Scrape(figures)));
         let mut text = String::with_capacity(16 * 1024);
         // Writing into a string cannot fail; an empty page would be noticed.
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
@@ -148,15 +180,27 @@ impl Registry {
         self.by_shard(&mut figures);
         self.circuits(&mut figures);
         by_account(tokens, uptime, &mut figures);
+        self.traces(&mut figures);
         for (name, merged) in [
             ("http_request_duration_seconds", self.merged(|cells| &cells.duration)),
             ("vertex_bridge_request_duration_seconds", self.merged(|cells| &cells.duration)),
             ("vertex_bridge_time_to_first_token_seconds", self.merged(|cells| &cells.first_token)),
             ("vertex_bridge_gateway_overhead_seconds", self.merged(|cells| &cells.overhead)),
         ] {
-            figures.histograms.push((name, merged));
+            figures.histograms.push((name, merged.spread()));
         }
         figures
+    }
+
+    fn traces(&self, figures: &mut Figures) {
+        let cells = &self.exported;
+        figures.number("vertex_bridge_spans_exported_total", real(cells.spans.read()));
+        figures.number("vertex_bridge_spans_rejected_total", real(cells.rejected.read()));
+        let full = cells.full.read() + cells.waiting_full.read();
+        for (reason, count) in [("queue_full", full), ("not_taken", cells.lost.read())] {
+            let labels = vec![("reason", reason.to_owned())];
+            figures.labelled("vertex_bridge_traces_dropped_total", labels, real(count));
+        }
     }
 
     fn plain_counters(&self, figures: &mut Figures) {
@@ -344,7 +388,7 @@ mod tests {
         let provider = || "vertex".to_owned();
         let end = Some(Duration::from_secs(69));
         let token = TokenFigures { provider: provider(), fetched: 3, failed: 1, end };
-        let text = registry().render_prometheus(Duration::from_secs(9), &[token]);
+        let text = registry().render_prometheus(Form::Open, Duration::from_secs(9), &[token]);
         for line in [
             "requests_total 4",
             "requests_failed_total 1",

@@ -110,6 +110,7 @@ fn decide<R: Runtime>(
         Endpoint::Health => What::Health,
         Endpoint::Ready => What::Page(Page::Ready),
         Endpoint::Metrics => What::Page(Page::Metrics),
+        Endpoint::Prometheus if wants_open_metrics(head) => What::Page(Page::OpenMetrics),
         Endpoint::Prometheus => What::Page(Page::Prometheus),
         Endpoint::Models => What::Models,
         Endpoint::Model(id) => What::Model(route::decoded(id)),
@@ -256,6 +257,13 @@ pub(super) fn wire_error<R: Runtime>(error: WireError, shard: &Shard<R>) -> ApiE
         _ => (Row::BAD_REQUEST, "the request is not valid HTTP".to_owned()),
     };
     ApiError::new(row, message)
+}
+
+/// Does the client name the newer form of metrics? A server of Prometheus's prefers it.
+fn wants_open_metrics(head: &RequestHead<'_, '_>) -> bool {
+    let named =
+        |value: &[u8]| value.windows(28).any(|text| text == b"application/openmetrics-text");
+    head.lines("accept").any(named)
 }
 
 /// `application/json`, with or without parameters.

@@ -98,7 +98,8 @@ where
         What::Page(page) => {
             let (status, body) = ask(shard, *page).await;
             let content_type = match page {
-                Page::Prometheus => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                Page::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+                Page::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 Page::Metrics | Page::Ready => json,
             };
             let answer = Whole { status, content_type, fields: b"", body: &body };

@@ -44,6 +44,8 @@ pub enum Page {
     Metrics,
     /// `/metrics/prometheus`: text.
     Prometheus,
+    /// All figures as OpenMetrics, with exemplars.
+    OpenMetrics,
     /// `/health/ready`.
     Ready,
 }

@@ -16,8 +16,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use vertex_bridge::config::{Secret, ServiceAccount};
-use vertex_bridge::credential::{Endpoint, Granted, Signer, TokenError, Trust};
+use vertex_bridge::credential::{Endpoint, Granted, Signer, TokenError};
 use vertex_bridge::net::{self, Connector};
+use vertex_bridge::web::Trust;
 
 fn account(private_key: &str, token_uri: &str) -> ServiceAccount {
     ServiceAccount {

@@ -29,6 +29,7 @@ mod resume;
 mod routes;
 mod sdk;
 mod shapes;
+mod sight;
 mod simulator;
 mod tls_clients;
 mod tls_upstream;

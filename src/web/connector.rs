@@ -1,5 +1,5 @@
-//! TLS below `ureq` with our own `rustls` configuration, so that a token endpoint is trusted for
-//! the same reasons as every other upstream.
+//! TLS below `ureq` with our own `rustls` configuration, so that token endpoints and collectors
+//! are trusted for the same reasons as every upstream.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl TlsConnector {
 }
 
 /// Did TLS itself fail, and not the network below it?
-pub(super) fn is_tls(error: &io::Error) -> bool {
+pub fn is_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
