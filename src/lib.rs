@@ -16,7 +16,7 @@
 //! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr base64 smallvec |
 //! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |
 //! | `web` | HTTP to services beside the upstreams; blocks, so never on a core | - | shared rustls ureq |
-//! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config web | base64 ring serde serde_json ureq |
+//! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config web | base64 ring rustls serde serde_json ureq |
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |
 //! | `journal` | one record for each exchange, its bytes, where they wait to be read | base rt | host shared |
 //! | `net` | connections, dialing, name look-up, TLS, idle pool | base config obs rt | async shared net rustls rustls_native_certs webpki_roots |

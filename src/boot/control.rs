@@ -14,6 +14,7 @@ use crate::shard::{Letter, Report, TokenReport};
 use super::handover::{Handover, notify};
 use super::journal::Keeper;
 use super::name::name_process;
+use super::sight::Sight;
 
 pub(super) use super::say::say;
 
@@ -42,6 +43,8 @@ pub(super) struct Control {
     pub(super) successor: Option<u32>,
     /// Reads what the shards record.
     pub(super) keeper: Option<Keeper>,
+    /// Tells what was read.
+    pub(super) sight: Option<Sight>,
 }
 
 impl Control {
@@ -86,6 +89,9 @@ impl Control {
         }
         if let Some(keeper) = self.keeper.take() {
             keeper.finish();
+        }
+        if let Some(sight) = self.sight.take() {
+            sight.finish();
         }
         say(Level::Info, "stopped");
         if self.successor.is_some() && std::process::id() == 1 {

@@ -14,6 +14,7 @@ pub mod report;
 mod say;
 pub mod security;
 mod serve;
+mod sight;
 mod simulate;
 mod spawn;
 pub mod state;

@@ -34,7 +34,7 @@ use super::machine::Machine;
 use super::out::complain;
 use super::security::{self, Material};
 use super::spawn::{self, Seed};
-use super::{env, journal, report, simulate, tokens};
+use super::{env, journal, report, sight, simulate, tokens};
 
 /// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -99,8 +99,9 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
     let addresses = resolve_all(&config);
     let ledger = journal::Ledger::open(&config)?;
     let in_flight = share(config.limits.capacity(machine.room()).in_flight, cores.len());
+    let (sight, listeners) = sight::start(&mut config, &material.trust()?)?;
     let (journals, keeper) =
-        journal::make(ledger, cores.len(), in_flight, random)?.keep(Vec::new())?;
+        journal::make(ledger, cores.len(), in_flight, random)?.keep(listeners)?;
     let common = Common {
         config: &config,
         mailboxes: &mailboxes,
@@ -134,7 +135,7 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
     Ok(Control {
         reports,
         shards: mailboxes,
-        pages: pages(&config, &addresses, Registry::new(cells, shape)),
+        pages: pages(&config, &addresses, sight.watched(Registry::new(cells, shape))),
         refusals,
         started_ms: rt::unix_millis(),
         greeting: greeting(&config, at, cores.len(), simulator),
@@ -145,6 +146,7 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         signalled: false,
         successor: None,
         keeper: Some(keeper),
+        sight: Some(sight),
     })
 }
 

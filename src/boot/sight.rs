@@ -14,7 +14,7 @@ use crate::export::lines::WAITING_MAX;
 use crate::export::{Collector, Count, Exporter, Feed, Lines, Places};
 use crate::journal::Record;
 use crate::obs::log::Line;
-use crate::obs::{ExportCells, Seen};
+use crate::obs::{ExportCells, Registry, Seen};
 use crate::web::Trust;
 
 use super::journal::Listener;
@@ -24,8 +24,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What is counted, and the threads that must end before the process does.
 pub(super) struct Sight {
-    pub(super) seen: Arc<Seen>,
-    pub(super) exported: Arc<ExportCells>,
+    seen: Arc<Seen>,
+    exported: Arc<ExportCells>,
     threads: Vec<Receiver<()>>,
 }
 
@@ -85,6 +85,11 @@ fn run(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Receiver<
 }
 
 impl Sight {
+    /// The registry, with what is counted here.
+    pub(super) fn watched(&self, registry: Registry) -> Registry {
+        registry.with(Arc::clone(&self.seen), Arc::clone(&self.exported))
+    }
+
     /// Waits for what is still on its way, but not for ever. Called when the journal has ended.
     pub(super) fn finish(self) {
         for ended in self.threads {

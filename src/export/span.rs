@@ -286,6 +286,12 @@ mod tests {
             assert!(span.status.is_none());
         }
         assert!(spans[1..].iter().all(|span| span.parent_span_id == 9_u64.to_be_bytes()));
+    }
+
+    #[test]
+    fn spans_speak_the_words_of_the_conventions() {
+        let spans = spans(&record(), &places());
+        let (exchange, upstream) = (&spans[0], &spans[3]);
         assert_eq!(value(exchange, "gen_ai.usage.input_tokens"), Some(&Value::Int(100)));
         assert_eq!(value(exchange, "http.response.status_code"), Some(&Value::Int(200)));
         assert_eq!(value(exchange, "vertex_bridge.request_id"), Some(&"req_1".into()));

@@ -1,12 +1,11 @@
 //! Log lines on standard error: one write per line, nothing formatted that is not wanted.
 //!
 //! Values are escaped, so that nobody can write a line of their own through one. The level may
-//! change while the program runs. Lines of one cause are limited per second, so that a failing
-//! upstream cannot turn the log into the bottleneck.
+//! change while the program runs.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// Importance, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,11 +36,6 @@ impl Level {
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// Warnings about exchanges per second and process; what is left out is counted.
-const WARNINGS_PER_SECOND: u64 = 20;
-static SECOND: AtomicU64 = AtomicU64::new(0);
-static IN_SECOND: AtomicU64 = AtomicU64::new(0);
-
 /// Sets the level and the form for the whole process.
 pub fn set(level: Level, json: bool) {
     LEVEL.store(level as u8, Ordering::Relaxed);
@@ -66,15 +60,6 @@ pub fn level() -> Level {
 /// Would a line of this level be written? Ask before anything is formatted.
 pub fn enabled(level: Level) -> bool {
     level as u8 <= LEVEL.load(Ordering::Relaxed)
-}
-
-/// May another warning about an exchange be written in this second?
-pub fn admit_warning(unix_millis: u64) -> bool {
-    let second = unix_millis / 1000;
-    if SECOND.swap(second, Ordering::Relaxed) != second {
-        IN_SECOND.store(0, Ordering::Relaxed);
-    }
-    IN_SECOND.fetch_add(1, Ordering::Relaxed) < WARNINGS_PER_SECOND
 }
 
 /// A line that is being put together.
@@ -211,12 +196,5 @@ mod tests {
     fn times_are_utc() {
         assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(timestamp(1_709_251_199_042), "2024-02-29T23:59:59.042Z");
-    }
-
-    #[test]
-    fn warnings_of_one_second_are_limited() {
-        let admitted = (0..100).filter(|_| admit_warning(5_000)).count();
-        assert!(u64::try_from(admitted).unwrap() <= WARNINGS_PER_SECOND);
-        assert!(admit_warning(9_000));
     }
 }

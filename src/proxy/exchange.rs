@@ -8,8 +8,7 @@ use smallvec::SmallVec;
 use crate::base::{Tick, Trace, ascii};
 use crate::chat::{Event, Usage};
 use crate::config::Upstream;
-use crate::journal::Entry;
-use crate::obs::log::{self, Level, Line};
+use crate::journal::{Api, Entry};
 use crate::obs::{Settled, Tokens, UpstreamFailure};
 use crate::policy::{Fault, KeyId};
 use crate::rt::{Mutant, Runtime};
@@ -62,6 +61,8 @@ pub(super) struct Known<'s, R: Runtime> {
     pub(super) envelope: Envelope,
     /// Who asks.
     pub(super) key: KeyId,
+    /// What was asked for.
+    pub(super) api: Api,
     /// Tokens that were reserved for the key.
     pub(super) reserved: Option<u64>,
     /// What goes on beside the place in the trace.
@@ -84,7 +85,7 @@ pub(super) struct Known<'s, R: Runtime> {
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     /// Why the last attempt that failed did so.
-    reason: Option<UpstreamFailure>,
+    pub(super) reason: Option<UpstreamFailure>,
     /// Fields of the vendor's head that cross to the client, ready to be written.
     pub(super) crossing: Vec<u8>,
     usage: Usage,
@@ -130,6 +131,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     /// The same exchange at another candidate, asked at the same time.
     pub(super) fn rival(&self, lane: Lane) -> Self {
         let mut rival = Self::open(self.shard, (self.envelope, self.key), self.started, None);
+        rival.api = self.api;
         rival.reserved = self.reserved;
         rival.trace_state.clone_from(&self.trace_state);
         rival.phases = self.phases;
@@ -153,6 +155,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             shard,
             envelope,
             key,
+            api: Api::default(),
             reserved: None,
             trace_state: None,
             phases: Phases::default(),
@@ -361,47 +364,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             () => 1,
         };
         (0..times).for_each(|_| self.shard.settled(&settled));
-        let (level, cause) = importance(ending);
-        self.record_end(ending, &settled, cause);
-        self.log((level, cause), &settled);
-    }
-
-    fn log(&self, (level, cause): (Level, &str), settled: &Settled) {
-        if !log::enabled(level) {
-            return;
-        }
-        let now = self.shard.rt.unix_millis();
-        if level == Level::Warn && !log::admit_warning(now) {
-            return;
-        }
-        let mut line = Line::new(level, now, "exchange");
-        line.number("shard", u64::try_from(self.shard.index).unwrap_or(0));
-        line.field("req", self.envelope.id.as_str());
-        if let Some(labels) = self.target.and_then(|target| self.shard.shape.targets.get(target)) {
-            line.field("route", &labels.route);
-            line.field("provider", &labels.provider);
-        }
-        line.number("status", u64::from(settled.status));
-        line.field("cause", cause);
-        // A cause is what the client is told; which one of its reasons it was helps an operator.
-        if let Some(reason) = self.reason.filter(|_| level == Level::Warn) {
-            line.field("reason", reason.label());
-        }
-        line.number("attempts", self.attempts);
-        line.number("reused", u64::from(self.reused));
-        for (name, spent) in [
-            ("ms_connect", self.phases.connect),
-            ("ms_tls", self.phases.tls),
-            ("ms_first", self.phases.upstream),
-            ("ms_total", settled.duration),
-        ] {
-            line.number(name, u64::try_from(spent.as_millis()).unwrap_or(u64::MAX));
-        }
-        line.number("bytes_in", settled.bytes_in);
-        line.number("bytes_out", settled.bytes_out);
-        line.number("tokens_in", settled.tokens.prompt);
-        line.number("tokens_out", settled.tokens.completion);
-        line.write();
+        self.record_end(ending, &settled, cause(ending));
     }
 }
 
@@ -429,13 +392,12 @@ impl<R: Runtime> Drop for Exchange<'_, R> {
     }
 }
 
-/// How much an ending matters to an operator, and its cause in one word.
-const fn importance(ending: Ending) -> (Level, &'static str) {
+/// The cause of an ending in one word.
+const fn cause(ending: Ending) -> &'static str {
     match ending {
-        Ending::Answered => (Level::Debug, "answered"),
-        Ending::ClientLeft => (Level::Debug, "client_cancelled"),
-        Ending::Failed(500.., code) | Ending::Broken(code) => (Level::Warn, code),
-        Ending::Failed(_, code) => (Level::Debug, code),
-        Ending::Bug => (Level::Error, "internal_error"),
+        Ending::Answered => "",
+        Ending::ClientLeft => "client_cancelled",
+        Ending::Failed(_, code) | Ending::Broken(code) => code,
+        Ending::Bug => "internal_error",
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::chat::{ApiError, Row};
+use crate::chat::{ApiError, Door, Row};
 use crate::config::WhenFull;
-use crate::journal::{self, Record};
-use crate::obs::Settled;
+use crate::journal::{self, Api, Record};
+use crate::obs::{Settled, UpstreamFailure};
 use crate::rt::Runtime;
 use crate::shard::Shard;
 
+use super::exact::Errand;
 use super::exchange::{Ending, Known};
 
 impl<R: Runtime> Known<'_, R> {
@@ -68,7 +69,9 @@ impl<R: Runtime> Known<'_, R> {
             stream: self.first_token.is_some(),
             upstream_name: asked.map_or("", |upstream| &upstream.name),
             model: self.model(),
-            cause: if ending == Ending::Answered { "" } else { cause },
+            reason: self.reason.map_or(0, UpstreamFailure::number),
+            reused: self.reused,
+            cause,
             ..self.beginning()
         };
         shard.journal.settle(self.entry, &record);
@@ -90,13 +93,27 @@ impl<R: Runtime> Known<'_, R> {
             trace: trace.id,
             span: trace.span,
             parent: trace.parent,
-            sampled: trace.is_sampled(),
+            sampled: shard.sampling.records(*trace),
             shard: u16::try_from(shard.index).unwrap_or(u16::MAX),
             id: self.envelope.id.as_str(),
+            api: self.api,
             key: shard.key_name(self.key),
             route: route.map_or("", |labels| &labels.route),
             ..Record::default()
         }
+    }
+}
+
+/// What an errand is called in records.
+pub(super) const fn api(errand: Errand) -> Api {
+    match errand {
+        Errand::Talk(Door::Chat) => Api::Chat,
+        Errand::Talk(Door::Completions) => Api::Completions,
+        Errand::Talk(Door::Responses) => Api::Responses,
+        Errand::Talk(Door::Messages) => Api::Messages,
+        Errand::Talk(Door::Generate(_)) => Api::Generate,
+        Errand::Embed => Api::Embeddings,
+        Errand::Count => Api::CountTokens,
     }
 }
 

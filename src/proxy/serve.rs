@@ -18,6 +18,7 @@ use super::exchange::{After, Exchange};
 use super::incoming::{Body, Incoming, NoBody};
 use super::plain::plain;
 use super::posted::{Ended, Posted};
+use super::recorded;
 use super::reply::Envelope;
 use super::secure::{self, Welcome};
 
@@ -249,6 +250,7 @@ where
     let (envelope, key, started) = exchange;
     let mut exchange = Exchange::new(client.shard, (envelope, key), started, Some(permit));
     exchange.trace_state = asker.trace_state.take();
+    exchange.api = recorded::api(asker.errand);
     async move {
         match body.read(client, inbox).await {
             Ok(Body::InPlace(end)) => {

@@ -44,7 +44,7 @@ pub enum Page {
     Metrics,
     /// `/metrics/prometheus`: text.
     Prometheus,
-    /// All figures as OpenMetrics, with exemplars.
+    /// The same in the newer form, with exemplars.
     OpenMetrics,
     /// `/health/ready`.
     Ready,

