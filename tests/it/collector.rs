@@ -1,7 +1,11 @@
 //! A collector of traces that answers as a script says; what it gets is decoded with what is
 //! generated from the published schema.
 
-#![expect(clippy::expect_used, reason = "a test stops where it cannot go on")]
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test stops where it cannot go on, and looks at real time"
+)]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -62,7 +66,7 @@ pub(crate) fn collector(script: Script) -> (String, Receiver<Got>) {
 
 pub(crate) fn read(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
-    let mut piece = [0; 65_536];
+    let mut piece = vec![0; 65_536];
     loop {
         let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
         if let Some(at) = head {

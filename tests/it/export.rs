@@ -1,7 +1,11 @@
 //! Spans on their way to a collector that is scripted, decoded with what is generated from the
 //! published schema.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test stops where it cannot go on")]
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test stops where it cannot go on, and looks at real time"
+)]
 
 use std::io::Read;
 use std::net::TcpListener;

@@ -2,7 +2,7 @@
 //! everywhere, and nowhere a secret.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -22,26 +22,28 @@ fn upstream() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let origin = format!("http://{}", listener.local_addr().expect("it has an address"));
     thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let mut inbox = Vec::new();
-                while let Some((_, body)) = read_request(&mut stream, &mut inbox) {
-                    let refuses = body.contains("refuse");
-                    let (status, body) =
-                        if refuses { ("401 X", REFUSAL) } else { ("200 OK", ANSWER) };
-                    let answer = format!(
-                        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\
-                         content-length: {}\r\n\r\n{body}",
-                        body.len()
-                    );
-                    if stream.write_all(answer.as_bytes()).is_err() {
-                        return;
-                    }
-                }
-            });
+        for stream in listener.incoming().flatten() {
+            thread::spawn(|| serve(stream));
         }
     });
     origin
+}
+
+/// Answers every request of a connection.
+fn serve(mut stream: TcpStream) {
+    let mut inbox = Vec::new();
+    while let Some((_, body)) = read_request(&mut stream, &mut inbox) {
+        let refuses = body.contains("refuse");
+        let (status, body) = if refuses { ("401 X", REFUSAL) } else { ("200 OK", ANSWER) };
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        if stream.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
 }
 
 fn gateway(collector: &str, log: &str) -> Gateway {
