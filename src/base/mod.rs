@@ -1,6 +1,7 @@
-//! Plain values that every room may use: time, ids, traces, random numbers, ascii.
+//! Plain values that every room may use: time, the calendar, ids, traces, random numbers, ascii.
 
 pub mod ascii;
+pub mod date;
 pub mod id;
 pub mod rng;
 pub mod tick;

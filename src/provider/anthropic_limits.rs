@@ -1,10 +1,8 @@
 //! What Anthropic's heads say of its rate limits (<https://docs.claude.com/en/api/rate-limits>),
 //! in OpenAI's fields.
 
-use crate::base::ascii;
+use crate::base::{ascii, date};
 use crate::wire::write;
-
-use super::time;
 
 /// The limits that one head tells of. Fields are offered one by one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +77,7 @@ impl Limit<'_> {
             }
         }
         let reset = self.reset.and_then(|reset| std::str::from_utf8(reset).ok());
-        if let Some(reset) = reset.and_then(time::rfc3339_to_unix) {
+        if let Some(reset) = reset.and_then(date::rfc3339_to_unix) {
             let mut value = Vec::with_capacity(12);
             push_duration(reset.saturating_sub(now), &mut value);
             write::field(out, &format!("x-ratelimit-reset-{of}"), &value);

@@ -6,14 +6,14 @@
 
 use std::borrow::Cow;
 
-use crate::base::Rng;
+use crate::base::{Rng, date};
 use crate::chat::{Event, FinishReason, MediaKind, Usage};
 use crate::wire::json::{JsonError, JsonText, Kind, Reader};
 
 use super::error::{UpstreamError, UpstreamErrorKind, google_in_answer};
 use super::expected::Expected;
 use super::gemini_partial::Partial;
-use super::{call_id, gemini_logprobs, time};
+use super::{call_id, gemini_logprobs};
 
 /// No request can ask for more.
 const CHOICES_MAX: usize = 8;
@@ -203,7 +203,7 @@ impl Answer {
         reader.object(|reader, key| {
             match (key.raw(), reader.kind()?) {
                 ("createTime", Kind::String) => {
-                    created = time::rfc3339_to_unix(reader.string()?.raw());
+                    created = date::rfc3339_to_unix(reader.string()?.raw());
                 }
                 ("responseId", Kind::String) => id = Some(reader.string()?),
                 ("modelVersion", Kind::String) => model = Some(reader.string()?),

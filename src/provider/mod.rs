@@ -44,7 +44,6 @@ mod openapi;
 pub mod order;
 mod pattern;
 mod put;
-mod time;
 pub mod vendor;
 pub mod watch;
 

@@ -1,6 +1,7 @@
 //! Points in time as HTTP spells them.
 
 use crate::base::ascii::parse_u64;
+use crate::base::date::days_since_1970;
 
 const MONTHS: [&[u8]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
@@ -26,17 +27,6 @@ pub fn parse_http_date(text: &[u8]) -> Option<u64> {
         && second <= 60;
     let of_day = hour * 3600 + minute * 60 + second;
     fits.then(|| days_since_1970(year, month, day) * 86_400 + of_day)
-}
-
-/// Days of the Gregorian calendar between 1970-01-01 and a date that is not before it.
-pub fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    // A year that begins in March has its leap day last (Hinnant, "chrono-compatible
-    // low-level date algorithms").
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let (era, of_era) = (year / 400, year % 400);
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    let of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-    era * 146_097 + of_era - 719_468
 }
 
 #[cfg(test)]
