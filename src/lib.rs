@@ -8,7 +8,7 @@
 //!
 //! | room | purpose | may import | may use |
 //! |------|---------|------------|---------|
-//! | `base` | tick, ids, traces, random numbers, ascii | - | - |
+//! | `base` | tick, calendar, ids, traces, random numbers, ascii | - | - |
 //! | `config` | text and variables to one checked `Config`; every limit | base | toml serde serde_json |
 //! | `obs` | metric cells, histograms, registry, log lines | base | clock host shared prometheus_client |
 //! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr wide |
@@ -23,7 +23,7 @@
 //! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net journal | async shared |
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net journal shard | async flate2 smallvec |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
-//! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared rusqlite |
+//! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared base64 ring rusqlite |
 //! | `import` | another gateway's configuration to ours: text in, text and notes out | config | saphyr_parser |
 //! | `export` | spans of exchanges to a collector; blocks, so never on a core | base config obs web rt journal | shared flate2 prost ureq |
 //! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async base64 ring serde serde_json serde_path_to_error |

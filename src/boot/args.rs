@@ -9,6 +9,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{FlagValue, duration};
 
+use super::key_args::KeyCommand;
+
 /// Everything that can be said on the command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -64,6 +66,15 @@ pub enum Command {
         /// Whose it is
         #[command(subcommand)]
         from: Import,
+    },
+    /// Make, show, rotate and revoke clients' keys
+    Keys {
+        /// What to do
+        #[command(subcommand)]
+        command: KeyCommand,
+        /// Print JSON
+        #[arg(long, global = true)]
+        json: bool,
     },
     /// Print a shell's completion script
     Completions {

@@ -7,6 +7,9 @@ mod explain;
 mod handover;
 mod import;
 mod journal;
+pub mod key_args;
+mod key_command;
+mod keys;
 pub mod machine;
 mod name;
 mod out;
@@ -24,7 +27,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::config::Config;
+
 use args::{Command, CommandLine};
+use keys::Keys;
 use machine::Machine;
 use name::name_process;
 use out::{EXIT_USAGE, complain, print};
@@ -51,6 +57,10 @@ pub fn run() -> ExitCode {
             name_process("vb-cli");
             import::run(from)
         }
+        Some(Command::Keys { command, json }) => {
+            name_process("vb-cli");
+            key_command::run(&line, command, *json)
+        }
         Some(Command::Completions { shell }) => {
             name_process("vb-cli");
             print(&args::completions(*shell))
@@ -65,13 +75,18 @@ pub fn run() -> ExitCode {
 /// Prints what would run, or every mistake.
 fn check(line: &CommandLine, json: bool) -> ExitCode {
     let loaded = env::load(line.options.config.as_deref(), &line.flags());
-    match loaded.and_then(|config| Material::load(&config).map(|_usable| config)) {
-        Ok(config) => {
+    let loaded = loaded.and_then(|config| Material::load(&config).map(|_usable| config));
+    let with_keys = |config: Config| match Keys::read(&config) {
+        Ok(keys) => Ok((config, keys)),
+        Err(error) => Err(vec![error]),
+    };
+    match loaded.and_then(with_keys) {
+        Ok((config, keys)) => {
             let machine = Machine::look();
             let text = if json {
-                report::json(&config, &machine)
+                report::json(&config, &keys.access().keys, &machine)
             } else {
-                report::text(&config, &machine)
+                report::text(&config, &keys.access().keys, &machine)
             };
             print(text.as_bytes())
         }

@@ -11,18 +11,23 @@ use crate::config::{
     TlsPair, Upstream,
 };
 
+use crate::policy::Keyring;
+
 use super::machine::Machine;
 
 /// The report in lines for people.
-pub fn text(config: &Config, machine: &Machine) -> String {
+pub fn text(config: &Config, keys: &Keyring, machine: &Machine) -> String {
     let mut page = Page(format!("vertex-bridge {}\n", env!("CARGO_PKG_VERSION")));
     let capacity = config.limits.capacity(machine.room());
     page.row("listen", &listen(config));
-    page.row("clients", &clients(config));
-    for key in &config.auth.keys {
+    page.row("clients", &clients(config, keys));
+    for key in keys.holders() {
         let models = if key.models.is_empty() { "all".to_owned() } else { key.models.join(" ") };
-        page.row("  key", &format!("{} = ***, models: {models}", key.name));
+        let closed = if key.secrets.is_empty() { " (revoked)" } else { "" };
+        page.row("  key", &format!("{} = ***, models: {models}{closed}", key.name));
     }
+    let admin = if config.auth.admin.is_some() { "***" } else { "none" };
+    page.row("admin key", admin);
     let log = format!("{} ({})", config.log.level.as_str(), log_format(config));
     page.row("log", &log);
     let runtime = &config.runtime;
@@ -198,7 +203,7 @@ fn word(value: &Value) -> String {
 }
 
 /// The report as one JSON object and a line end.
-pub fn json(config: &Config, machine: &Machine) -> String {
+pub fn json(config: &Config, keys: &Keyring, machine: &Machine) -> String {
     let capacity = config.limits.capacity(machine.room());
     let millis = |wait: Option<Duration>| wait.map(|wait| u64::try_from(wait.as_millis()).ok());
     let timeouts: serde_json::Map<String, Value> = waits(&config.timeouts)
@@ -210,7 +215,7 @@ pub fn json(config: &Config, machine: &Machine) -> String {
     limits.insert("connections".to_owned(), json!(capacity.connections));
     limits.insert("in_flight".to_owned(), json!(capacity.in_flight));
     limits.insert("fields".to_owned(), json!(config.limits.fields));
-    let keys = config.auth.keys.iter().map(|key| json!({"name": key.name, "models": key.models}));
+    let shown = keys.holders().iter().map(|key| json!({"name": key.name, "models": key.models}));
     let upstreams = config.upstreams.iter().map(|upstream| upstream_json(config, upstream));
     let routes = config.routes.as_slice().iter().map(|route| {
         json!({
@@ -226,9 +231,10 @@ pub fn json(config: &Config, machine: &Machine) -> String {
         "listen": listen(config),
         "simulated": config.simulated,
         "auth": {
-            "development": config.auth.keys.is_empty(),
-            "required": config.auth.required,
-            "keys": keys.collect::<Vec<_>>(),
+            "development": keys.holders().is_empty(),
+            "required": config.auth.required && !keys.holders().is_empty(),
+            "admin": config.auth.admin.is_some(),
+            "keys": shown.collect::<Vec<_>>(),
         },
         "log": {"level": config.log.level.as_str(), "format": log_format(config)},
         "runtime": {
@@ -287,13 +293,17 @@ fn listen(config: &Config) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn clients(config: &Config) -> String {
-    let count = config.auth.keys.len();
+fn clients(config: &Config, keys: &Keyring) -> String {
+    let count = keys.holders().len();
     if count == 0 {
         return "development key or none, from this machine only".to_owned();
     }
     let none = if config.auth.required { "" } else { ", or none" };
-    format!("{count} configured {}{none}", if count == 1 { "key" } else { "keys" })
+    let stored = match count - config.auth.keys.len() {
+        0 => String::new(),
+        stored => format!(" ({stored} of them in the store)"),
+    };
+    format!("{count} {}{stored}{none}", if count == 1 { "key" } else { "keys" })
 }
 
 fn log_format(config: &Config) -> &'static str {
@@ -363,6 +373,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::config::Sources;
+    use crate::policy::Holder;
 
     fn load(file: &str) -> Result<Config, Vec<ConfigError>> {
         let read_file = |path: &str| match path {
@@ -373,6 +384,10 @@ mod tests {
         };
         let file = Some(("vb.toml", file));
         Config::load(&Sources { file, flags: &[], variables: &[], read_file: &read_file })
+    }
+
+    fn keys(config: &Config) -> Keyring {
+        Keyring::new(Holder::of(&config.auth.keys), &config.auth, 0)
     }
 
     fn machine() -> Machine {
@@ -405,7 +420,8 @@ mod tests {
 
     #[test]
     fn the_text_says_what_runs_and_masks_secrets() {
-        let text = text(&load(FILE).expect("a configuration"), &machine());
+        let config = load(FILE).expect("a configuration");
+        let text = text(&config, &keys(&config), &machine());
         assert!(!text.contains("canary"), "{text}");
         for part in [
             "listen                    [::]:4000\n",
@@ -434,7 +450,8 @@ mod tests {
 
     #[test]
     fn the_json_says_the_same_and_masks_secrets() {
-        let text = json(&load(FILE).expect("a configuration"), &machine());
+        let config = load(FILE).expect("a configuration");
+        let text = json(&config, &keys(&config), &machine());
         assert!(!text.contains("canary"), "{text}");
         let value: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(value["listen"], "[::]:4000");
@@ -457,14 +474,15 @@ mod tests {
         let file = "[vertex]\ncredentials_file = \"/sa.json\"\nregion = \"eu\"\n\
                     [openai]\napi_key = \"canary\"\n";
         let config = load(file).expect("a configuration");
-        let text = text(&config, &machine());
+        let text = text(&config, &keys(&config), &machine());
         for part in [
             "account: a@b, key ***, project: p, location: eu, API v1\n",
             "/v1 keys: ***, compat: exact, usage: auto, responses: native\n",
         ] {
             assert!(text.contains(part) && !text.contains("canary"), "{text}\nlacks {part:?}");
         }
-        let value: Value = serde_json::from_str(&json(&config, &machine())).expect("JSON");
+        let value: Value =
+            serde_json::from_str(&json(&config, &keys(&config), &machine())).expect("JSON");
         assert_eq!(value["upstreams"][0]["account"], "a@b");
         assert_eq!(value["upstreams"][0]["vertex"]["location"], "eu");
         assert_eq!(value["upstreams"][1]["responses"], "native");
@@ -473,7 +491,7 @@ mod tests {
     #[test]
     fn without_credentials_it_says_simulator() {
         let config = load("").expect("defaults");
-        let text = text(&config, &machine());
+        let text = text(&config, &keys(&config), &machine());
         assert!(text.contains("google (gemini) the embedded simulator"), "{text}");
         assert!(text.contains("development key or none"), "{text}");
     }

@@ -21,15 +21,15 @@ use crate::journal::Journal;
 use crate::net::{Security, dns};
 use crate::obs::log::{self, Level};
 use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
-use crate::policy::Keyring;
 use crate::proxy::fixed;
 use crate::rt::handover::{self, Inherited, Kept, Ready};
 use crate::rt::{self, Accepted, ListenSocket, Mailbox};
-use crate::shard::{Board, FixedBody, Letter, Parts, Probes, Rates, Report, Signatures};
+use crate::shard::{Access, Board, FixedBody, Letter, Parts, Probes, Report, Signatures};
 
 use super::args::CommandLine;
 use super::control::{Control, say};
 use super::handover::Handover;
+use super::keys::Keys;
 use super::machine::Machine;
 use super::out::complain;
 use super::security::{self, Material};
@@ -49,6 +49,10 @@ pub(super) fn run(line: &CommandLine) -> ExitCode {
         Ok(material) => material,
         Err(errors) => return complain(&report::errors_text(&errors)),
     };
+    let keys = match Keys::read(&config) {
+        Ok(keys) => keys,
+        Err(error) => return complain(&report::errors_text(&[error])),
+    };
     let level = match config.log.level {
         LogLevel::Error => Level::Error,
         LogLevel::Warn => Level::Warn,
@@ -59,7 +63,7 @@ pub(super) fn run(line: &CommandLine) -> ExitCode {
     for warning in &config.warnings {
         say(Level::Warn, warning);
     }
-    match start(config, material) {
+    match start(config, material, keys) {
         Ok(control) => {
             let well = control_to_the_end(control);
             if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -79,7 +83,7 @@ fn control_to_the_end(control: Control) -> bool {
 }
 
 /// Binds, starts every thread, and gives the control loop.
-fn start(mut config: Config, material: Material) -> io::Result<Control> {
+fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Control> {
     let machine = Machine::look();
     let cores = config.runtime.cores.clone().unwrap_or_else(|| machine.cores.clone());
     let (sender, reports) = channel();
@@ -107,11 +111,10 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
         mailboxes: &mailboxes,
         control: &sender,
         board: Board::new(cores.len()),
-        rates: Rates::new(&config),
+        access: keys.access().clone(),
         probes: Probes::new(config.upstreams.len()),
         signatures: signatures(&config),
         fixed: fixed::all().into(),
-        keys: Keyring::new(&config.auth),
         shape: &shape,
         addresses: &addresses,
         machine: &machine,
@@ -132,6 +135,7 @@ fn start(mut config: Config, material: Material) -> io::Result<Control> {
     }
     keep_resolving(&config, addresses.clone(), mailboxes.clone())?;
     security::keep(&config, material, mailboxes.clone())?;
+    keys.keep(&config, mailboxes.clone())?;
     Ok(Control {
         reports,
         shards: mailboxes,
@@ -161,7 +165,8 @@ fn recheck() -> Result<(), String> {
     let line = CommandLine::parse();
     let loaded = env::load(line.options.config.as_deref(), &line.flags());
     loaded
-        .and_then(|config| Material::load(&config).map(drop))
+        .and_then(|config| Material::load(&config).map(|_usable| config))
+        .and_then(|config| Keys::read(&config).map(drop).map_err(|error| vec![error]))
         .map_err(|errors| report::errors_text(&errors))
 }
 
@@ -219,10 +224,9 @@ struct Common<'c> {
     control: &'c Sender<Report>,
     board: Board,
     signatures: Signatures,
-    rates: Rates,
+    access: Access,
     probes: Probes,
     fixed: Arc<[FixedBody]>,
-    keys: Keyring,
     shape: &'c Shape,
     addresses: &'c [Vec<SocketAddr>],
     machine: &'c Machine,
@@ -241,12 +245,11 @@ impl Common<'_> {
         Parts {
             index,
             config: self.config.clone(),
-            keys: self.keys.clone(),
+            access: self.access.clone(),
             cells,
             journal,
             board: self.board.clone(),
             signatures: self.signatures.clone(),
-            rates: self.rates.clone(),
             probes: self.probes.clone(),
             mailboxes: self.mailboxes.to_vec(),
             control: self.control.clone(),

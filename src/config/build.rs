@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::budget::Budgeting;
+use super::client_keys::{admin_key, client_keys};
 use super::error::ConfigError;
 use super::keys::LEVELS;
 use super::limits::{self, Range};
@@ -26,8 +28,9 @@ impl Config {
         let mut notes = Notes::default();
         let settings = parse::read(sources, &mut notes);
         let server = server(&settings, &mut notes);
-        let keys = upstreams::client_keys(&settings, &mut notes);
-        let auth = Auth { required: false, keys };
+        let keys = client_keys(&settings, &mut notes);
+        let admin = admin_key(&keys, &settings, &mut notes);
+        let auth = Auth { required: true, keys, admin, unless_stored: None };
         let auth = check_auth(auth, &server, &settings, &mut notes);
         let mut service = upstreams::service(&settings, &mut notes);
         telemetry_keys::propagate(&settings, &mut service.upstreams);
@@ -46,6 +49,11 @@ impl Config {
             timeouts: timeouts(&settings),
             limits: sizes(&settings),
             rate: rate(&settings),
+            budgeting: Budgeting {
+                allow_unknown: settings.text("budget.unknown") == Some("allow"),
+                answer_tokens: settings
+                    .whole("budget.answer_tokens", limits::ANSWER_TOKENS.default),
+            },
             breaker: breaker(&settings),
             retry: retry(&settings),
             fallback: Fallback {
@@ -77,7 +85,8 @@ fn server(settings: &Settings, notes: &mut Notes) -> Server {
     }
 }
 
-/// Without a key only this machine may be served, and nobody may ask for a key to be checked.
+/// Without a key, here or in the store, only this machine may be served, and nobody may ask for a
+/// key to be checked.
 fn check_auth(auth: Auth, server: &Server, settings: &Settings, notes: &mut Notes) -> Auth {
     let wanted = match settings.value("auth.require_auth") {
         Some(Value::Flag(flag)) => Some(*flag),
@@ -87,14 +96,23 @@ fn check_auth(auth: Auth, server: &Server, settings: &Settings, notes: &mut Note
     // A key that is set but wrong has its own error already.
     let none =
         auth.keys.is_empty() && !settings.is_set("auth.master_key") && !settings.is_set("key");
-    let fix = "a key of 16 characters or more (APP_AUTH__MASTER_KEY)";
+    let fix = "a key of 16 characters or more (APP_AUTH__MASTER_KEY) or one in the store \
+               (vertex-bridge keys create)";
+    let mut unless_stored = None;
     if none && wanted == Some(true) {
-        let place = settings.place_of("auth.require_auth");
-        notes.error("auth.require_auth", place, "true without any key", fix);
+        unless_stored = Some(ConfigError {
+            key: "auth.require_auth".to_owned(),
+            place: settings.place_of("auth.require_auth").clone(),
+            found: "true without any key".to_owned(),
+            expected: fix.to_owned(),
+        });
     } else if none && open {
-        let found = format!("no key, though {} is not a loopback address", server.host);
-        let fix = format!("{fix}, or the address 127.0.0.1 (APP_SERVER__HOST)");
-        notes.error("auth.master_key", settings.place_of("server.host"), found, fix);
+        unless_stored = Some(ConfigError {
+            key: "auth.master_key".to_owned(),
+            place: settings.place_of("server.host").clone(),
+            found: format!("no key, though {} is not a loopback address", server.host),
+            expected: format!("{fix}, or the address 127.0.0.1 (APP_SERVER__HOST)"),
+        });
     }
     if open && !auth.keys.is_empty() && wanted == Some(false) {
         notes.warnings.push(format!(
@@ -102,7 +120,7 @@ fn check_auth(auth: Auth, server: &Server, settings: &Settings, notes: &mut Note
             server.host
         ));
     }
-    Auth { required: wanted.unwrap_or(true) && !auth.keys.is_empty(), keys: auth.keys }
+    Auth { required: wanted.unwrap_or(true), unless_stored, ..auth }
 }
 
 fn log(settings: &Settings) -> Log {
@@ -298,7 +316,7 @@ mod tests {
         let config = load("", &[]).expect("defaults");
         assert_eq!((&*config.server.host, config.server.port), ("127.0.0.1", 4000));
         assert_eq!(config.server.request_body_bytes_max, 10_485_760);
-        assert!(config.auth.keys.is_empty() && !config.auth.required && config.simulated);
+        assert!(config.auth.keys.is_empty() && config.simulated);
         assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Pretty));
         let Runtime { backend, driver, cores } = config.runtime;
         assert_eq!((backend, driver, cores), (Backend::Monoio, Driver::Auto, None));
@@ -469,20 +487,25 @@ mod tests {
         for host in ["0.0.0.0", "::", "10.0.0.1", "example.com"] {
             for asked in ["", "false"] {
                 let variables = [("APP_SERVER__HOST", host), ("APP_AUTH__REQUIRE_AUTH", asked)];
-                let found = errors("", &variables);
+                let config = load("", &variables).expect("the store may have keys");
                 let want = format!(
                     "APP_SERVER__HOST (auth.master_key): found no key, though {host} is not a \
                      loopback address, expected a key of 16 characters or more \
-                     (APP_AUTH__MASTER_KEY), or the address 127.0.0.1 (APP_SERVER__HOST)"
+                     (APP_AUTH__MASTER_KEY) or one in the store (vertex-bridge keys create), or \
+                     the address 127.0.0.1 (APP_SERVER__HOST)"
                 );
-                assert_eq!(found, [want]);
+                let error = config.auth.unless_stored.expect("it has none");
+                assert_eq!(error.to_string(), want);
             }
         }
-        let found = errors("", &[("APP_AUTH__REQUIRE_AUTH", "true")]);
+        let config = load("", &[("APP_AUTH__REQUIRE_AUTH", "true")]).expect("the store may have");
         assert_eq!(
-            found,
-            ["APP_AUTH__REQUIRE_AUTH (auth.require_auth): found true without any key, expected a \
-              key of 16 characters or more (APP_AUTH__MASTER_KEY)"]
+            config.auth.unless_stored.map(|error| error.to_string()).as_deref(),
+            Some(
+                "APP_AUTH__REQUIRE_AUTH (auth.require_auth): found true without any key, expected \
+                 a key of 16 characters or more (APP_AUTH__MASTER_KEY) or one in the store \
+                 (vertex-bridge keys create)"
+            )
         );
     }
 

@@ -82,6 +82,8 @@ pub(super) const KEYS: &[Key] = &[
     one("ollama.base_url", Scalar::Base(Base::Completed)),
     one("rate_limit.capacity", Scalar::Whole(limits::RATE)),
     one("rate_limit.refill_per_second", Scalar::Whole(limits::RATE)),
+    one("budget.unknown", Scalar::Choice(&["refuse", "allow"])),
+    one("budget.answer_tokens", Scalar::Whole(limits::ANSWER_TOKENS)),
     one("circuit_breaker.failure_threshold", Scalar::Whole(limits::BREAKER)),
     one("circuit_breaker.timeout_secs", Scalar::Whole(limits::SECONDS)),
     one("circuit_breaker.success_threshold", Scalar::Whole(limits::BREAKER)),
@@ -188,11 +190,13 @@ const CLIENT_KEY: &[Key] = &[
     one("tokens_per_minute", Scalar::Whole(limits::RATE)),
     one("concurrency", Scalar::Whole(limits::KEY_CONCURRENCY)),
     one("trusted", Scalar::Flag),
+    one("routes", Scalar::Patterns),
+    one("expires", Scalar::Moment),
+    one("labels", Scalar::Labels),
     tables("budget", BUDGET),
 ];
 
-const BUDGET: &[Key] =
-    &[one("usd", Scalar::Amount), one("per", Scalar::Choice(&["day", "week", "month", "total"]))];
+const BUDGET: &[Key] = &[one("usd", Scalar::Amount), one("per", Scalar::PERIOD)];
 
 /// Variables with a name of their own beside `APP_SECTION__NAME`. For one key, what stands
 /// further up wins, as it did in `FkLLMProxy`; `APP_` stands where it is listed, else last.
@@ -223,10 +227,8 @@ pub(super) const NOT_YET: &[&str] = &[
     "stream.early_head",
     "server.trusted_proxies",
     "server.cors_origins",
-    "auth.admin_key",
     "admin.*",
     "proxy.*",
-    "key.budget",
 ];
 
 /// Variables of `FkLLMProxy` for things that are not built (a trailing `*` covers all that begin

@@ -1,7 +1,9 @@
 //! Text and variables to one checked `Config`; every limit with its reason.
 
 mod account;
+mod budget;
 mod build;
+mod client_keys;
 mod error;
 mod keys;
 mod ledger;
@@ -20,17 +22,19 @@ mod value;
 mod vendors;
 
 pub use account::ServiceAccount;
+pub use budget::{Budget, Budgeting, Period, nanos_of_usd};
+pub use client_keys::ClientKey;
 pub use error::{ConfigError, Place};
 pub use model::{Balance, Exhausted, Route, RouteTable, Target, covers};
 pub use origin::Origin;
 pub use parse::{FlagValue, Sources};
 pub use schema::{
-    Anthropic, ApiVersion, Auth, Backend, Breaker, ClientKey, Compat, Config, DEVELOPMENT_KEY,
-    Driver, Fallback, Gemini, Kind, Ledger, Limits, Log, LogFormat, LogLevel, Rate, Responses,
-    Retry, Runtime, SchemaMode, Server, Signatures, Stream, StreamUsage, SystemMessages, Timeouts,
+    Anthropic, ApiVersion, Auth, Backend, Breaker, Compat, Config, DEVELOPMENT_KEY, Driver,
+    Fallback, Gemini, Kind, Ledger, Limits, Log, LogFormat, LogLevel, Rate, Responses, Retry,
+    Runtime, SchemaMode, Server, Signatures, Stream, StreamUsage, SystemMessages, Timeouts,
     Upstream, VertexPlace, VertexProject, WhenFull,
 };
 pub use secret::Secret;
 pub use telemetry::{Exchanges, Export, Otel};
 pub use tls::{Roots, ServerTls, Tls, TlsFile, TlsPair};
-pub use value::duration;
+pub use value::{duration, is_label, is_name, is_pattern, moment_of};

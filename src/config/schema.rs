@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::account::ServiceAccount;
+use super::budget::Budgeting;
+use super::client_keys::ClientKey;
+use super::error::ConfigError;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;
 use super::secret::Secret;
@@ -32,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much one client key may ask, whichever it is.
     pub rate: Rate,
+    /// What budgets go by where something is not known.
+    pub budgeting: Budgeting,
     /// When an upstream is left alone.
     pub breaker: Breaker,
     /// When an attempt may be repeated.
@@ -81,30 +86,15 @@ pub struct Server {
 /// Client authentication.
 #[derive(Clone, Debug)]
 pub struct Auth {
-    /// Keys that are let in. Empty means development: a loopback address, and only the
-    /// development key or no `authorization` at all.
+    /// Keys that are let in, beside those of the store. None at all means development: a loopback
+    /// address, and only the development key or no `authorization` at all.
     pub keys: Vec<ClientKey>,
-    /// A request without `authorization` is refused. Never true without keys.
+    /// A request without `authorization` is refused, once there is a key.
     pub required: bool,
-}
-
-/// One client's key.
-#[derive(Clone, Debug)]
-pub struct ClientKey {
-    /// Unique; `master` is the one of `auth.master_key`.
-    pub name: String,
-    /// At least 16 characters.
-    pub secret: Secret,
-    /// Names, and prefixes ending in `*`, that it may use; empty means all.
-    pub models: Vec<String>,
-    /// At most so many requests in a minute.
-    pub requests_per_minute: Option<u64>,
-    /// At most so many tokens in a minute, of prompts and answers.
-    pub tokens_per_minute: Option<u64>,
-    /// Its requests may say what they want otherwise than configured.
-    pub trusted: bool,
-    /// At most so many requests at a time, in the whole process.
-    pub concurrency: Option<u32>,
+    /// Opens the administration, and nothing else.
+    pub admin: Option<Secret>,
+    /// What is wrong with this if the store has no key either.
+    pub unless_stored: Option<ConfigError>,
 }
 
 /// Logging.

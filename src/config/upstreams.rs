@@ -1,7 +1,7 @@
-//! Who answers and who may ask: `[[upstream]]`, `[[route]]` and `[[key]]` tables, and the
-//! upstreams and routes that credentials in the environment make.
+//! Who answers: `[[upstream]]` and `[[route]]` tables, and the upstreams and routes that
+//! credentials in the environment make.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::account::ServiceAccount;
 use super::error::Place;
@@ -9,7 +9,7 @@ use super::keys::{KIND_KEYS, KINDS};
 use super::model::{Balance, Exhausted, Route, RouteTable, Target};
 use super::origin::{Base, Origin, is_loopback};
 use super::parse::{Notes, Settings, unknown_name};
-use super::schema::{ClientKey, Compat, DEVELOPMENT_KEY, Kind, StreamUsage, Upstream};
+use super::schema::{Compat, Kind, StreamUsage, Upstream};
 use super::secret::Secret;
 use super::value::{Scalar, Value};
 use super::vendors::{self, KNOWN, Known, VertexWords};
@@ -235,7 +235,8 @@ fn account<'s>(settings: &'s Settings, key: &str) -> Option<&'s ServiceAccount> 
     }
 }
 
-fn secrets(settings: &Settings, key: &str) -> Vec<Secret> {
+/// The secrets that a key has.
+pub(super) fn secrets(settings: &Settings, key: &str) -> Vec<Secret> {
     match settings.value(key) {
         Some(Value::Secrets(secrets)) => secrets.clone(),
         _ => Vec::new(),
@@ -338,69 +339,6 @@ fn targets(
         targets.push(Target { upstream, model: table.text("model").map(str::to_owned), weight });
     }
     targets
-}
-
-/// The master key and those of `[[key]]` tables.
-pub(super) fn client_keys(settings: &Settings, notes: &mut Notes) -> Vec<ClientKey> {
-    let mut keys: Vec<ClientKey> = Vec::new();
-    if let Some(secret) = secrets(settings, "auth.master_key").pop() {
-        keys.push(ClientKey {
-            name: "master".to_owned(),
-            secret,
-            models: Vec::new(),
-            requests_per_minute: None,
-            trusted: false,
-            concurrency: None,
-            tokens_per_minute: None,
-        });
-    }
-    let mut names = BTreeSet::from(["master"]);
-    for table in settings.tables("key") {
-        let name = table.required(("key", "name"), &Scalar::Name.expected(), notes);
-        if !table.is_set("secret") {
-            notes.error("key.secret", &table.place, "nothing", Scalar::ClientKey.expected());
-        }
-        let (Some(name), Some(secret)) = (name, secrets(table, "secret").pop()) else { continue };
-        if !names.insert(name) {
-            let found = format!("{name:?} a second time");
-            notes.error("key.name", table.place_of("name"), found, "a name of its own");
-        }
-        let models = match table.value("models") {
-            Some(Value::Texts(models)) => models.clone(),
-            _ => Vec::new(),
-        };
-        let limit = |key| match table.value(key) {
-            Some(Value::Whole(limit)) => Some(*limit),
-            _ => None,
-        };
-        keys.push(ClientKey {
-            name: name.to_owned(),
-            secret,
-            models,
-            requests_per_minute: limit("requests_per_minute"),
-            trusted: table.flag("trusted", false),
-            concurrency: limit("concurrency").and_then(|most| u32::try_from(most).ok()),
-            tokens_per_minute: limit("tokens_per_minute"),
-        });
-    }
-    check_secrets(&keys, settings, notes);
-    keys
-}
-
-fn check_secrets(keys: &[ClientKey], settings: &Settings, notes: &mut Notes) {
-    let mut seen = BTreeMap::new();
-    for key in keys {
-        if let Some(first) = seen.insert(key.secret.expose(), &key.name) {
-            let found = format!("one secret for the keys {first:?} and {:?}", key.name);
-            notes.error("key.secret", settings.place_of("key"), found, "a secret for each key");
-        }
-        if key.secret.expose() == DEVELOPMENT_KEY {
-            let name = &key.name;
-            notes
-                .warnings
-                .push(format!("the key {name} is the development key: everybody knows it"));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -716,25 +654,6 @@ mod tests {
         let found = load("", &[url]).expect_err("a refusal");
         assert!(found[0].starts_with("OLLAMA_BASE_URL (ollama.base_url): found http:// to gpu"));
         assert!(load("", &[url, ("APP_TLS__ALLOW_HTTP", "true")]).is_ok());
-    }
-
-    #[test]
-    fn client_keys_come_from_the_master_key_and_the_tables() {
-        let file = "[[key]]\nname = \"team\"\nsecret = \"0123456789abcdef\"\n\
-                    models = [\"fast\", \"gemini-*\"]\nrequests_per_minute = 5\n\
-                    budget = { usd = \"25.00\", per = \"month\" }\n";
-        let master = ("APP_AUTH__MASTER_KEY", "sk-vertex-bridge-dev");
-        let config = load(file, &[master]).expect("a configuration");
-        let names: Vec<&str> = config.auth.keys.iter().map(|key| key.name.as_str()).collect();
-        assert_eq!(names, ["master", "team"]);
-        assert_eq!(config.auth.keys[1].models, ["fast", "gemini-*"]);
-        let limits =
-            (config.auth.keys[1].requests_per_minute, config.auth.keys[1].tokens_per_minute);
-        assert_eq!(limits, (Some(5), None));
-        assert!(config.auth.required);
-        assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
-        let twice = load(file, &[("APP_AUTH__MASTER_KEY", "0123456789abcdef")]);
-        assert!(twice.expect_err("a refusal")[0].contains("one secret for the keys"));
     }
 
     #[test]

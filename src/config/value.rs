@@ -5,11 +5,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use toml::de::DeValue;
+use toml::Spanned;
+use toml::de::{DeString, DeValue};
+
+use crate::base::date::{date_to_days, rfc3339_to_unix};
 
 use super::account::{self, ServiceAccount};
+use super::budget::nanos_of_usd;
 use super::error::quote;
-use super::limits::{KEY_CHARS_MIN, MODEL_CHARS_MAX, NAME_CHARS_MAX, Range, SECRET_CHARS_MAX};
+use super::limits::{
+    KEY_CHARS_MIN, LABEL_BYTES_MAX, LABELS_MAX, MODEL_CHARS_MAX, NAME_CHARS_MAX, Range,
+    SECRET_CHARS_MAX,
+};
 use super::origin::{Base, Origin, check_host};
 use super::secret::Secret;
 
@@ -65,6 +72,10 @@ pub(super) enum Scalar {
     VendorKeys,
     /// An amount of money, as text so that no cent is rounded.
     Amount,
+    /// A date or a time with its offset, in milliseconds since 1970.
+    Moment,
+    /// A table of texts.
+    Labels,
     /// The path of a service account's key file.
     Account,
     /// Gemini's `safetySettings` as JSON.
@@ -87,6 +98,7 @@ pub(super) enum Value {
     Cores(Option<Vec<usize>>),
     Secrets(Vec<Secret>),
     Account(Box<ServiceAccount>),
+    Labels(Vec<(String, String)>),
 }
 
 impl Value {
@@ -176,6 +188,9 @@ impl<'t> Raw<'t> {
 }
 
 impl Scalar {
+    /// The words of a budget's `per`.
+    pub(super) const PERIOD: Self = Self::Choice(&["day", "week", "month", "total"]);
+
     /// Understands `raw`, or says what stands there instead.
     pub(super) fn read(self, raw: Raw<'_>, outside: &Outside<'_>) -> Result<Value, Found> {
         match self {
@@ -249,6 +264,8 @@ impl Scalar {
                 Value::Texts(fits.then(|| items.into_iter().map(str::to_owned).collect())?)
             }
             Self::Host => Value::Text(check_host(raw.text()?)?),
+            Self::Moment => Value::Whole(moment(raw)?),
+            Self::Labels => Value::Labels(labels(raw)?),
             Self::SafetySettings => Value::Text(safety_settings(raw.text()?)?),
             _ => Value::Text(raw.text().filter(|text| self.accepts(text))?.to_owned()),
         })
@@ -273,11 +290,7 @@ impl Scalar {
             Self::Region => made_of(40, b"-") && !text.starts_with('-'),
             Self::Project => made_of(NAME_CHARS_MAX, b"-.:"),
             Self::Address => text.parse::<SocketAddr>().is_ok(),
-            Self::Amount => {
-                let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-                let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-                whole.len() <= 12 && part.len() <= 6 && digits(whole) && digits(part)
-            }
+            Self::Amount => nanos_of_usd(text).is_some(),
             _ => !text.trim().is_empty() && !text.contains(char::is_control),
         }
     }
@@ -323,6 +336,8 @@ impl Scalar {
             Self::Cores => "\"auto\" or core numbers such as 0-3,6",
             Self::VendorKeys => "a key without spaces, env:NAME or file:PATH, or a list of them",
             Self::Amount => "an amount as text, such as \"25.00\"",
+            Self::Moment => "a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z",
+            Self::Labels => "a table of texts",
             Self::Account => account::EXPECTED,
             Self::SafetySettings => {
                 "a JSON array such as [{\"category\":\"HARM_CATEGORY_HARASSMENT\",\
@@ -387,6 +402,45 @@ fn cores(text: &str) -> Option<Option<Vec<usize>>> {
         cores.dedup();
     }
     Some(Some(cores))
+}
+
+/// The milliseconds since 1970 of a date, which begins at midnight UTC, or of a time.
+pub fn moment_of(text: &str) -> Option<u64> {
+    let seconds = date_to_days(text).map(|days| days * 86_400).or_else(|| rfc3339_to_unix(text))?;
+    seconds.checked_mul(1000)
+}
+
+fn moment(raw: Raw<'_>) -> Option<u64> {
+    match raw {
+        Raw::Toml(DeValue::Datetime(date)) => moment_of(&date.to_string()),
+        other => moment_of(other.text()?),
+    }
+}
+
+fn labels(raw: Raw<'_>) -> Option<Vec<(String, String)>> {
+    let Raw::Toml(DeValue::Table(table)) = raw else { return None };
+    let label = |(name, text): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+        let (name, text) = (name.get_ref().to_string(), text.get_ref().as_str()?.to_owned());
+        is_label(&name, &text).then_some((name, text))
+    };
+    let labels = table.iter().map(label).collect::<Option<Vec<_>>>()?;
+    (labels.len() <= LABELS_MAX).then_some(labels)
+}
+
+/// May a key have this label?
+pub fn is_label(name: &str, text: &str) -> bool {
+    let printable = !text.contains(char::is_control) && text.len() <= LABEL_BYTES_MAX;
+    Scalar::Name.accepts(name) && printable
+}
+
+/// May a key have this name?
+pub fn is_name(name: &str) -> bool {
+    Scalar::Name.accepts(name)
+}
+
+/// Is this a model's or route's name, or a prefix of one ending in `*`?
+pub fn is_pattern(text: &str) -> bool {
+    Scalar::Pattern.accepts(text)
 }
 
 /// One of Gemini's safety settings.

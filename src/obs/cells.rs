@@ -223,7 +223,7 @@ pub struct Cells {
     /// Exchanges now.
     pub in_flight: Cell,
     /// Refusals for a limit of the client: the bucket, requests, tokens.
-    pub limited: [Cell; 4],
+    pub limited: [Cell; 5],
     /// Circuits of the upstreams now: 0 closed, 1 half open, 2 open.
     circuits: Box<[Alone]>,
     /// Records of exchanges that found no room.

@@ -198,7 +198,7 @@ pub const FAMILIES: [Family; 52] = [
         "vertex_bridge_limited_total",
         Counter,
         "limit",
-        "Requests refused for a limit of the client: bucket, requests or tokens",
+        "Requests refused for a limit of the client, by what it limits",
     ),
     family(
         "vertex_bridge_records_lost_total",

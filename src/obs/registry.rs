@@ -242,7 +242,7 @@ impl Registry {
             (
                 "vertex_bridge_limited_total",
                 "limit",
-                &["bucket", "requests", "tokens", "concurrency"],
+                &["bucket", "requests", "tokens", "concurrency", "budget"],
                 |cells| &cells.limited,
             ),
             ("vertex_bridge_upstream_failures_total", "reason", &reasons, |cells| &cells.failures),

@@ -1,78 +1,150 @@
 //! Who asks: the check of a client's key.
 //!
-//! Keys are kept as SHA-256 digests, and every one of them is compared, all of its bytes, whatever
-//! the first ones say: the time of an answer tells nothing about how near a guess was.
+//! Keys are kept as SHA-256 digests. Where there are many they lie in compartments, which a number
+//! that nobody else knows decides on; in a compartment every one of them is compared, all of its
+//! bytes, whatever the first ones say. So the time of an answer tells nothing about how near a guess
+//! was.
 
 use std::hint::black_box;
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
-use crate::config::{Auth, DEVELOPMENT_KEY, covers};
+use crate::base::Rng;
+use crate::config::{Auth, DEVELOPMENT_KEY, Secret, covers};
+
+use super::holder::Holder;
 
 use super::reject::Reject;
 
-type Digest = [u8; SHA256_OUTPUT_LEN];
+/// A key's secret as it is kept.
+pub type Digest = [u8; SHA256_OUTPUT_LEN];
+
+/// So many digests are compared for one request, about.
+const COMPARTMENT: usize = 32;
 
 /// Who was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyId {
     /// No key was sent and none is needed.
     Nobody,
-    /// The development key, while no key is configured.
+    /// The development key, while there is no other.
     Development,
-    /// Index into `config::Auth::keys`.
+    /// Place among the holders. It means the same key as long as the process lives.
     Configured(usize),
+}
+
+/// A secret that opens.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    digest: Digest,
+    /// The holder's place.
+    place: usize,
+    /// From then on it is refused.
+    until_ms: u64,
 }
 
 /// The keys that are let in.
 #[derive(Clone, Debug)]
 pub struct Keyring {
-    /// One for each configured key, in their order; else the development key's alone.
-    digests: Vec<Digest>,
-    /// For each configured key, the models it may use; empty in development.
-    models: Vec<Vec<String>>,
+    /// Ordered by compartment.
+    known: Vec<Known>,
+    /// Where each compartment begins in `known`, and at last where the last one ends.
+    starts: Vec<usize>,
+    /// Decides on the compartment of a digest.
+    salt: u64,
+    holders: Vec<Holder>,
+    admin: Option<Digest>,
     required: bool,
 }
 
 impl Keyring {
-    /// Keeps digests only; the secrets themselves stay with the configuration.
-    pub fn new(auth: &Auth) -> Self {
-        debug_assert!(!(auth.required && auth.keys.is_empty()), "nobody could get in");
-        let mut digests: Vec<Digest> =
-            auth.keys.iter().map(|key| sha256(key.secret.expose().as_bytes())).collect();
-        if digests.is_empty() {
-            digests.push(sha256(DEVELOPMENT_KEY.as_bytes()));
+    /// Who is let in: the holders, or with the development key if there is none. `salt` is a random
+    /// number.
+    pub fn new(holders: Vec<Holder>, auth: &Auth, salt: u64) -> Self {
+        let of = |(place, holder): (usize, &Holder)| {
+            let secrets = holder.secrets.clone().into_iter();
+            secrets.map(move |(digest, until_ms)| Known { digest, place, until_ms })
+        };
+        let mut known: Vec<Known> = holders.iter().enumerate().flat_map(of).collect();
+        if holders.is_empty() {
+            let digest = sha256(DEVELOPMENT_KEY.as_bytes());
+            known.push(Known { digest, place: 0, until_ms: u64::MAX });
         }
-        let models = auth.keys.iter().map(|key| key.models.clone()).collect();
-        Self { digests, models, required: auth.required }
+        let count = (known.len() / COMPARTMENT).max(1);
+        known.sort_by_key(|known| compartment(&known.digest, salt, count));
+        let start = |at| known.partition_point(|of| compartment(&of.digest, salt, count) < at);
+        let starts = (0..=count).map(start).collect();
+        let admin = auth.admin.as_ref().map(|key: &Secret| sha256(key.expose().as_bytes()));
+        let required = auth.required && !holders.is_empty();
+        Self { known, starts, salt, holders, admin, required }
     }
 
-    /// Decides on the value of the `authorization` field, if there is one.
+    /// Decides on the value of the `authorization` field, if there is one. `now_ms`, in milliseconds
+    /// since 1970, is only asked for a key that ends.
     ///
     /// # Errors
     /// [`Reject::NoKey`] when one is needed, [`Reject::WrongKey`] for anything but `Bearer` and a
     /// known key: a key that is sent is checked also where none is needed.
-    pub fn check(&self, authorization: Option<&[u8]>) -> Result<KeyId, Reject> {
+    pub fn check(
+        &self,
+        authorization: Option<&[u8]>,
+        now_ms: impl FnOnce() -> u64,
+    ) -> Result<KeyId, Reject> {
         let Some(value) = authorization else {
             return if self.required { Err(Reject::NoKey) } else { Ok(KeyId::Nobody) };
         };
-        self.check_token(bearer(value).ok_or(Reject::WrongKey)?)
+        self.check_token(bearer(value).ok_or(Reject::WrongKey)?, now_ms)
     }
 
     /// Decides on a key that stands alone, as in `x-api-key`.
     ///
     /// # Errors
     /// [`Reject::WrongKey`].
-    pub fn check_token(&self, token: &[u8]) -> Result<KeyId, Reject> {
+    pub fn check_token(&self, token: &[u8], now_ms: impl FnOnce() -> u64) -> Result<KeyId, Reject> {
         let sent = sha256(token);
-        let mut place = 0;
-        for (index, known) in self.digests.iter().enumerate() {
+        let at = compartment(&sent, self.salt, self.starts.len().saturating_sub(1));
+        let bounds = self.starts.get(at).zip(self.starts.get(at + 1));
+        let (start, end) = bounds.ok_or(Reject::WrongKey)?;
+        let within = self.known.get(*start..*end).unwrap_or_default();
+        let mut found = 0;
+        for (index, known) in within.iter().enumerate() {
             // All ones or all zeros: choosing must not branch on a secret either.
-            let mask = usize::from(equal(&sent, known)).wrapping_neg();
-            place |= mask & (index + 1);
+            let mask = usize::from(equal(&sent, &known.digest)).wrapping_neg();
+            found |= mask & (index + 1);
         }
-        let index = place.checked_sub(1).ok_or(Reject::WrongKey)?;
-        Ok(if self.models.is_empty() { KeyId::Development } else { KeyId::Configured(index) })
+        let known = found.checked_sub(1).and_then(|index| within.get(index));
+        let known = known.ok_or(Reject::WrongKey)?;
+        if known.until_ms < u64::MAX && now_ms() >= known.until_ms {
+            return Err(Reject::WrongKey);
+        }
+        let development = self.holders.is_empty();
+        Ok(if development { KeyId::Development } else { KeyId::Configured(known.place) })
+    }
+
+    /// Is this the administrator's key?
+    pub fn is_admin(&self, token: &[u8]) -> bool {
+        self.admin.as_ref().is_some_and(|admin| equal(&sha256(token), admin))
+    }
+
+    /// Is there an administrator's key?
+    pub const fn has_admin(&self) -> bool {
+        self.admin.is_some()
+    }
+
+    /// All keys, by their places.
+    pub fn holders(&self) -> &[Holder] {
+        &self.holders
+    }
+
+    /// Whose key it is; none for nobody's and the development key.
+    pub fn holder(&self, key: KeyId) -> Option<&Holder> {
+        let KeyId::Configured(place) = key else { return None };
+        self.holders.get(place)
+    }
+
+    /// The key's name; empty for nobody's and the development key.
+    pub fn name(&self, key: KeyId) -> &str {
+        self.holder(key).map_or("", |holder| &holder.name)
     }
 
     /// Decides whether `key` may use `model`, by the name that the client sent.
@@ -80,10 +152,25 @@ impl Keyring {
     /// # Errors
     /// [`Reject::ModelNotAllowed`].
     pub fn check_model(&self, key: KeyId, model: &str) -> Result<(), Reject> {
-        let KeyId::Configured(index) = key else { return Ok(()) };
-        let allowed = self.models.get(index).is_some_and(|models| covers(models, model));
+        let allowed = self.holder(key).is_none_or(|holder| covers(&holder.models, model));
         if allowed { Ok(()) } else { Err(Reject::ModelNotAllowed) }
     }
+
+    /// Decides whether `key` may use the route with this pattern.
+    ///
+    /// # Errors
+    /// [`Reject::RouteNotAllowed`].
+    pub fn check_route(&self, key: KeyId, pattern: &str) -> Result<(), Reject> {
+        let allowed = self.holder(key).is_none_or(|holder| covers(&holder.routes, pattern));
+        if allowed { Ok(()) } else { Err(Reject::RouteNotAllowed) }
+    }
+}
+
+/// The compartment of a digest among `count`.
+fn compartment(digest: &Digest, salt: u64, count: usize) -> usize {
+    let word = digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+    let count = u64::try_from(count).unwrap_or(1);
+    usize::try_from(Rng::new(word ^ salt).below(count)).unwrap_or(0)
 }
 
 /// Refuses requests that carry a key in a wrong way, before any key is looked at.
@@ -115,7 +202,8 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     is_key.then_some(token)
 }
 
-fn sha256(bytes: &[u8]) -> Digest {
+/// The digest of a secret.
+pub fn sha256(bytes: &[u8]) -> Digest {
     let mut out = [0; SHA256_OUTPUT_LEN];
     out.copy_from_slice(digest(&SHA256, bytes).as_ref());
     out
@@ -130,19 +218,23 @@ fn equal(a: &Digest, b: &Digest) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ClientKey, Secret};
+    use crate::config::{Auth, ClientKey, Secret};
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn auth(keys: &[&str], required: bool) -> Auth {
+        let key = |(index, secret): (usize, &&str)| ClientKey {
+            models: if index == 1 { vec!["gemini-*".to_owned()] } else { Vec::new() },
+            routes: if index == 0 { vec!["gemini-*".to_owned()] } else { Vec::new() },
+            ..ClientKey::plain(&format!("key-{index}"), Secret::new((*secret).to_owned()))
+        };
+        let keys = keys.iter().enumerate().map(key).collect();
+        Auth { keys, required, admin: None, unless_stored: None }
+    }
 
     fn ring(keys: &[&str], required: bool) -> Keyring {
-        let key = |(index, secret): (usize, &&str)| ClientKey {
-            name: format!("key-{index}"),
-            secret: Secret::new((*secret).to_owned()),
-            models: if index == 1 { vec!["gemini-*".to_owned()] } else { Vec::new() },
-            requests_per_minute: None,
-            trusted: false,
-            concurrency: None,
-            tokens_per_minute: None,
-        };
-        Keyring::new(&Auth { keys: keys.iter().enumerate().map(key).collect(), required })
+        let auth = auth(keys, required);
+        Keyring::new(Holder::of(&auth.keys), &auth, 7)
     }
 
     #[test]
@@ -158,7 +250,7 @@ mod tests {
             (Some(b"Basic c2s6"), Err(Reject::WrongKey)),
         ];
         for (sent, want) in cases {
-            assert_eq!(ring.check(sent), want, "{:?}", sent.map(String::from_utf8_lossy));
+            assert_eq!(ring.check(sent, || NOW), want, "{:?}", sent.map(String::from_utf8_lossy));
         }
         assert_eq!(ring.check_model(KeyId::Nobody, "any"), Ok(()));
     }
@@ -169,7 +261,7 @@ mod tests {
         let ring = ring(&keys, true);
         for (index, key) in keys.iter().enumerate() {
             let sent = format!("Bearer {key}");
-            assert_eq!(ring.check(Some(sent.as_bytes())), Ok(KeyId::Configured(index)));
+            assert_eq!(ring.check(Some(sent.as_bytes()), || NOW), Ok(KeyId::Configured(index)));
         }
         let wrong: [&[u8]; 11] = [
             b"Bearer  first-0123456789ab",
@@ -185,17 +277,20 @@ mod tests {
             b"Bearer sk-vertex-bridge-dev",
         ];
         for sent in wrong {
-            assert_eq!(ring.check(Some(sent)), Err(Reject::WrongKey), "{sent:?}");
+            assert_eq!(ring.check(Some(sent), || NOW), Err(Reject::WrongKey), "{sent:?}");
         }
-        assert_eq!(ring.check(None), Err(Reject::NoKey));
+        assert_eq!(ring.check(None, || NOW), Err(Reject::NoKey));
     }
 
     #[test]
     fn a_key_that_is_sent_is_checked_also_where_none_is_needed() {
         let ring = ring(&["first-0123456789ab"], false);
-        assert_eq!(ring.check(None), Ok(KeyId::Nobody));
-        assert_eq!(ring.check(Some(b"Bearer wrong")), Err(Reject::WrongKey));
-        assert_eq!(ring.check(Some(b"Bearer first-0123456789ab")), Ok(KeyId::Configured(0)));
+        assert_eq!(ring.check(None, || NOW), Ok(KeyId::Nobody));
+        assert_eq!(ring.check(Some(b"Bearer wrong"), || NOW), Err(Reject::WrongKey));
+        assert_eq!(
+            ring.check(Some(b"Bearer first-0123456789ab"), || NOW),
+            Ok(KeyId::Configured(0))
+        );
     }
 
     #[test]
@@ -225,5 +320,62 @@ mod tests {
     fn debug_shows_no_key() {
         let shown = format!("{:?}", ring(&["canary-0123456789"], true));
         assert!(!shown.contains("canary"), "{shown}");
+    }
+
+    #[test]
+    fn routes_of_a_key() {
+        let ring = ring(&["first-0123456789ab", "second-0123456789"], true);
+        assert_eq!(ring.check_route(KeyId::Configured(0), "gemini-*"), Ok(()));
+        assert_eq!(ring.check_route(KeyId::Configured(1), "*"), Ok(()));
+        let refused = ring.check_route(KeyId::Configured(0), "*");
+        assert_eq!(refused, Err(Reject::RouteNotAllowed));
+    }
+
+    #[test]
+    fn a_key_ends_when_it_says_and_two_secrets_may_open_the_same() {
+        let auth = auth(&["first-0123456789ab"], true);
+        let mut holders = Holder::of(&auth.keys);
+        holders[0].secrets = vec![(sha256(b"old"), NOW), (sha256(b"new"), u64::MAX)];
+        let ring = Keyring::new(holders, &auth, 7);
+        assert_eq!(ring.check_token(b"old", || NOW - 1), Ok(KeyId::Configured(0)));
+        assert_eq!(ring.check_token(b"old", || NOW), Err(Reject::WrongKey));
+        let never = || panic!("it never ends");
+        assert_eq!(ring.check_token(b"new", never), Ok(KeyId::Configured(0)));
+        assert_eq!((ring.name(KeyId::Configured(0)), ring.name(KeyId::Nobody)), ("key-0", ""));
+    }
+
+    #[test]
+    fn where_all_keys_are_revoked_nobody_comes_in_instead() {
+        let auth = auth(&["first-0123456789ab"], true);
+        let mut holders = Holder::of(&auth.keys);
+        holders[0].secrets.clear();
+        let ring = Keyring::new(holders, &auth, 7);
+        for sent in ["first-0123456789ab", DEVELOPMENT_KEY] {
+            assert_eq!(ring.check_token(sent.as_bytes(), || NOW), Err(Reject::WrongKey));
+        }
+        assert_eq!(ring.check(None, || NOW), Err(Reject::NoKey));
+    }
+
+    #[test]
+    fn among_many_each_is_found_and_no_other() {
+        let secrets: Vec<String> = (0..1000).map(|n| format!("secret-number-{n:08}")).collect();
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        let ring = ring(&secrets, true);
+        for (place, secret) in secrets.iter().enumerate() {
+            let found = ring.check_token(secret.as_bytes(), || NOW);
+            assert_eq!(found, Ok(KeyId::Configured(place)));
+            let wrong = format!("{secret}x");
+            assert_eq!(ring.check_token(wrong.as_bytes(), || NOW), Err(Reject::WrongKey));
+        }
+        assert!(ring.starts.windows(2).all(|pair| pair[1] - pair[0] < 3 * COMPARTMENT));
+    }
+
+    #[test]
+    fn the_administrators_key_is_no_clients_and_no_clients_is_his() {
+        let mut auth = auth(&["first-0123456789ab"], true);
+        auth.admin = Some(Secret::new("admin-0123456789ab".to_owned()));
+        let ring = Keyring::new(Holder::of(&auth.keys), &auth, 7);
+        assert!(ring.is_admin(b"admin-0123456789ab") && !ring.is_admin(b"first-0123456789ab"));
+        assert_eq!(ring.check_token(b"admin-0123456789ab", || NOW), Err(Reject::WrongKey));
     }
 }

@@ -2,15 +2,20 @@
 
 mod auth;
 pub mod breaker;
+pub mod budget;
 mod fault;
+mod holder;
 pub mod pick;
 pub mod price;
 pub mod rate;
 mod refresh;
 mod reject;
 pub mod retry;
+mod roll;
 
-pub use auth::{KeyId, Keyring, screen};
+pub use auth::{Digest, KeyId, Keyring, screen, sha256};
 pub use fault::Fault;
+pub use holder::{Holder, Limits};
 pub use refresh::{Refresh, Refused};
 pub use reject::Reject;
+pub use roll::Roll;

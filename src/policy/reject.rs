@@ -13,6 +13,8 @@ pub enum Reject {
     DuplicateKey,
     /// 403: the key may not use this model.
     ModelNotAllowed,
+    /// 403: the key may not use this route.
+    RouteNotAllowed,
 }
 
 impl Reject {
@@ -26,6 +28,7 @@ impl Reject {
             }
             Self::DuplicateKey => "more than one API key",
             Self::ModelNotAllowed => "this API key may not use this model",
+            Self::RouteNotAllowed => "this API key may not use the route of this model",
         }
     }
 }

@@ -38,6 +38,7 @@ pub async fn run<R: Runtime>(
             Letter::Addresses { upstream, addresses } => shard.new_addresses(upstream, addresses),
             Letter::Token { account, news } => shard.on_token_news(account, news),
             Letter::Security(security) => shard.secure(security),
+            Letter::Keys(access) => shard.access.replace(access),
             Letter::Drain => break shard.drain(DRAIN_GRACE),
             Letter::Retire => {
                 shard.retire();
@@ -83,6 +84,7 @@ async fn drained<R: Runtime>(
             Some(Letter::Stop) => return,
             Some(Letter::Connection(accepted)) => serve_here(shard, accepted),
             Some(Letter::Token { account, news }) => shard.on_token_news(account, news),
+            Some(Letter::Keys(access)) => shard.access.replace(access),
             Some(Letter::Drain) => {
                 shard.drain(DRAIN_GRACE);
                 end = end.min(limit());

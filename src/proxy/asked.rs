@@ -163,9 +163,10 @@ fn who<R: Runtime>(
     let own = dialect.key_field();
     let count = head.count_known(Known::Authorization) + own.map_or(0, |name| head.count(name));
     screen(count, head.query())?;
+    let now_ms = || shard.rt.unix_millis();
     match own.and_then(|name| head.field(name)) {
-        Some(token) => shard.keys.check_token(token),
-        None => shard.keys.check(head.known(Known::Authorization)),
+        Some(token) => shard.access.keys().check_token(token, now_ms),
+        None => shard.access.keys().check(head.known(Known::Authorization), now_ms),
     }
 }
 

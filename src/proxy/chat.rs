@@ -2,7 +2,7 @@
 
 use crate::chat::{ApiError, Request, Row};
 use crate::config::Route;
-use crate::policy::KeyId;
+use crate::policy::{KeyId, Reject};
 use crate::rt::{Lent, Runtime};
 use crate::shard::Shard;
 
@@ -32,7 +32,7 @@ where
         Ok(outline) => outline,
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
-    if shard.rates.counts_tokens(asker.key) {
+    if shard.access.rates().counts_tokens(asker.key) {
         match limits::reserve(shard, asker.key, body.len()) {
             Ok(tokens) => exchange.reserved = Some(tokens),
             Err(error) => return answer::fail(client, exchange, &error).await,
@@ -79,8 +79,9 @@ fn choose<'p, R: Runtime>(
     key: KeyId,
     model: &str,
 ) -> Result<&'p Route, ApiError> {
-    permitted(shard, key, model)?;
+    refuse(shard.access.keys().check_model(key, model))?;
     let (index, route) = choice::route(&shard.config, model)?;
+    refuse(shard.access.keys().check_route(key, &route.pattern))?;
     exchange.target = shard.series(index);
     Ok(route)
 }
@@ -88,7 +89,17 @@ fn choose<'p, R: Runtime>(
 /// May this key use this model?
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 fn permitted<R: Runtime>(shard: &Shard<R>, key: KeyId, model: &str) -> Result<(), ApiError> {
-    shard.keys.check_model(key, model).map_err(|reject| {
+    refuse(shard.access.keys().check_model(key, model))?;
+    // A model that no route serves has its own error.
+    match choice::route(&shard.config, model) {
+        Ok((_, route)) => refuse(shard.access.keys().check_route(key, &route.pattern)),
+        Err(_) => Ok(()),
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
+fn refuse(decided: Result<(), Reject>) -> Result<(), ApiError> {
+    decided.map_err(|reject| {
         ApiError::new(Row::PERMISSION_DENIED, reject.message()).with_param("model")
     })
 }

@@ -332,7 +332,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             let used = self.usage.prompt + self.usage.completion;
             // What the vendor did not count stays as it was estimated.
             let used = if used == 0 { reserved } else { used };
-            self.shard.rates.correct(self.key, self.shard.rt.now(), reserved, used);
+            self.shard.access.rates().correct(self.key, self.shard.rt.now(), reserved, used);
         }
         let duration = self.age();
         let (status, failed) = match ending {

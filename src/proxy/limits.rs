@@ -22,13 +22,13 @@ pub(super) fn estimate(bytes: usize) -> u64 {
 /// One request of this key, or the refusal.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 pub(super) fn admit<R: Runtime>(shard: &Shard<R>, key: KeyId) -> Result<(), ApiError> {
-    shard.rates.admit(key, shard.rt.now()).map_err(|limited| refusal(shard, key, limited))
+    shard.access.rates().admit(key, shard.rt.now()).map_err(|limited| refusal(shard, key, limited))
 }
 
 /// The right of this key to run one more request, or the refusal.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 pub(super) fn turn<R: Runtime>(shard: &Shard<R>, key: KeyId) -> Result<Turn, ApiError> {
-    shard.rates.turn(key).map_err(|most| {
+    shard.access.rates().turn(key).map_err(|most| {
         shard.cells.limited[Limit::Concurrency as usize].add(1);
         let message = format!("the key's limit of {most} requests at a time is reached");
         ApiError::new(Row::RATE_LIMITED, message).with_retry_after(Some(SOON_MS))
@@ -44,7 +44,7 @@ pub(super) fn reserve<R: Runtime>(
     body_bytes: usize,
 ) -> Result<u64, ApiError> {
     let tokens = estimate(body_bytes);
-    match shard.rates.reserve(key, shard.rt.now(), tokens) {
+    match shard.access.rates().reserve(key, shard.rt.now(), tokens) {
         Ok(()) => Ok(tokens),
         Err(limited) => Err(refusal(shard, key, limited)),
     }
@@ -52,7 +52,7 @@ pub(super) fn reserve<R: Runtime>(
 
 fn refusal<R: Runtime>(shard: &Shard<R>, key: KeyId, limited: Limited) -> ApiError {
     shard.cells.limited[limited.limit as usize].add(1);
-    let [requests, tokens] = shard.rates.told(key, shard.rt.now());
+    let [requests, tokens] = shard.access.rates().told(key, shard.rt.now());
     let rate = shard.config.rate;
     let message = match (limited.limit, requests, tokens) {
         (Limit::Requests, Some(told), _) => {
@@ -73,7 +73,7 @@ fn refusal<R: Runtime>(shard: &Shard<R>, key: KeyId, limited: Limited) -> ApiErr
 /// Appends the fields of the limits that this key has of its own. In their place the vendor's are
 /// taken out of `fields`: two of a kind would tell nothing.
 pub(super) fn push_fields<R: Runtime>(shard: &Shard<R>, key: KeyId, fields: &mut Vec<u8>) {
-    let told = shard.rates.told(key, shard.rt.lately());
+    let told = shard.access.rates().told(key, shard.rt.lately());
     if told.iter().all(Option::is_none) {
         return;
     }

@@ -36,9 +36,8 @@ impl Wishes {
         head: &RequestHead<'_, '_>,
         key: KeyId,
     ) -> Result<Option<Box<Self>>, ApiError> {
-        let KeyId::Configured(index) = key else { return Ok(None) };
         let config = &shard.config;
-        if !config.auth.keys.get(index).is_some_and(|key| key.trusted) {
+        if !shard.access.keys().holder(key).is_some_and(|holder| holder.trusted) {
             return Ok(None);
         }
         let text = |name: &str| head.field(name).map(String::from_utf8_lossy);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::net::Security;
 use crate::rt::Mailbox;
 
+use super::access::Access;
 use super::token::News;
 
 /// What the control thread or another shard tells a shard.
@@ -26,6 +27,8 @@ pub enum Letter<A> {
         /// What is new.
         news: News,
     },
+    /// The keys have changed.
+    Keys(Access),
     /// Certificates have changed.
     Security(Security),
     /// Finish what runs, take no more.

@@ -1,6 +1,7 @@
 //! All state of one core. Nothing here is touched by another core, except the board of connection
 //! counts, the mailbox, the rates of clients' keys and the signatures, which are made for it.
 
+pub mod access;
 pub mod board;
 pub mod buffers;
 pub mod deadline;
@@ -13,6 +14,7 @@ pub mod signatures;
 pub mod state;
 pub mod token;
 
+pub use access::{Access, AccessCell};
 pub use board::Board;
 pub use buffers::{BUFFER_BYTES, Buffers, PIECE_BYTES};
 pub use deadline::{Deadline, Deadlines, Late};
@@ -20,7 +22,7 @@ pub use gate::{Gate, Place};
 pub use health::{Health, Probe, Probes};
 pub use mailbox::{Ask, Letter, Page, Report, TokenReport};
 pub use permit::{Permit, Permits};
-pub use rates::{Limit, Limited, Rates, Told, Turn};
+pub use rates::{Limit, Limited, Rates, Reserved, Told, Turn};
 pub use signatures::{Marker, Signatures};
 pub use state::{FixedBody, Parts, Shard, Upstream};
 pub use token::{Held, News, Token, TokenSlot};

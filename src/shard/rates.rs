@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::Tick;
-use crate::config::{ClientKey, Config, Rate};
-use crate::policy::KeyId;
+use crate::config::{Budget, Config, Rate};
+use crate::policy::budget::{Allowance, PERIODS, Short, Taken};
 use crate::policy::rate::{Bucket, Verdict, Window};
+use crate::policy::{Holder, KeyId, Limits};
 use crate::rt::Mutant;
 
 /// Which limit was reached.
@@ -24,6 +25,8 @@ pub enum Limit {
     Tokens,
     /// The key's requests at a time.
     Concurrency,
+    /// The key's money.
+    Budget,
 }
 
 /// A refusal.
@@ -46,46 +49,85 @@ pub struct Told {
     pub reset: Duration,
 }
 
-/// One key's rates, alone on its cache lines.
+/// What moves of one key, alone on its cache lines. It lives as long as the process, whatever
+/// becomes of the key's limits.
 #[derive(Debug, Default)]
 #[repr(align(128))]
+struct Words {
+    bucket: AtomicU64,
+    requests: AtomicU64,
+    tokens: AtomicU64,
+    running: AtomicU32,
+    /// By the places of the meter's allowances.
+    budgets: [AtomicU64; PERIODS],
+}
+
+/// One key's limits, and what moves.
+#[derive(Debug, Default)]
 struct Meter {
     bucket: Option<Bucket>,
     requests: Option<Window>,
     tokens: Option<Window>,
-    in_bucket: AtomicU64,
-    in_requests: AtomicU64,
-    in_tokens: AtomicU64,
     /// At most so many requests at a time.
     most: Option<u32>,
-    running: AtomicU32,
+    /// By their periods.
+    budgets: [Option<Allowance>; PERIODS],
+    words: Arc<Words>,
 }
 
 /// The right of a key to run one more request; dropping it gives it back.
 #[derive(Debug)]
-pub struct Turn(Option<(Rates, KeyId)>);
+pub struct Turn(Option<Arc<Words>>);
+
+/// What was reserved of a key's budgets. It must be settled once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// Nano-dollars.
+    pub nanos: u64,
+    /// Of each budget, the period that it was taken from.
+    periods: [u16; PERIODS],
+}
 
 /// The meters of all keys.
 #[derive(Clone, Debug)]
 pub struct Rates(Arc<[Meter]>);
 
 impl Rates {
-    /// Meters for a configuration, all empty.
-    pub fn new(config: &Config) -> Self {
+    /// Meters for the keys of a process that begins, all empty.
+    pub fn new(config: &Config, holders: &[Holder], now_ms: u64) -> Self {
+        Self::with(config, holders, now_ms, &[])
+    }
+
+    /// The meters when there are other keys, or other limits. Who has a meter keeps it.
+    #[must_use]
+    pub fn next(&self, config: &Config, holders: &[Holder], now_ms: u64) -> Self {
+        Self::with(config, holders, now_ms, &self.0)
+    }
+
+    fn with(config: &Config, holders: &[Holder], now_ms: u64, known: &[Meter]) -> Self {
         let Rate { mut capacity, per_second } = config.rate;
         capacity += u64::from(Mutant::RateOverByOne.active());
         // Whoever tries the gateway out on its simulator measures the gateway.
-        let free = config.simulated && config.auth.keys.is_empty();
+        let free = config.simulated && holders.is_empty();
         let bucket = (!free).then(|| Bucket::new(capacity, per_second));
-        let meter = |key: &ClientKey| Meter {
-            bucket,
-            requests: key.requests_per_minute.map(Window::new),
-            tokens: key.tokens_per_minute.map(Window::new),
-            most: key.concurrency,
-            ..Meter::default()
+        let nobody = Limits::default();
+        let limits = std::iter::once(&nobody).chain(holders.iter().map(|holder| &holder.limits));
+        let meter = |(place, limits): (usize, &Limits)| {
+            let before = known.get(place);
+            let meter = Meter {
+                bucket,
+                requests: limits.requests_per_minute.map(Window::new),
+                tokens: limits.tokens_per_minute.map(Window::new),
+                most: limits.concurrency,
+                budgets: allowances(&limits.budgets),
+                words: before.map_or_else(Arc::default, |meter| Arc::clone(&meter.words)),
+            };
+            if before.is_none() {
+                meter.open_budgets(now_ms);
+            }
+            meter
         };
-        let nobody = Meter { bucket, ..Meter::default() };
-        Self(std::iter::once(nobody).chain(config.auth.keys.iter().map(meter)).collect())
+        Self(limits.enumerate().map(meter).collect())
     }
 
     /// One request of `key`, or why not.
@@ -95,14 +137,14 @@ impl Rates {
     pub fn admit(&self, key: KeyId, now: Tick) -> Result<(), Limited> {
         let Some(meter) = self.meter(key) else { return Ok(()) };
         if let Some(bucket) = &meter.bucket {
-            advance(&meter.in_bucket, |state| bucket.admit(state, now.0))
+            advance(&meter.words.bucket, |state| bucket.admit(state, now.0))
                 .map_err(|wait| Limited { limit: Limit::Bucket, wait })?;
         }
         let Some(window) = &meter.requests else { return Ok(()) };
-        advance(&meter.in_requests, |state| window.admit(state, now.0, 1)).map_err(|wait| {
+        advance(&meter.words.requests, |state| window.admit(state, now.0, 1)).map_err(|wait| {
             if let Some(bucket) = &meter.bucket {
                 let back = |state| Verdict::Admit(bucket.give_back(state));
-                let _never_refused = advance(&meter.in_bucket, back);
+                let _never_refused = advance(&meter.words.bucket, back);
             }
             Limited { limit: Limit::Requests, wait }
         })
@@ -119,8 +161,8 @@ impl Rates {
         };
         let one_more = |running: u32| (running < most).then_some(running + 1);
         let (order, seen) = (Ordering::Relaxed, Ordering::Relaxed);
-        match meter.running.fetch_update(order, seen, one_more) {
-            Ok(_) => Ok(Turn(Some((self.clone(), key)))),
+        match meter.words.running.fetch_update(order, seen, one_more) {
+            Ok(_) => Ok(Turn(Some(Arc::clone(&meter.words)))),
             Err(_) => Err(most),
         }
     }
@@ -132,7 +174,7 @@ impl Rates {
     pub fn reserve(&self, key: KeyId, now: Tick, tokens: u64) -> Result<(), Limited> {
         let Some(meter) = self.meter(key) else { return Ok(()) };
         let Some(window) = &meter.tokens else { return Ok(()) };
-        advance(&meter.in_tokens, |state| window.admit(state, now.0, tokens))
+        advance(&meter.words.tokens, |state| window.admit(state, now.0, tokens))
             .map_err(|wait| Limited { limit: Limit::Tokens, wait })
     }
 
@@ -141,7 +183,63 @@ impl Rates {
         let Some(meter) = self.meter(key) else { return };
         if let Some(window) = &meter.tokens {
             let correct = |state| Verdict::Admit(window.correct(state, now.0, reserved, used));
-            let _never_refused = advance(&meter.in_tokens, correct);
+            let _never_refused = advance(&meter.words.tokens, correct);
+        }
+    }
+
+    /// Reserves money of `key`, of all its budgets or of none.
+    ///
+    /// # Errors
+    /// The budget that has not so much left.
+    pub fn spend(&self, key: KeyId, now_ms: u64, nanos: u64) -> Result<Reserved, Short> {
+        let mut reserved = Reserved { nanos, periods: [0; PERIODS] };
+        let Some(meter) = self.meter(key) else { return Ok(reserved) };
+        for (place, (allowance, word)) in meter.budgets() {
+            match take(word, |word| allowance.reserve(word, now_ms, nanos)) {
+                Ok(period) => {
+                    if let Some(of) = reserved.periods.get_mut(place) {
+                        *of = period;
+                    }
+                }
+                Err(short) => {
+                    meter.settle(reserved, 0, place);
+                    return Err(short);
+                }
+            }
+        }
+        Ok(reserved)
+    }
+
+    /// What was reserved has cost so much.
+    pub fn settle(&self, key: KeyId, reserved: Reserved, cost: u64) {
+        if let Some(meter) = self.meter(key) {
+            meter.settle(reserved, cost, PERIODS);
+        }
+    }
+
+    /// Has this key a budget?
+    pub fn has_budget(&self, key: KeyId) -> bool {
+        self.meter(key).is_some_and(|meter| meter.budgets.iter().any(Option::is_some))
+    }
+
+    /// The budgets of a key: each with what is spent and reserved of it, in nano-dollars, and when
+    /// its period began, in milliseconds since 1970.
+    pub fn spent(&self, key: KeyId, now_ms: u64) -> Vec<(Budget, u64, u64)> {
+        let Some(meter) = self.meter(key) else { return Vec::new() };
+        let told = |(_, (allowance, word)): (usize, (&Allowance, &AtomicU64))| {
+            let word = word.load(Ordering::Relaxed);
+            let since = allowance.since_ms(word, now_ms);
+            (allowance.budget(), allowance.used(word, now_ms), since)
+        };
+        meter.budgets().map(told).collect()
+    }
+
+    /// Other processes have spent `more` of one of a key's budgets, or `less` than was thought.
+    pub fn correct_spent(&self, key: KeyId, budget: Budget, more: u64, less: u64) {
+        let Some(meter) = self.meter(key) else { return };
+        for (_, (allowance, word)) in meter.budgets().filter(|(_, (of, _))| of.budget() == budget) {
+            let correct = |word| Verdict::Admit(allowance.correct(word, more, less));
+            let _never_refused = advance(word, correct);
         }
     }
 
@@ -158,7 +256,7 @@ impl Rates {
             Some(Told { limit: window.limit(), left, reset })
         };
         let Some(meter) = self.meter(key) else { return [None, None] };
-        [told(&meter.requests, &meter.in_requests), told(&meter.tokens, &meter.in_tokens)]
+        [told(&meter.requests, &meter.words.requests), told(&meter.tokens, &meter.words.tokens)]
     }
 
     fn meter(&self, key: KeyId) -> Option<&Meter> {
@@ -170,11 +268,57 @@ impl Rates {
     }
 }
 
+impl Meter {
+    fn budgets(&self) -> impl Iterator<Item = (usize, (&Allowance, &AtomicU64))> {
+        let pairs = self.budgets.iter().zip(&self.words.budgets).enumerate();
+        pairs.filter_map(|(place, (allowance, word))| Some((place, (allowance.as_ref()?, word))))
+    }
+
+    /// Nothing is spent yet.
+    fn open_budgets(&self, now_ms: u64) {
+        for (_, (allowance, word)) in self.budgets() {
+            word.store(allowance.start(now_ms, 0), Ordering::Relaxed);
+        }
+    }
+
+    /// Settles the budgets before `end`.
+    fn settle(&self, reserved: Reserved, cost: u64, end: usize) {
+        for (place, (allowance, word)) in self.budgets().filter(|(place, _)| *place < end) {
+            let period = reserved.periods.get(place).copied().unwrap_or_default();
+            let settle =
+                |word| Verdict::Admit(allowance.settle(word, period, reserved.nanos, cost));
+            let _never_refused = advance(word, settle);
+        }
+    }
+}
+
+/// By their periods.
+fn allowances(budgets: &[Budget]) -> [Option<Allowance>; PERIODS] {
+    let mut all = [None; PERIODS];
+    for budget in budgets {
+        if let Some(place) = all.get_mut(budget.per as usize) {
+            *place = Some(Allowance::new(*budget));
+        }
+    }
+    all
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        let meter = self.0.as_ref().and_then(|(rates, key)| rates.meter(*key));
-        if let Some(meter) = meter {
-            meter.running.fetch_sub(1, Ordering::Relaxed);
+        if let Some(words) = &self.0 {
+            words.running.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Takes from a budget, if there is enough. Others may do the same at the same time.
+fn take(word: &AtomicU64, reserve: impl Fn(u64) -> Result<Taken, Short>) -> Result<u16, Short> {
+    let mut seen = word.load(Ordering::Relaxed);
+    loop {
+        let Taken { word: next, period } = reserve(seen)?;
+        match word.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return Ok(period),
+            Err(other) => seen = other,
         }
     }
 }
@@ -211,9 +355,12 @@ mod tests {
         let none = |_: &str| Err(String::new());
         let sources =
             Sources { file: Some(("f", &file)), flags: &[], variables: &[], read_file: &none };
-        Rates::new(&Config::load(&sources).expect("a configuration"))
+        let config = Config::load(&sources).expect("a configuration");
+        Rates::new(&config, &Holder::of(&config.auth.keys), NOON)
     }
 
+    /// 2026-11-30T12:00:00Z.
+    const NOON: u64 = 1_796_040_000_000;
     const A: KeyId = KeyId::Configured(0);
     const B: KeyId = KeyId::Configured(1);
 
@@ -265,7 +412,7 @@ mod tests {
         }
         let meter = rates.meter(B).expect("a meter");
         let bucket = meter.bucket.expect("a bucket");
-        let left = bucket.left(meter.in_bucket.load(Ordering::Relaxed), now.0);
+        let left = bucket.left(meter.words.bucket.load(Ordering::Relaxed), now.0);
         assert_eq!(left, 6, "only what was admitted is gone");
         let [requests, tokens] = rates.told(B, now).map(|told| told.expect("a limit"));
         assert_eq!((requests.limit, requests.left, tokens.left), (4, 0, 1000));
@@ -274,5 +421,94 @@ mod tests {
         assert_eq!(rates.reserve(B, now, 200).unwrap_err().limit, Limit::Tokens);
         rates.correct(B, now, 900, 100);
         assert!(rates.reserve(B, now, 200).is_ok() && rates.counts_tokens(B));
+    }
+
+    const USD: u64 = 1_000_000_000;
+
+    #[test]
+    fn of_a_thousand_at_once_ten_are_admitted_where_the_budget_is_for_ten() {
+        for _ in 0..100 {
+            let rates = rates("budget = { usd = \"10\", per = \"month\" }\n");
+            let admitted: usize = thread::scope(|scope| {
+                let shard = || (0..500).filter(|_| rates.spend(B, NOON, USD).is_ok()).count();
+                let threads = [scope.spawn(shard), scope.spawn(shard)];
+                threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
+            });
+            assert_eq!(admitted, 10);
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_is_spent_by_others_and_no_dollar_twice() {
+        let rates = rates("budget = { usd = \"10\", per = \"day\" }\n");
+        let spent: u64 = thread::scope(|scope| {
+            let shard = || {
+                let one = |at: u64| {
+                    let reserved = rates.spend(B, NOON, 3 * USD).ok()?;
+                    let cost = at % 2 * USD / 10;
+                    rates.settle(B, reserved, cost);
+                    Some(cost)
+                };
+                (0..1000).filter_map(one).sum::<u64>()
+            };
+            let threads = [scope.spawn(shard), scope.spawn(shard)];
+            threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
+        });
+        let [(_, used, _)] = rates.spent(B, NOON)[..] else { panic!("one budget") };
+        assert_eq!(used, spent, "nothing stays reserved and nothing is forgotten");
+        assert!((7 * USD + 1..=10 * USD).contains(&used), "{used}");
+    }
+
+    #[test]
+    fn a_request_takes_from_every_budget_or_from_none() {
+        let rates =
+            rates("budget = [{ usd = \"5\", per = \"day\" }, { usd = \"3\", per = \"total\" }]\n");
+        let spent = |rates: &Rates| -> Vec<u64> {
+            rates.spent(B, NOON).into_iter().map(|(_, used, _)| used).collect()
+        };
+        let first = rates.spend(B, NOON, 2 * USD).expect("enough of both");
+        let short = rates.spend(B, NOON, 2 * USD).unwrap_err();
+        assert_eq!((short.used, short.resets_ms), (2 * USD, None));
+        assert_eq!(spent(&rates), [2 * USD, 2 * USD]);
+        rates.settle(B, first, USD);
+        assert_eq!(spent(&rates), [USD, USD]);
+        let budget = rates.spent(B, NOON)[0].0;
+        rates.correct_spent(B, budget, 2 * USD, 0);
+        assert_eq!(spent(&rates), [3 * USD, USD]);
+        assert!(rates.has_budget(B) && !rates.has_budget(A));
+        assert!(rates.spend(A, NOON, u64::MAX).is_ok(), "who has no budget may spend");
+    }
+
+    #[test]
+    fn who_is_known_keeps_its_meter_when_others_come() {
+        let before = rates("concurrency = 1\nbudget = { usd = \"3\", per = \"total\" }\n");
+        let config = Config::load(&Sources {
+            file: None,
+            flags: &[],
+            variables: &[],
+            read_file: &|_: &str| Err(String::new()),
+        })
+        .expect("a configuration");
+        let limits = Limits {
+            concurrency: Some(1),
+            budgets: before.spent(B, NOON).iter().map(|(budget, ..)| *budget).collect(),
+            ..Limits::default()
+        };
+        let holder = |name: &str| Holder {
+            name: name.to_owned(),
+            secrets: Vec::new(),
+            models: Vec::new(),
+            routes: Vec::new(),
+            trusted: false,
+            limits: limits.clone(),
+        };
+        let turn = before.turn(B).expect("the first");
+        let reserved = before.spend(B, NOON, 2 * USD).expect("enough");
+        let after = before.next(&config, &["a", "b", "c"].map(holder), NOON);
+        assert!(after.turn(B).is_err() && after.spend(B, NOON, 2 * USD).is_err());
+        assert!(after.spend(KeyId::Configured(2), NOON, 3 * USD).is_ok());
+        after.settle(B, reserved, USD);
+        drop(turn);
+        assert!(after.turn(B).is_ok() && after.spend(B, NOON, 2 * USD).is_ok());
     }
 }

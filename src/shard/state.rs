@@ -15,9 +15,10 @@ use crate::net::dial::Addresses;
 use crate::net::{Acceptor, Connector, Link, PeerName, Pool, Security, StreamOf};
 use crate::obs::{Cells, Settled, Shape};
 use crate::policy::breaker::Circuit;
-use crate::policy::{Fault, KeyId, Keyring};
+use crate::policy::{Fault, KeyId};
 use crate::rt::{Mailbox, Runtime};
 
+use super::access::{Access, AccessCell};
 use super::board::Board;
 use super::buffers::Buffers;
 use super::deadline::Deadlines;
@@ -25,7 +26,6 @@ use super::gate::Gate;
 use super::health::{Health, Probes};
 use super::mailbox::{Letter, Report};
 use super::permit::Permits;
-use super::rates::Rates;
 use super::signatures::Signatures;
 use super::token::{News, TokenSlot};
 
@@ -49,8 +49,8 @@ pub struct Parts<A> {
     pub index: usize,
     /// The configuration that is in force.
     pub config: Config,
-    /// Who may call.
-    pub keys: Keyring,
+    /// Who may call, and how much.
+    pub access: Access,
     /// Its counters; it is their only writer.
     pub cells: Arc<Cells>,
     /// Where it records its exchanges.
@@ -59,8 +59,6 @@ pub struct Parts<A> {
     pub board: Board,
     /// Vendors' marks on calls of tools, of all shards.
     pub signatures: Signatures,
-    /// How much clients have asked, of all shards.
-    pub rates: Rates,
     /// Who probes an upstream, of all shards.
     pub probes: Probes,
     /// The mailboxes of all shards, by index.
@@ -121,8 +119,8 @@ pub struct Shard<R: Runtime> {
     pub index: usize,
     /// The configuration that is in force.
     pub config: Config,
-    /// Who may call.
-    pub keys: Keyring,
+    /// Who may call, and how much.
+    pub access: AccessCell,
     /// Its counters; it is their only writer.
     pub cells: Arc<Cells>,
     /// Where it records its exchanges.
@@ -131,8 +129,6 @@ pub struct Shard<R: Runtime> {
     pub board: Board,
     /// Vendors' marks on calls of tools, of all shards.
     pub signatures: Signatures,
-    /// How much clients have asked, of all shards.
-    pub rates: Rates,
     /// Who probes an upstream, of all shards.
     pub probes: Probes,
     /// The mailboxes of all shards, by index.
@@ -183,12 +179,11 @@ impl<R: Runtime> Shard<R> {
             rt,
             index: parts.index,
             config: parts.config,
-            keys: parts.keys,
+            access: AccessCell::new(parts.access),
             cells: parts.cells,
             journal: parts.journal,
             board: parts.board,
             signatures: parts.signatures,
-            rates: parts.rates,
             probes: parts.probes,
             mailboxes: parts.mailboxes,
             control: parts.control,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ffi};
 
+use super::keys;
 use super::ledger::tables;
 
 /// The store's file in the state folder.
@@ -20,7 +21,7 @@ const BUSY: Duration = Duration::from_secs(5);
 const APPLICATION: i32 = 0x7662_6467;
 
 /// How many steps this program knows.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// What each release has added to the tables, in order. A step that was released is never changed,
 /// and only adds: the release before must be able to read on, since during a hand-over it does.
@@ -28,6 +29,7 @@ const STEPS: [&str; SCHEMA as usize] = [
     // A program with fewer steps than `oldest_reader` would misread the file.
     "CREATE TABLE store (oldest_reader INTEGER NOT NULL); INSERT INTO store VALUES (1);",
     tables::LEDGER,
+    keys::TABLES,
 ];
 
 /// Why the store cannot be used.

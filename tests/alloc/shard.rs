@@ -11,10 +11,10 @@ use std::time::Duration;
 use vertex_bridge::config::{Config, Sources};
 use vertex_bridge::net::Security;
 use vertex_bridge::obs::{Cells, Shape, TargetLabels};
-use vertex_bridge::policy::Keyring;
+use vertex_bridge::policy::Holder;
 use vertex_bridge::proxy;
 use vertex_bridge::rt::{Driver, Letters, Runtime, bind, mailbox, monoio};
-use vertex_bridge::shard::{Board, Letter, Parts, Probes, Rates, Shard, Signatures};
+use vertex_bridge::shard::{Access, Board, Letter, Parts, Probes, Shard, Signatures};
 
 use super::ALLOCATIONS;
 
@@ -142,11 +142,10 @@ fn shard<R: Runtime>(rt: &R, upstream: SocketAddr) -> std::rc::Rc<Shard<R>> {
     let (control, _nobody_asks) = channel();
     let parts = Parts {
         index: 0,
-        rates: Rates::new(&config),
         probes: Probes::new(config.upstreams.len()),
         upstream_places: config.limits.upstream_places(0, 1),
-        keys: Keyring::new(&config.auth),
         journal: vertex_bridge::journal::Journal::default(),
+        access: Access::new(&config, &Holder::of(&config.auth.keys), 0, 0),
         cells: Arc::new(Cells::new(&shape)),
         board: Board::new(1),
         signatures: Signatures::new(1 << 20),

@@ -27,11 +27,11 @@ use vertex_bridge::net::{
 };
 use vertex_bridge::obs::log::{self, Level};
 use vertex_bridge::obs::{Cells, Shape, TargetLabels};
-use vertex_bridge::policy::Keyring;
+use vertex_bridge::policy::Holder;
 use vertex_bridge::proxy;
 use vertex_bridge::rt::virt::{FaultKind, Faults, Virt, VirtConn, VirtSocket};
 use vertex_bridge::rt::{Conn, Listener, Runtime, mailbox};
-use vertex_bridge::shard::{Board, Parts, Probes, Rates, Shard, Signatures};
+use vertex_bridge::shard::{Access, Board, Parts, Probes, Shard, Signatures};
 use vertex_bridge::simulator;
 
 const CLIENTS: u64 = 8;
@@ -193,10 +193,9 @@ pub(crate) fn shard_with(
     let (control, _nobody_asks) = std::sync::mpsc::channel();
     let parts = Parts {
         index: 0,
-        rates: Rates::new(&config),
         probes: Probes::new(config.upstreams.len()),
         upstream_places: config.limits.upstream_places(0, 1),
-        keys: Keyring::new(&config.auth),
+        access: Access::new(&config, &Holder::of(&config.auth.keys), 0, 0),
         config,
         journal: vertex_bridge::journal::Journal::default(),
         cells: Arc::new(Cells::new(&shape)),

@@ -33,11 +33,11 @@ use std::time::Duration;
 use vertex_bridge::net::Security;
 use vertex_bridge::obs::log::{self, Level};
 use vertex_bridge::obs::{Cells, Shape, TargetLabels};
-use vertex_bridge::policy::Keyring;
+use vertex_bridge::policy::Holder;
 use vertex_bridge::proxy;
 use vertex_bridge::rt::virt::{FaultKind, Virt, VirtConn, VirtSocket};
 use vertex_bridge::rt::{Letters, Mailbox, Runtime, mailbox};
-use vertex_bridge::shard::{Board, Letter, Parts, Probes, Rates, Shard, Signatures};
+use vertex_bridge::shard::{Access, Board, Letter, Parts, Probes, Shard, Signatures};
 
 use book::World;
 use plan::{Plan, gateway_address};
@@ -101,16 +101,16 @@ fn shards(rt: &Virt, plan: &Plan, mailboxes: &[Mailbox<Letter<VirtConn>>]) -> Ve
         targets: vec![TargetLabels { route: label(), provider: label(), model: label() }],
         upstreams: plan.vendors.iter().map(|_| label()).collect(),
     };
-    let (rates, probes) = (Rates::new(&config), Probes::new(plan.vendors.len()));
+    let access = Access::new(&config, &Holder::of(&config.auth.keys), 0, 0);
+    let probes = Probes::new(plan.vendors.len());
     let (board, signatures) = (Board::new(plan.shards), Signatures::new(1 << 20));
     let (control, _nobody_asks) = std::sync::mpsc::channel();
     let shard = |index: usize| {
         let parts = Parts {
             index,
-            rates: rates.clone(),
             probes: probes.clone(),
             upstream_places: config.limits.upstream_places(index, plan.shards),
-            keys: Keyring::new(&config.auth),
+            access: access.clone(),
             config: config.clone(),
             journal: vertex_bridge::journal::Journal::default(),
             cells: Arc::new(Cells::new(&shape)),

@@ -1,0 +1,185 @@
+//! The keys of the store: read before the first request, and again whenever they change.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crate::config::{Config, ConfigError, Place};
+use crate::obs::log::Level;
+use crate::policy::{Holder, Roll};
+use crate::rt::{self, Accepted, Mailbox};
+use crate::shard::{Access, Letter};
+use crate::store::db::FILE;
+use crate::store::{Db, StoreError, keys};
+
+use super::control::say;
+use super::state;
+
+/// How often the store is looked at. A key that is revoked must not open a second later.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often it is said that the store cannot be read, in looks.
+const SAY_EVERY: u32 = 300;
+
+/// All keys, and how changes of them are noticed.
+pub(super) struct Keys {
+    /// Where the store is, or will be when somebody makes one.
+    path: Option<PathBuf>,
+    store: Option<Watched>,
+    roll: Roll,
+    access: Access,
+    /// Decides where keys are looked for; nobody else knows it.
+    salt: u64,
+}
+
+/// An open store, and what it was like when it was last read.
+struct Watched {
+    db: Db,
+    /// Device and number of its file.
+    file: (u64, u64),
+    version: i64,
+    changes: i64,
+}
+
+impl Keys {
+    /// The keys of the configuration and of the store, if there is one.
+    ///
+    /// # Errors
+    /// The store cannot be used, it has a name that the configuration has too, or a key is needed
+    /// and neither has one.
+    pub(super) fn read(config: &Config) -> Result<Self, ConfigError> {
+        let mut roll = Roll::new(Holder::of(&config.auth.keys));
+        let path = state::folder(config).ok().map(|folder| folder.join(FILE));
+        let unusable = |error: StoreError| ConfigError {
+            key: "ledger.path".to_owned(),
+            place: Place::Nowhere,
+            found: format!("a store that cannot be used: {error}"),
+            expected: "the folder of a store".to_owned(),
+        };
+        let opened = path.as_deref().map(Watched::open).transpose().map_err(unusable)?.flatten();
+        let mut store = None;
+        if let Some((watched, stored)) = opened {
+            if let Some(name) = roll.clash(&stored) {
+                return Err(ConfigError {
+                    key: "key.name".to_owned(),
+                    place: Place::Nowhere,
+                    found: format!("{name:?}, which is the name of a key in the store too"),
+                    expected: "a name of its own".to_owned(),
+                });
+            }
+            roll.update(stored);
+            store = Some(watched);
+        }
+        if let Some(error) =
+            config.auth.unless_stored.as_ref().filter(|_| roll.holders().is_empty())
+        {
+            return Err(error.clone());
+        }
+        let salt = RandomState::new().build_hasher().finish();
+        let access = Access::new(config, roll.holders(), rt::unix_millis(), salt);
+        Ok(Self { path, store, roll, access, salt })
+    }
+
+    /// What the shards begin with.
+    pub(super) const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Tells the shards of every change, from a thread of its own, because looking blocks.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn keep(
+        mut self,
+        config: &Config,
+        mailboxes: Vec<Mailbox<Letter<Accepted>>>,
+    ) -> io::Result<()> {
+        let config = config.clone();
+        let watching = move || {
+            let mut failed = 0;
+            loop {
+                thread::park_timeout(LOOK_EVERY);
+                match self.look(&config) {
+                    Ok(true) => {
+                        failed = 0;
+                        for shard in &mailboxes {
+                            shard.send(Letter::Keys(self.access.clone()));
+                        }
+                    }
+                    Ok(false) => failed = 0,
+                    Err(error) => {
+                        if failed % SAY_EVERY == 0 {
+                            let what =
+                                "the keys stay as they are, because the store cannot be read";
+                            say(Level::Error, &format!("{what}: {error}"));
+                        }
+                        failed += 1;
+                        self.store = None;
+                    }
+                }
+            }
+        };
+        thread::Builder::new().name("vb-keys".to_owned()).spawn(watching).map(drop)
+    }
+
+    /// Has anything changed?
+    fn look(&mut self, config: &Config) -> Result<bool, StoreError> {
+        let file = self.path.as_deref().and_then(file_at);
+        // A backup that was put in its place is another file.
+        self.store.take_if(|watched| Some(watched.file) != file);
+        let stored = match (&mut self.store, &self.path) {
+            (Some(watched), _) => watched.news()?,
+            (None, Some(path)) => Watched::open(path)?.map(|(watched, stored)| {
+                self.store = Some(watched);
+                stored
+            }),
+            (None, None) => None,
+        };
+        let Some(stored) = stored else { return Ok(false) };
+        if let Some(name) = self.roll.clash(&stored) {
+            let whose = "its secret in the store does not open, because the file has a key of";
+            say(Level::Error, &format!("key {name}: {whose} that name"));
+        }
+        let changed = self.roll.update(stored);
+        if changed {
+            let (now, holders) = (rt::unix_millis(), self.roll.holders());
+            self.access = self.access.next(config, holders, now, self.salt);
+        }
+        Ok(changed)
+    }
+}
+
+/// What tells the file at a path from another one; none where there is no file.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|data| (data.dev(), data.ino()))
+}
+
+impl Watched {
+    /// Opens the store, if there is one, and reads its keys.
+    fn open(path: &Path) -> Result<Option<(Self, Vec<Holder>)>, StoreError> {
+        let Some(file) = file_at(path) else { return Ok(None) };
+        let db = Db::open(path)?;
+        let mut watched = Self { db, file, version: 0, changes: -1 };
+        let stored = watched.news()?.unwrap_or_default();
+        Ok(Some((watched, stored)))
+    }
+
+    /// The holders, if they may have changed since this was last asked. Records of the ledger change
+    /// the store all the time, so there is a number that only keys move.
+    fn news(&mut self) -> Result<Option<Vec<Holder>>, StoreError> {
+        let version = self.db.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        let version = version.map_err(|error| self.db.blame(&error))?;
+        if std::mem::replace(&mut self.version, version) == version {
+            return Ok(None);
+        }
+        // The number first: a change between the two is then read twice and not missed.
+        let changes = keys::changes(&self.db)?;
+        if std::mem::replace(&mut self.changes, changes) == changes {
+            return Ok(None);
+        }
+        Ok(Some(keys::list(&self.db)?.iter().map(keys::StoredKey::holder).collect()))
+    }
+}
