@@ -98,31 +98,38 @@ impl Keys {
         mailboxes: Vec<Mailbox<Letter<Accepted>>>,
     ) -> io::Result<()> {
         let config = config.clone();
-        let watching = move || {
-            let mut failed = 0;
-            loop {
-                thread::park_timeout(LOOK_EVERY);
-                match self.look(&config) {
-                    Ok(true) => {
-                        failed = 0;
-                        for shard in &mailboxes {
-                            shard.send(Letter::Keys(self.access.clone()));
-                        }
-                    }
-                    Ok(false) => failed = 0,
-                    Err(error) => {
-                        if failed % SAY_EVERY == 0 {
-                            let what =
-                                "the keys stay as they are, because the store cannot be read";
-                            say(Level::Error, &format!("{what}: {error}"));
-                        }
-                        failed += 1;
-                        self.store = None;
-                    }
-                }
-            }
+        let mut failed = 0;
+        let watching = move || loop {
+            thread::park_timeout(LOOK_EVERY);
+            failed = self.tell_news(&config, &mailboxes, failed);
         };
         thread::Builder::new().name("vb-keys".to_owned()).spawn(watching).map(drop)
+    }
+
+    /// Tells the shards if anything has changed; how often the store could not be read, after it
+    /// could not for `failed` times.
+    fn tell_news(
+        &mut self,
+        config: &Config,
+        mailboxes: &[Mailbox<Letter<Accepted>>],
+        failed: u32,
+    ) -> u32 {
+        match self.look(config) {
+            Ok(changed) => {
+                for shard in mailboxes.iter().filter(|_| changed) {
+                    shard.send(Letter::Keys(self.access.clone()));
+                }
+                0
+            }
+            Err(error) => {
+                if failed.is_multiple_of(SAY_EVERY) {
+                    let what = "the keys stay as they are, because the store cannot be read";
+                    say(Level::Error, &format!("{what}: {error}"));
+                }
+                self.store = None;
+                failed.wrapping_add(1)
+            }
+        }
     }
 
     /// Has anything changed?
@@ -167,8 +174,8 @@ impl Watched {
         Ok(Some((watched, stored)))
     }
 
-    /// The holders, if they may have changed since this was last asked. Records of the ledger change
-    /// the store all the time, so there is a number that only keys move.
+    /// The holders, if they may have changed since this was last asked. The ledger changes the store
+    /// all the time, so there is a number that only keys move.
     fn news(&mut self) -> Result<Option<Vec<Holder>>, StoreError> {
         let version = self.db.connection.pragma_query_value(None, "data_version", |row| row.get(0));
         let version = version.map_err(|error| self.db.blame(&error))?;

@@ -303,7 +303,7 @@ fn clients(config: &Config, keys: &Keyring) -> String {
         0 => String::new(),
         stored => format!(" ({stored} of them in the store)"),
     };
-    format!("{count} {}{stored}{none}", if count == 1 { "key" } else { "keys" })
+    format!("{count} configured {}{stored}{none}", if count == 1 { "key" } else { "keys" })
 }
 
 fn log_format(config: &Config) -> &'static str {

@@ -2,7 +2,8 @@
 
 use crate::base::ascii::parse_u64;
 
-use super::limits::BUDGET_NANOS_MAX;
+/// Nano-dollars of a budget: a thousand million dollars.
+const BUDGET_NANOS_MAX: u64 = 1_000_000_000_000_000_000;
 
 /// An amount that may be spent in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

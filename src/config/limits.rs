@@ -107,8 +107,6 @@ pub const RETRY_WAIT: Range = range(0, 5000, HOUR);
 pub const RATE: Range = range(1, 100, 1_000_000_000);
 /// Bytes of a stream per second; 0 for any.
 pub const SLOW_STREAM: Range = range(0, 0, 1_000_000);
-/// Nano-dollars of a budget: a thousand million dollars.
-pub const BUDGET_NANOS_MAX: u64 = 1_000_000_000_000_000_000;
 /// Tokens that are reserved of a budget for an answer whose length the client leaves open.
 pub const ANSWER_TOKENS: Range = range(1, 4096, 10_000_000);
 /// Labels of a key, and the bytes of each.

@@ -3,6 +3,7 @@
 mod account;
 mod budget;
 mod build;
+mod client;
 mod client_keys;
 mod error;
 mod keys;
@@ -23,7 +24,7 @@ mod vendors;
 
 pub use account::ServiceAccount;
 pub use budget::{Budget, Budgeting, Period, nanos_of_usd};
-pub use client_keys::ClientKey;
+pub use client::ClientKey;
 pub use error::{ConfigError, Place};
 pub use model::{Balance, Exhausted, Route, RouteTable, Target, covers};
 pub use origin::Origin;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::account::ServiceAccount;
 use super::budget::Budgeting;
-use super::client_keys::ClientKey;
+use super::client::ClientKey;
 use super::error::ConfigError;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;

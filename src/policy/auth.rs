@@ -2,22 +2,15 @@
 //!
 //! Keys are kept as SHA-256 digests. Where there are many they lie in compartments, which a number
 //! that nobody else knows decides on; in a compartment every one of them is compared, all of its
-//! bytes, whatever the first ones say. So the time of an answer tells nothing about how near a guess
-//! was.
-
-use std::hint::black_box;
-
-use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+//! bytes, whatever the first ones say. So the time of an answer tells nothing about how near a
+//! guess was.
 
 use crate::base::Rng;
 use crate::config::{Auth, DEVELOPMENT_KEY, Secret, covers};
 
+use super::digest::{Digest, equal, sha256};
 use super::holder::Holder;
-
 use super::reject::Reject;
-
-/// A key's secret as it is kept.
-pub type Digest = [u8; SHA256_OUTPUT_LEN];
 
 /// So many digests are compared for one request, about.
 const COMPARTMENT: usize = 32;
@@ -79,8 +72,8 @@ impl Keyring {
         Self { known, starts, salt, holders, admin, required }
     }
 
-    /// Decides on the value of the `authorization` field, if there is one. `now_ms`, in milliseconds
-    /// since 1970, is only asked for a key that ends.
+    /// Decides on the value of the `authorization` field, if there is one. `now_ms`, in
+    /// milliseconds since 1970, is only asked for a key that ends.
     ///
     /// # Errors
     /// [`Reject::NoKey`] when one is needed, [`Reject::WrongKey`] for anything but `Bearer` and a
@@ -142,9 +135,13 @@ impl Keyring {
         self.holders.get(place)
     }
 
-    /// The key's name; empty for nobody's and the development key.
+    /// The key's name; empty for nobody's.
     pub fn name(&self, key: KeyId) -> &str {
-        self.holder(key).map_or("", |holder| &holder.name)
+        match key {
+            KeyId::Nobody => "",
+            KeyId::Development => "development",
+            KeyId::Configured(_) => self.holder(key).map_or("", |holder| &holder.name),
+        }
     }
 
     /// Decides whether `key` may use `model`, by the name that the client sent.
@@ -200,19 +197,6 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     let spaced = token.first().is_some_and(u8::is_ascii_whitespace);
     let is_key = scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty() && !spaced;
     is_key.then_some(token)
-}
-
-/// The digest of a secret.
-pub fn sha256(bytes: &[u8]) -> Digest {
-    let mut out = [0; SHA256_OUTPUT_LEN];
-    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    out
-}
-
-/// Looks at every byte; the optimizer is kept from stopping at the first difference.
-fn equal(a: &Digest, b: &Digest) -> bool {
-    let difference = a.iter().zip(b).fold(0, |sum, (x, y)| black_box(sum | (x ^ y)));
-    black_box(difference) == 0
 }
 
 #[cfg(test)]

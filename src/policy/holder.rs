@@ -2,7 +2,7 @@
 
 use crate::config::{Budget, ClientKey};
 
-use super::auth::{Digest, sha256};
+use super::digest::{Digest, sha256};
 
 /// The holder of a key.
 #[derive(Clone, PartialEq, Eq)]

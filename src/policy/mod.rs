@@ -3,6 +3,7 @@
 mod auth;
 pub mod breaker;
 pub mod budget;
+mod digest;
 mod fault;
 mod holder;
 pub mod pick;
@@ -13,7 +14,8 @@ mod reject;
 pub mod retry;
 mod roll;
 
-pub use auth::{Digest, KeyId, Keyring, screen, sha256};
+pub use auth::{KeyId, Keyring, screen};
+pub use digest::{Digest, sha256};
 pub use fault::Fault;
 pub use holder::{Holder, Limits};
 pub use refresh::{Refresh, Refused};

@@ -25,7 +25,9 @@ impl<R: Runtime> Known<'_, R> {
             return Ok(());
         }
         if !journal.is_shut() {
-            self.entry = journal.admit(&Record { model, ..self.beginning() });
+            let keys = self.shard.access.keys();
+            let beginning = self.beginning(keys.name(self.key));
+            self.entry = journal.admit(&Record { model, ..beginning });
             if self.entry.is_some() {
                 return Ok(());
             }
@@ -44,6 +46,7 @@ impl<R: Runtime> Known<'_, R> {
         if !shard.journal.is_kept() {
             return;
         }
+        let keys = shard.access.keys();
         let asked = self.asked.and_then(|index| shard.config.upstreams.get(index));
         let record = Record {
             prompt: settled.tokens.prompt,
@@ -72,7 +75,7 @@ impl<R: Runtime> Known<'_, R> {
             reason: self.reason.map_or(0, UpstreamFailure::number),
             reused: self.reused,
             cause,
-            ..self.beginning()
+            ..self.beginning(keys.name(self.key))
         };
         shard.journal.settle(self.entry, &record);
         if self.entry.is_none() {
@@ -81,7 +84,7 @@ impl<R: Runtime> Known<'_, R> {
     }
 
     /// What is known from the beginning.
-    fn beginning(&self) -> Record<'_> {
+    fn beginning<'r>(&'r self, key: &'r str) -> Record<'r> {
         let shard = self.shard;
         let now = shard.rt.unix_millis();
         let age = u64::try_from(shard.rt.lately().since(self.started).as_millis()).unwrap_or(0);
@@ -97,7 +100,7 @@ impl<R: Runtime> Known<'_, R> {
             shard: u16::try_from(shard.index).unwrap_or(u16::MAX),
             id: self.envelope.id.as_str(),
             api: self.api,
-            key: shard.key_name(self.key),
+            key,
             route: route.map_or("", |labels| &labels.route),
             ..Record::default()
         }

@@ -234,11 +234,12 @@ impl Rates {
         meter.budgets().map(told).collect()
     }
 
-    /// Other processes have spent `more` of one of a key's budgets, or `less` than was thought.
-    pub fn correct_spent(&self, key: KeyId, budget: Budget, more: u64, less: u64) {
+    /// Other processes have spent `more` of one of a key's budgets in its present period, or `less`
+    /// than was thought.
+    pub fn correct_spent(&self, key: KeyId, budget: Budget, now_ms: u64, (more, less): (u64, u64)) {
         let Some(meter) = self.meter(key) else { return };
         for (_, (allowance, word)) in meter.budgets().filter(|(_, (of, _))| of.budget() == budget) {
-            let correct = |word| Verdict::Admit(allowance.correct(word, more, less));
+            let correct = |word| Verdict::Admit(allowance.correct(word, now_ms, more, less));
             let _never_refused = advance(word, correct);
         }
     }
@@ -473,7 +474,7 @@ mod tests {
         rates.settle(B, first, USD);
         assert_eq!(spent(&rates), [USD, USD]);
         let budget = rates.spent(B, NOON)[0].0;
-        rates.correct_spent(B, budget, 2 * USD, 0);
+        rates.correct_spent(B, budget, NOON, (2 * USD, 0));
         assert_eq!(spent(&rates), [3 * USD, USD]);
         assert!(rates.has_budget(B) && !rates.has_budget(A));
         assert!(rates.spend(A, NOON, u64::MAX).is_ok(), "who has no budget may spend");

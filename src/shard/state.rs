@@ -14,8 +14,8 @@ use crate::journal::Journal;
 use crate::net::dial::Addresses;
 use crate::net::{Acceptor, Connector, Link, PeerName, Pool, Security, StreamOf};
 use crate::obs::{Cells, Settled, Shape};
+use crate::policy::Fault;
 use crate::policy::breaker::Circuit;
-use crate::policy::{Fault, KeyId};
 use crate::rt::{Mailbox, Runtime};
 
 use super::access::{Access, AccessCell};
@@ -269,17 +269,6 @@ impl<R: Runtime> Shard<R> {
     /// How many client connections this shard serves.
     pub fn connections(&self) -> usize {
         self.connections.get()
-    }
-
-    /// The name of a key; empty when none was needed.
-    pub fn key_name(&self, key: KeyId) -> &str {
-        match key {
-            KeyId::Nobody => "",
-            KeyId::Development => "development",
-            KeyId::Configured(index) => {
-                self.config.auth.keys.get(index).map_or("", |key| &key.name)
-            }
-        }
     }
 
     /// The metrics' target of a route.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ffi};
 
-use super::keys;
+use super::key_tables;
 use super::ledger::tables;
 
 /// The store's file in the state folder.
@@ -29,7 +29,7 @@ const STEPS: [&str; SCHEMA as usize] = [
     // A program with fewer steps than `oldest_reader` would misread the file.
     "CREATE TABLE store (oldest_reader INTEGER NOT NULL); INSERT INTO store VALUES (1);",
     tables::LEDGER,
-    keys::TABLES,
+    key_tables::KEYS,
 ];
 
 /// Why the store cannot be used.

@@ -3,6 +3,7 @@
 //! Everything here blocks, so nothing of it is called on a core.
 
 pub mod db;
+mod key_tables;
 pub mod keys;
 pub mod ledger;
 

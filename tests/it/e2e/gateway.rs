@@ -121,6 +121,7 @@ impl Gateway {
         let port = free_port();
         let log = File::create(folder.0.join("log")).expect("a log can be made");
         command.current_dir(&folder.0).env("APP_SERVER__PORT", port.to_string());
+        // Nothing of the user who runs the tests.
         command.env("XDG_STATE_HOME", &folder.0);
         command.envs(variables.iter().copied()).stderr(log).stdout(Stdio::null());
         let child = command.stdin(Stdio::null()).spawn().expect("the binary starts");

@@ -21,6 +21,7 @@ mod failover;
 pub(crate) mod gateway;
 mod google;
 mod handover;
+mod keys;
 mod life;
 mod native;
 mod rates;
