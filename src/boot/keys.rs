@@ -174,8 +174,8 @@ impl Watched {
         Ok(Some((watched, stored)))
     }
 
-    /// The holders, if they may have changed since this was last asked. The ledger changes the store
-    /// all the time, so there is a number that only keys move.
+    /// The holders, if they may have changed since this was last asked. The ledger changes the
+    /// store all the time, so there is a number that only keys move.
     fn news(&mut self) -> Result<Option<Vec<Holder>>, StoreError> {
         let version = self.db.connection.pragma_query_value(None, "data_version", |row| row.get(0));
         let version = version.map_err(|error| self.db.blame(&error))?;
