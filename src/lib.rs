@@ -14,7 +14,7 @@
 //! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr wide |
 //! | `chat` | the hub: clients' APIs on one side, vendor-neutral chat events on the other | base wire | serde serde_json memchr base64 smallvec typed_arena |
 //! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr base64 smallvec |
-//! | `policy` | auth, admission, rate, breaker, retry, cache: decisions | base config | ring |
+//! | `policy` | auth, admission, rate, breaker, retry, cache, books: decisions | base config | ring |
 //! | `web` | HTTP to services beside the upstreams; blocks, so never on a core | - | shared rustls ureq |
 //! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config web | base64 ring rustls serde serde_json ureq |
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |

@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::config::{FlagValue, duration};
 
 use super::key_args::KeyCommand;
+use super::ledger_args::{LedgerCommand, Usage};
 
 /// Everything that can be said on the command line.
 #[derive(Debug, Parser)]
@@ -75,6 +76,14 @@ pub enum Command {
         /// Print JSON
         #[arg(long, global = true)]
         json: bool,
+    },
+    /// Print what was used and what it cost
+    Usage(Usage),
+    /// Copy, check and correct the ledger
+    Ledger {
+        /// What to do
+        #[command(subcommand)]
+        command: LedgerCommand,
     },
     /// Print a shell's completion script
     Completions {

@@ -10,6 +10,8 @@ mod journal;
 pub mod key_args;
 mod key_command;
 mod keys;
+mod ledger;
+pub mod ledger_args;
 pub mod machine;
 mod name;
 mod out;
@@ -21,7 +23,9 @@ mod sight;
 mod simulate;
 mod spawn;
 pub mod state;
+mod table;
 mod tokens;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -60,6 +64,14 @@ pub fn run() -> ExitCode {
         Some(Command::Keys { command, json }) => {
             name_process("vb-cli");
             key_command::run(&line, command, *json)
+        }
+        Some(Command::Usage(options)) => {
+            name_process("vb-cli");
+            usage::run(&line, options)
+        }
+        Some(Command::Ledger { command }) => {
+            name_process("vb-cli");
+            ledger::run(&line, command)
         }
         Some(Command::Completions { shell }) => {
             name_process("vb-cli");

@@ -12,6 +12,12 @@ pub(super) fn print(bytes: &[u8]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Says on standard error what failed.
+pub(super) fn fail(what: &str) -> ExitCode {
+    let _reader_left = std::io::stderr().write_all(format!("vertex-bridge: {what}\n").as_bytes());
+    ExitCode::FAILURE
+}
+
 /// Writes to standard error and fails with a usage error.
 pub(super) fn complain(text: &str) -> ExitCode {
     let _reader_left = std::io::stderr().write_all(text.as_bytes());

@@ -164,6 +164,11 @@ impl Ending {
     const ALL: [Self; 6] =
         [Self::Open, Self::Answered, Self::Failed, Self::Broken, Self::ClientLeft, Self::Bug];
 
+    /// The ending that has this number in [`Ending`]'s order.
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
     /// Its name in reports.
     pub const fn label(self) -> &'static str {
         match self {
@@ -320,7 +325,7 @@ impl<'t> Record<'t> {
         }
         let [ending, api, reason, bits] = take.array()?;
         record.reason = reason;
-        record.ending = *Ending::ALL.get(usize::from(ending))?;
+        record.ending = Ending::of(ending)?;
         record.api = *Api::ALL.get(usize::from(api))?;
         let flags = [
             &mut record.priced,

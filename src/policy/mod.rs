@@ -1,6 +1,7 @@
 //! Decisions as pure functions of state and time.
 
 mod auth;
+pub mod books;
 pub mod breaker;
 pub mod budget;
 mod digest;

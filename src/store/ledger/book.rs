@@ -13,9 +13,15 @@ use crate::journal::{Ending, Record};
 /// Texts whose numbers are remembered; with more the memory begins anew.
 const WORDS_MAX: usize = 16 * 1024;
 
-const INSERT: &str = "INTO exchange VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-     ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, \
-     ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39)";
+/// With the names of the columns, since a later release may have more of them.
+const INSERT: &str = "INTO exchange (process, seq, started_ms, written_ms, ending, status, key,
+        route, upstream, model, cause, prompt, cached, cache_write, prompt_audio, completion,
+        reasoning, completion_audio, estimated, cost_nanos, prices, reserved_nanos, stream,
+        cache_hit, attempts, shard, bytes_in, bytes_out, parse, queue, connect, tls,
+        upstream_first, waited, first_token, total, id, trace, span)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+        ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37,
+        ?38, ?39)";
 
 /// The ledger in the store.
 #[derive(Debug)]

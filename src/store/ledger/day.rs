@@ -25,22 +25,52 @@ pub(super) struct Group {
     pub(super) model: i64,
 }
 
-/// What is summed, in the order of the columns of `day`.
+/// What exchanges come to, in the order of the columns of `day`. Nothing but corrections is ever
+/// below 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sums {
-    pub(super) requests: i64,
-    pub(super) unsuccessful: i64,
-    pub(super) open: i64,
-    pub(super) cache_hits: i64,
-    pub(super) estimated: i64,
-    pub(super) unpriced: i64,
-    /// Prompt, of it cached, written to a cache, audio; completion, of it reasoning, audio.
-    pub(super) tokens: [i64; 7],
-    pub(super) cost_nanos: i64,
-    pub(super) corrected_nanos: i64,
+pub struct Sums {
+    /// Exchanges.
+    pub requests: i64,
+    /// Of them, those that failed, broke off or were left by their clients.
+    pub unsuccessful: i64,
+    /// Of them, admissions without an end.
+    pub open: i64,
+    /// Of them, answers of the response cache.
+    pub cache_hits: i64,
+    /// Of them, those whose figures are estimates.
+    pub estimated: i64,
+    /// Of them, those whose cost is not known.
+    pub unpriced: i64,
+    /// Their tokens in the order of [`Sums::KINDS`].
+    pub tokens: [i64; 7],
+    /// What they cost as far as it is known, in nano-dollars.
+    pub cost_nanos: i64,
+    /// What was charged on top later, in nano-dollars.
+    pub corrected_nanos: i64,
 }
 
 impl Sums {
+    /// The kinds of tokens: those of the prompt with three parts of them, and those of the
+    /// completion with two.
+    pub const KINDS: [&str; 7] = [
+        "prompt",
+        "cached",
+        "cache_write",
+        "prompt_audio",
+        "completion",
+        "reasoning",
+        "completion_audio",
+    ];
+
+    /// What is charged in the end, in nano-dollars; none when not the cost of a single exchange is
+    /// known.
+    pub const fn charged(&self) -> Option<i64> {
+        if self.requests > 0 && self.unpriced >= self.requests && self.corrected_nanos == 0 {
+            return None;
+        }
+        Some(self.cost_nanos.saturating_add(self.corrected_nanos))
+    }
+
     /// What one exchange adds.
     pub(super) fn of(record: &Record<'_>) -> Self {
         let tokens = [
@@ -66,7 +96,8 @@ impl Sums {
         }
     }
 
-    pub(super) fn add(&mut self, other: &Self, times: i64) {
+    /// Adds others, so many times.
+    pub fn add(&mut self, other: &Self, times: i64) {
         let sums = [
             (&mut self.requests, other.requests),
             (&mut self.unsuccessful, other.unsuccessful),
@@ -105,8 +136,11 @@ impl Sums {
 /// Adds sums to the rows of `day`.
 pub(super) fn add(connection: &Connection, sums: &HashMap<Group, Sums>) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO day VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-             ?16, ?17, ?18, ?19, ?20)
+        "INSERT INTO day (day, key, route, upstream, model, requests, unsuccessful, open,
+             cache_hits, estimated, unpriced, prompt, cached, cache_write, prompt_audio,
+             completion, reasoning, completion_audio, cost_nanos, corrected_nanos)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+             ?19, ?20)
          ON CONFLICT DO UPDATE SET
              requests = requests + excluded.requests,
              unsuccessful = unsuccessful + excluded.unsuccessful,
@@ -189,6 +223,8 @@ pub(super) fn of_ms(ms: u64) -> i64 {
 pub(super) fn cost(record: &Record<'_>) -> Option<i64> {
     match record.ending {
         _ if record.priced => Some(money(record.cost_nanos)),
+        // No upstream was asked.
+        Ending::Answered | Ending::Failed | Ending::ClientLeft if record.attempts == 0 => Some(0),
         Ending::Open if record.reserved_nanos > 0 => Some(money(record.reserved_nanos)),
         _ => None,
     }

@@ -8,9 +8,18 @@
 pub mod tables;
 
 mod book;
+mod correct;
 mod day;
+mod entry;
+mod keep;
+mod report;
 mod spent;
 #[cfg(test)]
 mod tests;
 
 pub use book::Ledger;
+pub use correct::{Mode, Pricing, Repriced};
+pub use day::Sums;
+pub use entry::{Correction, Entry};
+pub use keep::Verified;
+pub use report::{By, Span, Usage};

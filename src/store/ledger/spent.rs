@@ -1,6 +1,6 @@
 //! What keys have spent.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::super::db::StoreError;
 use super::book::Ledger;
@@ -25,9 +25,7 @@ impl Ledger {
     /// # Errors
     /// The store cannot be read.
     pub fn spent(&self, key: &str, from_ms: u64, to_ms: u64) -> Result<u64, StoreError> {
-        let find = "SELECT n FROM word WHERE text = ?1";
-        let number = self.db.connection.query_row(find, [key], |row| row.get(0)).optional();
-        let Some(number) = number.map_err(|error| self.db.blame(&error))? else { return Ok(0) };
+        let Some(number) = self.word(key)? else { return Ok(0) };
         let spent = self.spent_of(Some(number), from_ms, to_ms)?;
         Ok(spent.first().map_or(0, |(_, nanos)| *nanos))
     }

@@ -4,7 +4,8 @@
 //! replaced by its own settlement. `day` has what the rows and the corrections of a UTC day come
 //! to, so that a report of years reads some thousands of rows, and outlives them. `correction`
 //! says by how much a charge was wrong. Texts are numbers of the table `word`, of which 0 is the
-//! empty one, and processes are numbers of the table `process`. Money is nano-dollars; times are
+//! empty one, and processes are numbers of the table `process`. Exchanges that began before
+//! `kept.from_ms` may have been removed. Money is nano-dollars; times are
 //! milliseconds since 1970 and phases microseconds, as in [`crate::journal::Record`].
 
 /// The first form of the tables.
@@ -14,8 +15,7 @@ INSERT INTO word VALUES (0, '');
 
 CREATE TABLE process (
     n INTEGER PRIMARY KEY,
-    boot INTEGER NOT NULL UNIQUE,
-    removed INTEGER NOT NULL DEFAULT 0
+    boot INTEGER NOT NULL UNIQUE
 );
 
 CREATE TABLE exchange (
@@ -101,6 +101,9 @@ CREATE TABLE correction (
     was_unpriced INTEGER NOT NULL,
     reason TEXT NOT NULL
 );
+CREATE TABLE kept (from_ms INTEGER NOT NULL);
+INSERT INTO kept VALUES (0);
+
 CREATE INDEX correction_valid ON correction (valid_ms);
 CREATE INDEX correction_exchange ON correction (process, seq) WHERE process IS NOT NULL;
 ";
