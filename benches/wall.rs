@@ -1,4 +1,5 @@
-//! Wall-clock benches of the pure parts of a request, for people: `cargo bench --bench wall`.
+//! Wall-clock benches of the pure parts of a request, and of storing its record, for people:
+//! `cargo bench --bench wall`.
 //!
 //! No gate hangs on them, because wall time depends on the machine. The bytes are of the shape
 //! and size that real clients and Gemini send.
@@ -10,10 +11,12 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
 use vertex_bridge::chat::{Event, ReplyMeta, Request, StreamRenderer};
+use vertex_bridge::journal::{Ending, Record};
 use vertex_bridge::obs::histogram::Histogram;
 use vertex_bridge::provider::Dropped;
 use vertex_bridge::provider::decode::AnswerLimits;
 use vertex_bridge::provider::{Decoder, Expected, Order, Rules, Vendor, encode};
+use vertex_bridge::store::Ledger;
 use vertex_bridge::wire::head::field_store;
 use vertex_bridge::wire::sse::SseDecoder;
 use vertex_bridge::wire::{BodyReader, Framing, HeadLimits, HeadScan, RequestHead, WireError};
@@ -173,6 +176,46 @@ fn gemini_to_openai_of_100_events(bencher: Bencher<'_, '_>) {
 fn histogram_observe(bencher: Bencher<'_, '_>) {
     let histogram = Histogram::default();
     bencher.bench_local(|| histogram.observe(black_box(std::time::Duration::from_micros(1234))));
+}
+
+/// On a file system that is there, with one transaction a batch.
+#[divan::bench]
+fn ledger_append_of_1024_records(bencher: Bencher<'_, '_>) {
+    let folder = std::env::temp_dir().join(format!("vb-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut ledger = Ledger::open(&folder.join("vertex-bridge.db")).expect("a ledger");
+    let mut next = 0;
+    let record = Record {
+        trace: 1 << 99,
+        span: 1 << 55,
+        prompt: 1000,
+        completion: 200,
+        cost_nanos: 1_234_567,
+        priced: true,
+        prices: 20_260_704,
+        bytes_in: 2300,
+        bytes_out: 15_000,
+        total: 812_345,
+        status: 200,
+        attempts: 1,
+        ending: Ending::Answered,
+        id: "req_0000000000000000000000abcd",
+        key: "team-a",
+        route: "gemini-*",
+        upstream_name: "google",
+        model: "gemini-2.5-flash",
+        ..Record::default()
+    };
+    let batch = || {
+        next += 1024;
+        let at = |seq| (seq, Record { started_ms: 1_800_000_000_000 + seq / 50, ..record });
+        (next - 1024..next).map(at).collect::<Vec<_>>()
+    };
+    bencher
+        .counter(ItemsCount::new(1024_usize))
+        .with_inputs(batch)
+        .bench_local_values(|batch| ledger.append(1, &batch).expect("stored"));
+    std::fs::remove_dir_all(&folder).expect("ours");
 }
 
 fn decode(stream: &[u8], sink: &mut impl FnMut(Event<'_>)) {

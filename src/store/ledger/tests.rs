@@ -426,7 +426,7 @@ fn a_copy_is_whole_while_others_write() {
             ledger.back_up(&file).expect("copied");
             let copied = Ledger::open_to_read(&file).expect("it opens");
             let found = copied.verify(Some(&[])).expect("it is read");
-            assert!(found.exchanges % 31 == 0 && found.problems.is_empty(), "{found:?}");
+            assert!(found.exchanges.is_multiple_of(31) && found.problems.is_empty(), "{found:?}");
             let rights = std::fs::metadata(&file).unwrap().permissions();
             assert_eq!(std::os::unix::fs::PermissionsExt::mode(&rights) & 0o777, 0o600);
             let refused = ledger.back_up(&file).unwrap_err().to_string();
@@ -539,40 +539,4 @@ fn tables_with_news_are_read_and_written() {
         let found = ledger.verify(Some(&[])).unwrap();
         assert_eq!((found.exchanges, found.problems), (before + 31, Vec::new()));
     }
-}
-
-/// `cargo test --release --lib -- --ignored ledger::tests::measure --nocapture`
-#[test]
-#[ignore = "a measurement"]
-fn measure_appending() {
-    let folder = Folder::new("measure");
-    let mut ledger = folder.ledger();
-    let keys = ["team-a", "team-b", "team-c", "team-d"];
-    let ids: Vec<String> = (0..1024)
-        .map(|id: u64| format!("req_{:026x}", id.wrapping_mul(0x9e37_79b9_7f4a)))
-        .collect();
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
-    let now = std::time::Instant::now;
-    let begun = now();
-    let rounds = 1000;
-    for round in 0..rounds {
-        let record = |at: u64| Record {
-            started_ms: 1_800_000_000_000 + round * 20 + at / 50,
-            id: &ids[usize::try_from(at).unwrap()],
-            key: keys[usize::try_from(at % 4).unwrap()],
-            trace: u128::from(at) << 64 | 77,
-            bytes_in: 2300,
-            bytes_out: 15_000,
-            total: 812_345,
-            upstream: 700_000,
-            parse: 55,
-            ..answered("", 1, 1_234_567 + at)
-        };
-        let batch: Vec<_> = (0..1024).map(|at| (round * 1024 + at, record(at))).collect();
-        ledger.append(1_800_000_000_000, &batch).expect("stored");
-    }
-    let took = begun.elapsed().as_secs_f64();
-    let records = f64::from(u32::try_from(rounds * 1024).unwrap());
-    let bytes = std::fs::metadata(folder.file("vertex-bridge.db")).unwrap().len();
-    println!("{:.0} records/s, {bytes} bytes of {records} records", records / took);
 }

@@ -9,6 +9,7 @@
 
 mod agents;
 mod bad_input;
+mod books;
 mod certificates;
 mod chat;
 mod client;
