@@ -196,8 +196,7 @@ impl Reader {
                 self.listeners.iter_mut().for_each(|listener| listener.hear(&record));
             }
             if let Some(ledger) = &mut self.ledger {
-                let batch: Vec<_> =
-                    reading.held().filter(|(_, record)| is_billed(record)).collect();
+                let batch: Vec<_> = reading.held().collect();
                 if let Err(error) = append(ledger, reading.boot, &batch) {
                     self.failed = true;
                     say(Level::Error, &format!("the ledger cannot be written: {error}"));
@@ -219,11 +218,7 @@ impl Reader {
         };
         for left in left {
             let mut kept = Vec::new();
-            left.each(|serial, record| {
-                if is_billed(record) {
-                    kept.push((serial, Owned::of(record)));
-                }
-            });
+            left.each(|serial, record| kept.push((serial, Owned::of(record))));
             let batch: Vec<_> =
                 kept.iter().map(|(serial, kept)| (*serial, kept.record())).collect();
             let count = batch.len();
@@ -241,12 +236,6 @@ impl Reader {
             }
         }
     }
-}
-
-/// Nobody is billed for what no key has asked and no route has served; somebody who guesses keys
-/// must not fill the disk.
-fn is_billed(record: &Record<'_>) -> bool {
-    !record.key.is_empty() || !record.route.is_empty()
 }
 
 fn append(ledger: &mut Ledger, boot: u64, batch: &[(u64, Record<'_>)]) -> Result<(), String> {

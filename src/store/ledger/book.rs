@@ -63,6 +63,8 @@ impl Ledger {
 
     /// Stores records of the process `boot`, each with its number there: all of them, or none with
     /// an error. What is there already stays as it is, but for an open admission whose end comes.
+    /// Of what no key has asked and no route has served only the number is noted: nobody is billed
+    /// for it, and somebody who guesses keys must not fill the disk.
     ///
     /// # Errors
     /// The store cannot be written; the same records may be handed over again.
@@ -88,7 +90,7 @@ fn write(
     {
         let mut insert =
             transaction.prepare_cached(&format!("INSERT {INSERT} ON CONFLICT DO NOTHING"))?;
-        for (seq, record) in batch {
+        for (seq, record) in batch.iter().filter(|(_, record)| is_billed(record)) {
             let words = names.words(&transaction, record)?;
             let place = (process, seq.cast_signed());
             if put(&mut insert, place, record, &words)? == 0 {
@@ -104,8 +106,40 @@ fn write(
             sums.entry(words.group).or_default().add(&Sums::of(record), 1);
         }
         day::add(&transaction, &sums)?;
+        let skipped = batch.iter().filter(|(_, record)| !is_billed(record));
+        skip(&transaction, process, skipped.map(|(seq, _)| seq.cast_signed()).collect())?;
     }
     transaction.commit()
+}
+
+/// Could anybody be billed for it?
+const fn is_billed(record: &Record<'_>) -> bool {
+    !record.key.is_empty() || !record.route.is_empty()
+}
+
+/// Notes numbers that have no row.
+fn skip(connection: &Connection, process: i64, mut numbers: Vec<i64>) -> rusqlite::Result<()> {
+    numbers.sort_unstable();
+    for run in numbers.chunk_by(|before, after| after.checked_sub(*before) == Some(1)) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        // The spans that the run meets become one with it: the first of them begins before it.
+        let mut met = connection.prepare_cached(
+            "SELECT min(first), max(last) FROM skipped WHERE process = ?1 AND first <= ?3 + 1
+                 AND first >= ifnull((SELECT max(first) FROM skipped
+                                      WHERE process = ?1 AND first <= ?2), ?2)
+                 AND last >= ?2 - 1",
+        )?;
+        let met = met.query_row([process, *first, *last], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (least, most): (Option<i64>, Option<i64>) = met;
+        let least = least.map_or(*first, |least| least.min(*first));
+        let most = most.map_or(*last, |most| most.max(*last));
+        let mut remove = connection
+            .prepare_cached("DELETE FROM skipped WHERE process = ?1 AND first BETWEEN ?2 AND ?3")?;
+        remove.execute([process, least, most])?;
+        let mut insert = connection.prepare_cached("INSERT INTO skipped VALUES (?1, ?2, ?3)")?;
+        insert.execute([process, least, most])?;
+    }
+    Ok(())
 }
 
 /// Writes one row; tells how many were written.

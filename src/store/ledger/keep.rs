@@ -63,15 +63,19 @@ ORDER BY 1, 2, 3, 4, 5";
 /// For each process the numbers that have no exchange, though a later one has. Where exchanges
 /// were removed, only what lies safely behind those is looked at.
 const GAPS: &str = "
-SELECT boot, max(seq) - past - count(*) FROM exchange e JOIN (
-    SELECT n, boot, CASE (SELECT from_ms FROM kept) WHEN 0 THEN 0 ELSE ifnull(
-        (SELECT max(seq) FROM exchange
-         WHERE process = n AND started_ms < (SELECT from_ms FROM kept) + ?1),
-        (SELECT min(seq) - 1 FROM exchange WHERE process = n)
-    ) END AS past FROM process
-) ON n = e.process AND seq > past
-GROUP BY e.process HAVING max(seq) - past > count(*)
-ORDER BY e.process";
+SELECT boot, most - past - stored - ifnull((
+    SELECT sum(min(last, most) - max(first, past + 1) + 1) FROM skipped
+    WHERE process = n AND last > past AND first <= most
+), 0) AS missing FROM (
+    SELECT n, boot, past, max(seq) AS most, count(*) AS stored FROM exchange e JOIN (
+        SELECT n, boot, CASE (SELECT from_ms FROM kept) WHEN 0 THEN 0 ELSE ifnull(
+            (SELECT max(seq) FROM exchange
+             WHERE process = n AND started_ms < (SELECT from_ms FROM kept) + ?1),
+            (SELECT min(seq) - 1 FROM exchange WHERE process = n)
+        ) END AS past FROM process
+    ) ON n = e.process AND seq > past
+    GROUP BY e.process
+) WHERE missing > 0 ORDER BY n";
 
 impl Ledger {
     /// Removes at most `most` of the oldest exchanges that began before `before_ms`, and likewise

@@ -5,7 +5,8 @@
 //! to, so that a report of years reads some thousands of rows, and outlives them. `correction`
 //! says by how much a charge was wrong. Texts are numbers of the table `word`, of which 0 is the
 //! empty one, and processes are numbers of the table `process`. Exchanges that began before
-//! `kept.from_ms` may have been removed. Money is nano-dollars; times are
+//! `kept.from_ms` may have been removed. `skipped` has the numbers that no exchange is kept for, as
+//! spans that neither overlap nor touch. Money is nano-dollars; times are
 //! milliseconds since 1970 and phases microseconds, as in [`crate::journal::Record`].
 
 /// The first form of the tables.
@@ -61,6 +62,13 @@ CREATE TABLE exchange (
     PRIMARY KEY (process, seq)
 ) WITHOUT ROWID;
 CREATE INDEX exchange_started ON exchange (started_ms);
+
+CREATE TABLE skipped (
+    process INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (process, first)
+) WITHOUT ROWID;
 
 CREATE TABLE day (
     day INTEGER NOT NULL,

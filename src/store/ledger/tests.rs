@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::TryRecvError;
 
 use super::day::DAY_MS;
 use super::{By, Entry, Ledger, Mode, Repriced, Span, Sums};
@@ -398,6 +399,9 @@ fn a_check_finds_what_is_missing_and_what_was_changed() {
         let found = ledger.verify(running).unwrap();
         assert_eq!((found.pending, found.problems.len()), (2, 0));
     }
+    let refused = Record { key: "", route: "", ..books[0].1 };
+    ledger.append(0xdef, &[(7, refused), (1, refused), (100, refused)]).expect("stored");
+    assert_eq!(ledger.verify(Some(&[])).unwrap().problems, [""; 0]);
     let change = "UPDATE exchange SET cost_nanos = 1 WHERE seq = 4 AND process = 1";
     ledger.db.connection.execute(change, []).unwrap();
     let problems = ledger.verify(None).unwrap().problems;
@@ -407,16 +411,48 @@ fn a_check_finds_what_is_missing_and_what_was_changed() {
 }
 
 #[test]
+fn numbers_without_rows_become_few_spans() {
+    let folder = Folder::new("skipped");
+    let mut ledger = folder.ledger();
+    let nobody = Record { key: "", route: "", ..answered("", 1, 0) };
+    let mut rng = crate::base::Rng::new(5);
+    let mut left: std::collections::BTreeSet<u64> =
+        (1..=400).filter(|number| number % 100 != 0).collect();
+    let wanted = left.clone();
+    while !left.is_empty() {
+        let some = wanted.iter().filter(|_| rng.percent(10));
+        let batch: Vec<_> = some.map(|number| (*number, nobody)).collect();
+        left.retain(|number| batch.iter().all(|(noted, _)| noted != number));
+        ledger.append(1, &batch).expect("stored");
+        let spans = dump(
+            &ledger,
+            "SELECT a.first FROM skipped a JOIN skipped b \
+            ON a.first > b.first AND a.first <= b.last + 1",
+        );
+        assert!(spans.is_empty(), "they overlap or touch: {spans:?}");
+        let noted = dump(&ledger, "SELECT sum(last - first + 1) FROM skipped");
+        let count = wanted.len() - left.len();
+        assert!(count == 0 || noted == [format!("Integer({count})")], "{noted:?} of {count}");
+    }
+    let want = ["1) Integer(99)", "101) Integer(199)", "201) Integer(299)", "301) Integer(399)"];
+    let want = want.map(|span| format!("Integer({span}"));
+    assert_eq!(dump(&ledger, "SELECT first, last FROM skipped"), want);
+    assert!(dump(&ledger, "SELECT * FROM exchange").is_empty());
+}
+
+#[test]
 fn a_copy_is_whole_while_others_write() {
     let folder = Folder::new("backup");
     let mut ledger = folder.ledger();
     ledger.append(1, &books()).expect("stored");
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (go_on, stop) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut writer = folder.ledger();
+        // It ends with us, also when we fail.
+        let _go_on = go_on;
+        let mut writer = folder.ledger();
+        scope.spawn(move || {
             let mut boot = 2;
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while stop.try_recv() != Err(TryRecvError::Disconnected) {
                 writer.append(boot, &books()).expect("stored");
                 boot += 1;
             }
@@ -432,7 +468,6 @@ fn a_copy_is_whole_while_others_write() {
             let refused = ledger.back_up(&file).unwrap_err().to_string();
             assert!(refused.contains("there already"), "{refused}");
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     let nowhere = ledger.back_up(&folder.file("no/such/copy")).unwrap_err();
     assert!(nowhere.to_string().contains("no/such/copy"), "{nowhere}");
