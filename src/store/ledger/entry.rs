@@ -139,7 +139,6 @@ fn record<'r>(row: &'r Row<'_>) -> rusqlite::Result<Record<'r>> {
         written_ms: count(row, 4)?,
         trace: trace.map_or(0, u128::from_be_bytes),
         span: span.unwrap_or(0).cast_unsigned(),
-        parent: 0,
         prompt: count(row, 12)?,
         cached: count(row, 13)?,
         cache_write: count(row, 14)?,
@@ -168,13 +167,14 @@ fn record<'r>(row: &'r Row<'_>) -> rusqlite::Result<Record<'r>> {
         estimated: flag(19)?,
         stream: flag(23)?,
         cache_hit: flag(24)?,
-        sampled: false,
         id: text(row, 37)?,
         key: text(row, 7)?,
         route: text(row, 8)?,
         upstream_name: text(row, 9)?,
         model: text(row, 10)?,
         cause: text(row, 11)?,
+        // The ledger does not keep the rest.
+        ..Record::default()
     })
 }
 
