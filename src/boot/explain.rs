@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::proxy::explain::offline;
+use crate::rt::unix_millis;
 
 use super::args::CommandLine;
 use super::out::{complain, print};
@@ -25,7 +26,7 @@ pub(super) fn run(line: &CommandLine, file: Option<&Path>) -> ExitCode {
             return complain(&format!("vertex-bridge: cannot read {name}: {error}\n"));
         }
     };
-    match offline(&config, &body) {
+    match offline(&config, &body, unix_millis()) {
         Ok(text) => print(&text),
         Err(refusal) => {
             complain(&String::from_utf8_lossy(&refusal));

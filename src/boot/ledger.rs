@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::config::Config;
+use crate::config::{Config, Tier, Upstream};
 use crate::journal::Record;
-use crate::policy::price::{self, Price};
+use crate::policy::price::{Book, Tokens};
 use crate::rt::unix_millis;
 use crate::store::db::SCHEMA;
 use crate::store::ledger::{Ledger, Mode, Repriced, Verified};
@@ -124,7 +124,9 @@ fn reprice(config: &Config, days: &Days, mode: Mode) -> Result<Repriced, String>
         Mode::Write => Ledger::open(&path),
     }
     .map_err(told)?;
-    ledger.reprice(unix_millis(), &days.span(), &price_now, mode).map_err(told)
+    let book = Book::of(config);
+    let price = |record: &Record<'_>| price_now(config, &book, record);
+    ledger.reprice(unix_millis(), &days.span(), &price, mode).map_err(told)
 }
 
 fn told_as(json: bool, done: &Repriced, mode: Mode) -> String {
@@ -145,12 +147,20 @@ fn told_as(json: bool, done: &Repriced, mode: Mode) -> String {
     )
 }
 
-/// What an exchange costs by the table of this release.
-fn price_now(record: &Record<'_>) -> Option<(u64, u32)> {
-    let price = Price::of(record.model)?;
-    let rates = price.rates(record.prompt);
-    let cached = record.cached.min(record.prompt);
-    let fresh = rates.cost(record.prompt - cached, record.completion);
-    let digits: String = price::AS_OF.split('-').collect();
-    Some((fresh.saturating_add(cached.saturating_mul(rates.cached)), digits.parse().ok()?))
+/// What an exchange costs by the prices of this configuration, when it was asked for.
+fn price_now(config: &Config, book: &Book, record: &Record<'_>) -> Option<(u64, u32)> {
+    let named = |upstream: &Upstream| upstream.name == record.upstream_name;
+    let upstream = config.upstreams.iter().position(named).unwrap_or(usize::MAX);
+    let price = book.find(upstream, record.model, record.started_ms)?;
+    let tokens = Tokens {
+        prompt: record.prompt,
+        cached: record.cached,
+        cache_write: record.cache_write,
+        prompt_audio: record.prompt_audio,
+        completion: record.completion,
+        reasoning: record.reasoning,
+        completion_audio: record.completion_audio,
+        ..Tokens::default()
+    };
+    Some((price.cost(&tokens, Tier::Standard)?, price.version()))
 }

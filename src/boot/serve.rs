@@ -21,6 +21,7 @@ use crate::journal::Journal;
 use crate::net::{Security, dns};
 use crate::obs::log::{self, Level};
 use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
+use crate::policy::price::Book;
 use crate::proxy::fixed;
 use crate::rt::handover::{self, Inherited, Kept, Ready};
 use crate::rt::{self, Accepted, ListenSocket, Mailbox};
@@ -115,6 +116,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         probes: Probes::new(config.upstreams.len()),
         signatures: signatures(&config),
         fixed: fixed::all().into(),
+        prices: Arc::new(Book::of(&config)),
         shape: &shape,
         addresses: &addresses,
         machine: &machine,
@@ -227,6 +229,7 @@ struct Common<'c> {
     access: Access,
     probes: Probes,
     fixed: Arc<[FixedBody]>,
+    prices: Arc<Book>,
     shape: &'c Shape,
     addresses: &'c [Vec<SocketAddr>],
     machine: &'c Machine,
@@ -246,6 +249,7 @@ impl Common<'_> {
             index,
             config: self.config.clone(),
             access: self.access.clone(),
+            prices: Arc::clone(&self.prices),
             cells,
             journal,
             board: self.board.clone(),

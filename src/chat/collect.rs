@@ -69,7 +69,7 @@ impl Collector {
                 let begun = Begun { id, bare, model, created };
                 self.meta.render("chat.completion", &begun, &mut self.head);
             }
-            Event::Start { .. } => {}
+            Event::Start { .. } | Event::Counted(_) => {}
             Event::Open { choice } => self.with(*choice, |_| {}),
             Event::Text { choice, text } => {
                 self.with(*choice, |kept| kept.content.extend_from_slice(text.raw().as_bytes()));

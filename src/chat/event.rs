@@ -120,8 +120,11 @@ pub enum Event<'e> {
         /// The stop sequence that was met, where the vendor names it.
         sequence: Option<JsonText<'e>>,
     },
-    /// What was counted. Comes at most once, last.
+    /// What was counted. Comes at most once, last; where a vendor's bytes pass as they came it may
+    /// come before, and more than once.
     Usage(Usage),
+    /// What has been counted so far, while the answer goes on. It is for accounting alone.
+    Counted(Usage),
 }
 
 /// Why an answer ended, in OpenAI's words.
@@ -166,15 +169,38 @@ pub struct Usage {
     pub cached: u64,
     /// Prompt tokens written to a cache.
     pub cache_write: u64,
+    /// Of those, the ones that stay there for an hour or more.
+    pub cache_write_1h: u64,
     /// Prompt tokens that are audio.
     pub prompt_audio: u64,
+    /// Of those, the ones read from a cache.
+    pub cached_audio: u64,
     /// Completion tokens of reasoning.
     pub reasoning: u64,
     /// Completion tokens that are audio.
     pub completion_audio: u64,
+    /// Completion tokens that are images.
+    pub completion_image: u64,
 }
 
 impl Usage {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            prompt: self.prompt.saturating_add(other.prompt),
+            completion: self.completion.saturating_add(other.completion),
+            cached: self.cached.saturating_add(other.cached),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            prompt_audio: self.prompt_audio.saturating_add(other.prompt_audio),
+            cached_audio: self.cached_audio.saturating_add(other.cached_audio),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            completion_audio: self.completion_audio.saturating_add(other.completion_audio),
+            completion_image: self.completion_image.saturating_add(other.completion_image),
+        }
+    }
+
     /// Appends OpenAI's `usage` object.
     pub fn render(&self, out: &mut Vec<u8>) {
         let total = self.prompt.saturating_add(self.completion);

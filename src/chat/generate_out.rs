@@ -347,7 +347,7 @@ impl GenerateStream {
             }
             Event::Tier(tier) => self.ending.tier = tier.raw().as_bytes().to_vec(),
             Event::Usage(usage) => self.ending.usage = Some(usage),
-            Event::Start { .. } | Event::Open { .. } => {}
+            Event::Start { .. } | Event::Open { .. } | Event::Counted(_) => {}
         }
     }
 

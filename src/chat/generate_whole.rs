@@ -101,7 +101,7 @@ impl WholeGenerate {
             Event::Start { id, model, .. } if self.end.is_empty() => {
                 push_end(&self.meta, id, model, &mut self.end);
             }
-            Event::Start { .. } => {}
+            Event::Start { .. } | Event::Counted(_) => {}
             Event::Tier(tier) => self.ending.tier = tier.raw().as_bytes().to_vec(),
             Event::Usage(usage) => self.ending.usage = Some(usage),
             Event::Open { choice }
@@ -214,7 +214,11 @@ impl Kept {
                 self.logprobs.extend_from_slice(content.as_bytes());
             }
             Event::Finish { reason, .. } => self.finish = Some(reason),
-            Event::Start { .. } | Event::Open { .. } | Event::Tier(_) | Event::Usage(_) => {}
+            Event::Start { .. }
+            | Event::Open { .. }
+            | Event::Tier(_)
+            | Event::Usage(_)
+            | Event::Counted(_) => {}
         }
     }
 }

@@ -167,6 +167,7 @@ impl StreamRenderer {
                 }
             }
             Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Counted(_) => {}
         }
     }
 

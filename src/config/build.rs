@@ -9,6 +9,7 @@ use super::keys::LEVELS;
 use super::limits::{self, Range};
 use super::origin::is_loopback;
 use super::parse::{self, Notes, Settings, Sources};
+use super::price;
 use super::schema::{
     Anthropic, Auth, Backend, Breaker, Config, Driver, Fallback, Gemini, Ledger, Limits, Log,
     LogFormat, LogLevel, Rate, Retry, Runtime, SchemaMode, Server, Signatures, Stream,
@@ -35,6 +36,7 @@ impl Config {
         let mut service = upstreams::service(&settings, &mut notes);
         telemetry_keys::propagate(&settings, &mut service.upstreams);
         let otel = telemetry_keys::otel(&settings, &mut notes);
+        let prices = price::prices(&settings, &service.upstreams, &mut notes);
         let tls = tls_keys::towards_upstreams(&settings, &mut notes);
         if !notes.errors.is_empty() {
             return Err(notes.errors);
@@ -68,6 +70,7 @@ impl Config {
             accounts: service.accounts,
             upstreams: service.upstreams,
             routes: service.routes,
+            prices,
             simulated: service.simulated,
             warnings: notes.warnings,
         })

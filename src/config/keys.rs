@@ -138,7 +138,43 @@ pub(super) const KEYS: &[Key] = &[
     tables("upstream", UPSTREAM),
     tables("route", ROUTE),
     tables("key", CLIENT_KEY),
+    tables("price", PRICE),
 ];
+
+/// The keys of a table, and behind them those of the rates of tokens.
+macro_rules! and_rates {
+    ($($key:expr),* $(,)?) => {
+        &[
+            $($key,)*
+            one("input", Scalar::PerMillion),
+            one("cached", Scalar::PerMillion),
+            one("cache_write", Scalar::PerMillion),
+            one("cache_write_1h", Scalar::PerMillion),
+            one("audio_input", Scalar::PerMillion),
+            one("audio_cached", Scalar::PerMillion),
+            one("output", Scalar::PerMillion),
+            one("reasoning", Scalar::PerMillion),
+            one("audio_output", Scalar::PerMillion),
+            one("image_output", Scalar::PerMillion),
+        ]
+    };
+}
+
+const PRICE: &[Key] = and_rates![
+    one("model", Scalar::Pattern),
+    one("upstream", Scalar::Name),
+    one("source", Scalar::Text),
+    one("from", Scalar::Day),
+    tables("long", LONG),
+    tables("flex", TIER),
+    tables("priority", TIER),
+    tables("fast", TIER),
+    tables("ultrafast", TIER),
+];
+
+const LONG: &[Key] = and_rates![one("over", Scalar::Whole(limits::PROMPT_TOKENS))];
+
+const TIER: &[Key] = and_rates![one("times", Scalar::Times), tables("long", LONG)];
 
 const UPSTREAM: &[Key] = &[
     one("name", Scalar::Name),

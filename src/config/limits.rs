@@ -127,6 +127,8 @@ pub const SECONDS: Range = range(1, 60, 366 * 24 * 3600);
 pub const RETENTION: Range = range(HOUR, 0, 3660 * 24 * HOUR);
 /// A target's share among the targets of its route.
 pub const WEIGHT: Range = range(1, 1, 1_000_000);
+/// Tokens of a prompt from which on it is long: no model takes more than some millions.
+pub const PROMPT_TOKENS: Range = range(1, 0, 1_000_000_000);
 
 /// Tokens of an answer whose length the client left open; the model's own limit is the default.
 pub const MAX_TOKENS: Range = range(1, 0, 10_000_000);

@@ -12,6 +12,7 @@ pub mod limits;
 mod model;
 mod origin;
 mod parse;
+mod price;
 mod schema;
 mod secret;
 mod telemetry;
@@ -29,6 +30,7 @@ pub use error::{ConfigError, Place};
 pub use model::{Balance, Exhausted, Route, RouteTable, Target, covers};
 pub use origin::Origin;
 pub use parse::{FlagValue, Sources};
+pub use price::{PRICES_AS_OF, Price, Rates, Tariff, Tier};
 pub use schema::{
     Anthropic, ApiVersion, Auth, Backend, Breaker, Compat, Config, DEVELOPMENT_KEY, Driver,
     Fallback, Gemini, Kind, Ledger, Limits, Log, LogFormat, LogLevel, Rate, Responses, Retry,

@@ -11,6 +11,7 @@ use super::client::ClientKey;
 use super::error::ConfigError;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;
+use super::price::Price;
 use super::secret::Secret;
 use super::telemetry::{Exchanges, Export, Otel};
 use super::tls::{ServerTls, Tls};
@@ -61,6 +62,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// What clients may ask for; see [`Config::route`].
     pub routes: RouteTable,
+    /// What models cost: the operator's prices, then the list prices of this release.
+    pub prices: Vec<Price>,
     /// No credentials were found: all upstreams are the embedded simulator, whose address
     /// [`Config::simulate_at`] fills in.
     pub simulated: bool,

@@ -29,6 +29,12 @@ pub(super) enum Raw<'t> {
     Toml(&'t DeValue<'t>),
 }
 
+/// The most dollars that a million tokens can cost: ten times what any has.
+const PER_MILLION_MAX: u64 = 10_000;
+
+/// The most times of a price that another can be.
+const TIMES_MAX: u64 = 1000;
+
 /// What a value must be. Tables are no scalars: see `parse.rs`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scalar {
@@ -76,6 +82,12 @@ pub(super) enum Scalar {
     Moment,
     /// A table of texts.
     Labels,
+    /// US dollars for a million tokens, as a decimal number; it becomes millionths of a dollar.
+    PerMillion,
+    /// A factor as a decimal number; it becomes thousandths.
+    Times,
+    /// A day; it becomes the number `yyyymmdd`.
+    Day,
     /// The path of a service account's key file.
     Account,
     /// Gemini's `safetySettings` as JSON.
@@ -151,6 +163,17 @@ impl<'t> Raw<'t> {
                 let number = value.as_integer()?;
                 u64::from_str_radix(number.as_str(), number.radix()).ok()
             }
+        }
+    }
+
+    /// A decimal number as it was written, which floating point would round.
+    fn digits(self) -> Option<&'t str> {
+        match self {
+            Self::Word(text) => Some(text),
+            Self::Toml(DeValue::String(text)) => Some(text),
+            Self::Toml(DeValue::Float(number)) => Some(number.as_str()),
+            Self::Toml(DeValue::Integer(number)) if number.radix() == 10 => Some(number.as_str()),
+            Self::Toml(_) => None,
         }
     }
 
@@ -257,6 +280,9 @@ impl Scalar {
                 Value::Wait(Some(Duration::from_millis(wait)))
             }
             Self::Cores => Value::Cores(cores(raw.text()?)?),
+            Self::PerMillion | Self::Times | Self::Day | Self::Moment => {
+                Value::Whole(self.scaled(raw)?)
+            }
             Self::Texts | Self::Patterns => {
                 let single = if matches!(self, Self::Texts) { Self::Text } else { Self::Pattern };
                 let items = raw.items()?;
@@ -264,11 +290,21 @@ impl Scalar {
                 Value::Texts(fits.then(|| items.into_iter().map(str::to_owned).collect())?)
             }
             Self::Host => Value::Text(check_host(raw.text()?)?),
-            Self::Moment => Value::Whole(moment(raw)?),
             Self::Labels => Value::Labels(labels(raw)?),
             Self::SafetySettings => Value::Text(safety_settings(raw.text()?)?),
             _ => Value::Text(raw.text().filter(|text| self.accepts(text))?.to_owned()),
         })
+    }
+
+    /// For the kinds that become a number of a smaller unit.
+    fn scaled(self, raw: Raw<'_>) -> Option<u64> {
+        match self {
+            Self::PerMillion => decimal(raw.digits()?, 6, PER_MILLION_MAX),
+            Self::Times => decimal(raw.digits()?, 3, TIMES_MAX),
+            Self::Day => day(raw),
+            Self::Moment => moment(raw),
+            _ => None,
+        }
     }
 
     /// For the kinds that stay text.
@@ -338,6 +374,11 @@ impl Scalar {
             Self::Amount => "an amount as text, such as \"25.00\"",
             Self::Moment => "a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z",
             Self::Labels => "a table of texts",
+            Self::PerMillion => {
+                "US dollars for a million tokens, such as \"0.30\", with at most 6 decimals"
+            }
+            Self::Times => "a factor such as \"0.5\", from 0 to 1000 with at most 3 decimals",
+            Self::Day => "a day such as \"2026-12-01\"",
             Self::Account => account::EXPECTED,
             Self::SafetySettings => {
                 "a JSON array such as [{\"category\":\"HARM_CATEGORY_HARASSMENT\",\
@@ -379,6 +420,49 @@ fn size(text: &str) -> Option<u64> {
         _ => return None,
     };
     crate::base::ascii::parse_u64(digits.as_bytes())?.checked_mul(1 << shift)
+}
+
+/// A decimal number of so many decimals at most as a whole number of its last one, up to `most` of
+/// the number's own.
+fn decimal(text: &str, decimals: usize, most: u64) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    if part.len() > decimals || part.is_empty() {
+        return None;
+    }
+    let unit = 10_u64.pow(u32::try_from(decimals).ok()?);
+    let part = crate::base::ascii::parse_u64(format!("{part:0<decimals$}").as_bytes())?;
+    let whole = crate::base::ascii::parse_u64(whole.as_bytes())?.checked_mul(unit)?;
+    let sum = whole.checked_add(part)?;
+    (sum <= most * unit).then_some(sum)
+}
+
+/// The number `yyyymmdd` of a day that is written as text or as TOML has it.
+fn day(raw: Raw<'_>) -> Option<u64> {
+    let (year, month, day) = match raw {
+        Raw::Toml(DeValue::Datetime(toml::value::Datetime {
+            date: Some(date),
+            time: None,
+            offset: None,
+        })) => (u64::from(date.year), u64::from(date.month), u64::from(date.day)),
+        _ => {
+            let text = raw.text().filter(|text| text.len() == 10)?;
+            let number = |at: std::ops::Range<usize>| {
+                crate::base::ascii::parse_u64(text.get(at)?.as_bytes())
+            };
+            let dashes = text.get(4..5) == Some("-") && text.get(7..8) == Some("-");
+            (number(0..4).filter(|_| dashes)?, number(5..7)?, number(8..10)?)
+        }
+    };
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
+        2 => 28,
+        _ => 31,
+    };
+    let real = (1..=12).contains(&month) && (1..=days).contains(&day) && year >= 1970;
+    real.then_some(year * 10_000 + month * 100 + day)
 }
 
 /// Core numbers in ascending order, each once; `Some(None)` for `auto`.

@@ -39,9 +39,26 @@ pub struct Tokens {
     pub completion: u64,
     /// Of the request, read from a cache.
     pub cached: u64,
+    /// Of the request, written to a cache.
+    pub cache_write: u64,
     /// Of the answer, spent on reasoning.
     pub reasoning: u64,
+    /// Of the request, audio.
+    pub prompt_audio: u64,
+    /// Of the answer, audio.
+    pub completion_audio: u64,
 }
+
+/// The kinds of tokens, in the order of the cells.
+pub const TOKEN_KINDS: [&str; 7] = [
+    "prompt",
+    "completion",
+    "cached",
+    "cache_write",
+    "reasoning",
+    "prompt_audio",
+    "completion_audio",
+];
 
 /// Why an attempt at an upstream failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,19 +168,21 @@ pub struct Settled {
     pub first_token: Option<Duration>,
     /// What of the duration was our own work.
     pub overhead: Duration,
-    /// What the vendor counted.
+    /// What the vendor counted, or what stands in its place.
     pub tokens: Tokens,
+    /// What they cost in nano-dollars; none when that is not known.
+    pub cost_nanos: Option<u64>,
     /// Bytes of the request.
     pub bytes_in: u64,
     /// Bytes of the answer.
     pub bytes_out: u64,
 }
 
-/// A target's exchanges by status. What each shard has on the heap is aligned too: the cells of all
+/// A target's exchanges by status, and what all of them cost in nano-dollars. What each shard has on the heap is aligned too: the cells of all
 /// are made by one thread, side by side.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Row([Cell; CODES.len() + 1]);
+struct Row([Cell; CODES.len() + 1], Cell);
 
 /// A cell that shares its cache line with no other.
 #[derive(Debug, Default)]
@@ -188,8 +207,10 @@ pub struct Cells {
     pub first_token: Histogram,
     /// Our own work.
     pub overhead: Histogram,
-    /// Prompt, completion, cached, reasoning.
-    pub tokens: [Cell; 4],
+    /// In the order of [`TOKEN_KINDS`].
+    pub tokens: [Cell; TOKEN_KINDS.len()],
+    /// Exchanges whose cost is not known.
+    pub unpriced: Cell,
     /// Bytes from and to clients.
     pub bytes: [Cell; 2],
     /// Attempts at upstreams.
@@ -246,6 +267,7 @@ impl Cells {
             first_token: Histogram::default(),
             overhead: Histogram::default(),
             tokens: Default::default(),
+            unpriced: Cell::default(),
             bytes: Default::default(),
             attempts: Cell::default(),
             failures: Default::default(),
@@ -279,13 +301,26 @@ impl Cells {
         if let Some(cell) = self.code_cell(target, code_place(settled.status)) {
             cell.add(1);
         }
+        match (settled.cost_nanos, self.by_code.get(target)) {
+            (None | Some(0), _) | (_, None) => {}
+            (Some(nanos), Some(row)) => row.1.add(nanos),
+        }
+        self.unpriced.add(u64::from(settled.cost_nanos.is_none()));
         self.duration.observe(settled.duration);
         self.overhead.observe(settled.overhead);
         if let Some(first) = settled.first_token {
             self.first_token.observe(first);
         }
         let tokens = &settled.tokens;
-        let kinds = [tokens.prompt, tokens.completion, tokens.cached, tokens.reasoning];
+        let kinds = [
+            tokens.prompt,
+            tokens.completion,
+            tokens.cached,
+            tokens.cache_write,
+            tokens.reasoning,
+            tokens.prompt_audio,
+            tokens.completion_audio,
+        ];
         for (cell, count) in self.tokens.iter().zip(kinds) {
             cell.add(count);
         }
@@ -314,6 +349,11 @@ impl Cells {
     /// Exchanges by target (none last) and status (`other` last).
     pub fn by_code(&self, target: usize, place: usize) -> u64 {
         self.code_cell(target, place).map_or(0, Cell::read)
+    }
+
+    /// What the exchanges of a target (none last) cost, in nano-dollars.
+    pub fn cost_nanos(&self, target: usize) -> u64 {
+        self.by_code.get(target).map_or(0, |row| row.1.read())
     }
 
     fn code_cell(&self, target: usize, place: usize) -> Option<&Cell> {

@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 52] = [
+pub const FAMILIES: [Family; 54] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -79,7 +79,24 @@ pub const FAMILIES: [Family; 52] = [
         "",
         "API requests whose client left first",
     ),
-    family("vertex_bridge_tokens_total", Counter, "kind", "Tokens that the vendors counted"),
+    family(
+        "vertex_bridge_tokens_total",
+        Counter,
+        "kind",
+        "Tokens that the vendors counted, or that were estimated where they did not",
+    ),
+    family(
+        "vertex_bridge_cost_usd_total",
+        Counter,
+        "route,provider,model",
+        "What requests cost, in US dollars, as far as it is known",
+    ),
+    family(
+        "vertex_bridge_requests_unpriced_total",
+        Counter,
+        "",
+        "Requests that used tokens whose price is not known",
+    ),
     family("vertex_bridge_bytes_total", Counter, "direction", "Bytes of requests and answers"),
     family("vertex_bridge_upstream_attempts_total", Counter, "", "Tries at an upstream"),
     family(

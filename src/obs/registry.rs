@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cell::Cell;
-use super::cells::{CODES, Cells, HandshakeEnd, Shape, UpstreamFailure};
+use super::cells::{CODES, Cells, HandshakeEnd, Shape, TOKEN_KINDS, UpstreamFailure};
 use super::exported::ExportCells;
 use super::figures::Figures;
 use super::forms::{self, Form};
@@ -177,6 +177,7 @@ impl Registry {
         figures.labelled("vertex_bridge_build_info", build, 1.0);
         self.plain_counters(&mut figures);
         self.by_status(&mut figures);
+        self.costs(&mut figures);
         self.by_shard(&mut figures);
         self.circuits(&mut figures);
         by_account(tokens, uptime, &mut figures);
@@ -204,7 +205,8 @@ impl Registry {
     }
 
     fn plain_counters(&self, figures: &mut Figures) {
-        let counters: [CellOf; 10] = [
+        let counters: [CellOf; 11] = [
+            ("vertex_bridge_requests_unpriced_total", |cells| &cells.unpriced),
             ("vertex_bridge_requests_cancelled_total", |cells| &cells.cancelled),
             ("vertex_bridge_upstream_attempts_total", |cells| &cells.attempts),
             ("vertex_bridge_upstream_connections_opened_total", |cells| &cells.links_opened),
@@ -232,12 +234,7 @@ impl Registry {
         let reasons = UpstreamFailure::ALL.map(|(_, reason)| reason);
         let ends = HandshakeEnd::ALL.map(|(_, end)| end);
         let families: [(&'static str, &'static str, &[&str], CellsOf); 6] = [
-            (
-                "vertex_bridge_tokens_total",
-                "kind",
-                &["prompt", "completion", "cached", "reasoning"],
-                |cells| &cells.tokens,
-            ),
+            ("vertex_bridge_tokens_total", "kind", &TOKEN_KINDS, |cells| &cells.tokens),
             ("vertex_bridge_bytes_total", "direction", &["in", "out"], |cells| &cells.bytes),
             (
                 "vertex_bridge_limited_total",
@@ -283,6 +280,21 @@ impl Registry {
             if of_status > 0 {
                 let labels = vec![("status", code)];
                 figures.labelled("http_requests_total", labels, real(of_status));
+            }
+        }
+    }
+
+    /// What targets cost, in dollars.
+    fn costs(&self, figures: &mut Figures) {
+        for (target, known) in self.shape.targets.iter().enumerate() {
+            let nanos = self.shards.iter().map(|cells| cells.cost_nanos(target)).sum::<u64>();
+            if nanos > 0 {
+                let labels = vec![
+                    ("route", known.route.clone()),
+                    ("provider", known.provider.clone()),
+                    ("model", known.model.clone()),
+                ];
+                figures.labelled("vertex_bridge_cost_usd_total", labels, real(nanos) / 1e9);
             }
         }
     }

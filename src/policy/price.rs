@@ -1,58 +1,273 @@
-//! What tokens cost: the vendors' list prices, for estimates.
+//! What tokens cost.
 //!
-//! All amounts are whole nano-dollars (10⁻⁹ USD), in which every list price per token is a whole
-//! number, so sums are exact. Sources, as they stood on [`AS_OF`]:
-//! <https://ai.google.dev/gemini-api/docs/pricing>,
-//! <https://platform.claude.com/docs/en/about-claude/pricing>,
-//! <https://platform.openai.com/docs/pricing>.
+//! Rates are pico-dollars per token, in which every price that can be configured is a whole number;
+//! what an exchange costs is summed up in them and rounded once, to the nearest nano-dollar (10⁻⁹
+//! USD). So a sum is off by half a nano-dollar at most, whatever the number of tokens.
 
-/// The day of the table.
-pub const AS_OF: &str = "2026-07-04";
+use std::cmp::Reverse;
 
-/// Prices of one model, in nano-dollars per token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Price {
-    /// The model, without the date or the number of a version.
-    pub model: &'static str,
-    /// For prompts of any length, or up to the limit of `long`.
-    pub rates: Rates,
-    /// The most tokens of a prompt that `rates` are for, and the rates of longer ones.
-    pub long: Option<(u64, Rates)>,
+use crate::base::ascii;
+use crate::config::{Config, PRICES_AS_OF, Price as Listed, Rates, Tariff, Tier};
+
+/// Pico-dollars of a nano-dollar.
+const PICOS: u128 = 1000;
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
+/// Tokens of one exchange by kind: parts are contained in their sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// All of the prompt.
+    pub prompt: u64,
+    /// Of the prompt, read from a cache.
+    pub cached: u64,
+    /// Of the prompt, written to a cache.
+    pub cache_write: u64,
+    /// Of those, to stay there for an hour or more.
+    pub cache_write_1h: u64,
+    /// Of the prompt, audio.
+    pub prompt_audio: u64,
+    /// Of the audio, read from a cache.
+    pub cached_audio: u64,
+    /// All of the answer.
+    pub completion: u64,
+    /// Of the answer, reasoning.
+    pub reasoning: u64,
+    /// Of the answer, audio.
+    pub completion_audio: u64,
+    /// Of the answer, images.
+    pub completion_image: u64,
 }
 
-/// Nano-dollars per token, standard tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rates {
-    /// Tokens of a prompt: text and images.
-    pub input: u64,
-    /// Those that were read from a cache.
-    pub cached: u64,
-    /// Generated tokens, reasoning too.
-    pub output: u64,
+/// All prices that are known, ordered for look-up. It does not change.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    /// Invariant: names in ascending order, each once.
+    names: Vec<Name>,
+}
+
+/// What costs how much by its name.
+#[derive(Clone, Debug)]
+struct Name {
+    /// A model's name, or a prefix without its `*`.
+    text: String,
+    /// The place of the longest other name that this one starts with.
+    shorter: Option<usize>,
+    /// Invariant: what goes before others stands before them.
+    prices: Vec<Price>,
+}
+
+/// What a model costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// The name is the beginning of one.
+    is_prefix: bool,
+    upstream: Option<usize>,
+    own: bool,
+    /// The first moment it is asked at, in milliseconds since 1970.
+    from_ms: u64,
+    /// The day it is known since, as `yyyymmdd`.
+    version: u32,
+    standard: Tariff,
+    tiers: Vec<(Tier, Tariff)>,
+}
+
+impl Book {
+    /// The prices of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let mut listed: Vec<&Listed> = config.prices.iter().collect();
+        listed.sort_by_key(|price| stem(&price.model).0);
+        let mut names: Vec<Name> = Vec::new();
+        for price in listed {
+            let (text, is_prefix) = stem(&price.model);
+            if names.last().is_none_or(|name| name.text != text) {
+                let shorter = longest(&names, text);
+                names.push(Name { text: text.to_owned(), shorter, prices: Vec::new() });
+            }
+            if let Some(name) = names.last_mut() {
+                name.prices.push(Price::of(price, is_prefix));
+            }
+        }
+        for name in &mut names {
+            let order = |price: &Price| (price.rank(), !price.is_prefix, price.from_ms);
+            name.prices.sort_by_key(|price| Reverse(order(price)));
+        }
+        Self { names }
+    }
+
+    /// What a model of an upstream costs at `now_ms` (milliseconds since 1970). The operator's
+    /// prices go before list prices, those for one upstream before others, longer names before
+    /// shorter ones, later days before earlier ones. Does not allocate.
+    pub fn find(&self, upstream: usize, model: &str, now_ms: u64) -> Option<&Price> {
+        let mut best: Option<&Price> = None;
+        let mut place = longest(&self.names, model);
+        while let Some(name) = place.and_then(|place| self.names.get(place)) {
+            let is_version = is_version(model.get(name.text.len()..).unwrap_or_default());
+            let found = name.prices.iter().find(|price| {
+                (price.is_prefix || is_version)
+                    && price.upstream.is_none_or(|only| only == upstream)
+                    && price.from_ms <= now_ms
+            });
+            if let Some(price) = found
+                && best.is_none_or(|best| price.rank() > best.rank())
+            {
+                best = found;
+            }
+            place = name.shorter;
+        }
+        best
+    }
+
+    /// The day of the list prices, as `yyyymmdd`.
+    pub const fn version(&self) -> u32 {
+        PRICES_AS_OF
+    }
+}
+
+/// The place of the longest name that a model starts with: what stands before the model in order
+/// starts with it too.
+fn longest(names: &[Name], model: &str) -> Option<usize> {
+    let after = names.partition_point(|name| name.text.as_str() <= model);
+    let mut place = after.checked_sub(1);
+    while let Some(name) = place.and_then(|place| names.get(place)) {
+        if model.starts_with(&name.text) {
+            return place;
+        }
+        place = name.shorter;
+    }
+    None
+}
+
+/// A pattern without its `*`, and whether it had one.
+fn stem(pattern: &str) -> (&str, bool) {
+    pattern.strip_suffix('*').map_or((pattern, false), |prefix| (prefix, true))
 }
 
 impl Price {
-    /// The price of a model, if it is known. A version behind its name (`-2024-08-06`, `@20250929`,
-    /// `-001`, `-preview-09-2025`, `-latest`) changes nothing; another word is another model.
-    pub fn of(model: &str) -> Option<&'static Self> {
-        let fits = |price: &&Self| model.strip_prefix(price.model).is_some_and(is_version);
-        TABLE.iter().filter(fits).max_by_key(|price| price.model.len())
+    fn of(listed: &Listed, is_prefix: bool) -> Self {
+        let dated = listed.own && listed.from > 0;
+        Self {
+            is_prefix,
+            upstream: listed.upstream,
+            own: listed.own,
+            from_ms: start_ms(listed.from),
+            version: if dated { listed.from } else { PRICES_AS_OF },
+            standard: listed.standard,
+            tiers: listed.tiers.clone(),
+        }
+    }
+
+    fn rank(&self) -> (bool, bool) {
+        (self.own, self.own && self.upstream.is_some())
+    }
+
+    /// The day that this price is known since, as `yyyymmdd`: that of the list, or the first day
+    /// of an operator's own.
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// What such tokens cost in nano-dollars. None where that is not known: the tier has no price,
+    /// or there is audio, an image or an answer, and the model has no price for it.
+    pub fn cost(&self, tokens: &Tokens, tier: Tier) -> Option<u64> {
+        if *tokens == Tokens::default() {
+            return Some(0);
+        }
+        let rates = self.tariff(tier)?.rates_for(tokens.prompt);
+        let picos = prompt(rates, tokens)?.saturating_add(completion(rates, tokens)?);
+        Some(nanos(picos))
+    }
+
+    /// What a prompt of so many tokens and an answer of so many cost at most, in nano-dollars, if
+    /// nothing of it is audio or an image. None where the model makes no answers.
+    pub fn estimate(&self, prompt: u64, completion: u64) -> Option<u64> {
+        self.cost(&Tokens { prompt, completion, ..Tokens::default() }, Tier::Standard)
     }
 
     /// The rates for a prompt of so many tokens.
-    pub fn rates(&self, prompt: u64) -> Rates {
-        match self.long {
-            Some((most, long)) if prompt > most => long,
-            _ => self.rates,
+    pub fn rates(&self, prompt: u64) -> &Rates {
+        self.standard.rates_for(prompt)
+    }
+
+    fn tariff(&self, tier: Tier) -> Option<&Tariff> {
+        let of = |wanted| self.tiers.iter().find(|(tier, _)| *tier == wanted).map(|(_, of)| of);
+        match tier {
+            Tier::Standard => Some(&self.standard),
+            // OpenAI's new word for the old one.
+            Tier::Fast => of(Tier::Fast).or_else(|| of(Tier::Priority)),
+            other => of(other),
         }
     }
 }
 
-impl Rates {
-    /// Nano-dollars for so many uncached tokens of a prompt and generated tokens.
-    pub const fn cost(&self, prompt: u64, completion: u64) -> u64 {
-        let input = prompt.saturating_mul(self.input);
-        input.saturating_add(completion.saturating_mul(self.output))
+/// Pico-dollars of the tokens of a prompt. Parts that vendors count twice are taken once.
+fn prompt(rates: &Rates, tokens: &Tokens) -> Option<u128> {
+    let cached = tokens.cached.min(tokens.prompt);
+    let written = tokens.cache_write.min(tokens.prompt - cached);
+    let long = tokens.cache_write_1h.min(written);
+    let audio_cached = tokens.cached_audio.min(tokens.prompt_audio).min(cached);
+    let fresh = tokens.prompt - cached - written;
+    let audio = (tokens.prompt_audio - audio_cached.min(tokens.prompt_audio)).min(fresh);
+    let write = rates.cache_write.unwrap_or(rates.input);
+    sum([
+        (fresh - audio, Some(rates.input)),
+        (cached - audio_cached, Some(rates.cached.unwrap_or(rates.input))),
+        (written - long, Some(write)),
+        (long, Some(rates.cache_write_1h.unwrap_or(write))),
+        (audio, rates.audio_input),
+        (audio_cached, rates.audio_cached.or(rates.audio_input)),
+    ])
+}
+
+/// Pico-dollars of the tokens of an answer.
+fn completion(rates: &Rates, tokens: &Tokens) -> Option<u128> {
+    let audio = tokens.completion_audio.min(tokens.completion);
+    let image = tokens.completion_image.min(tokens.completion - audio);
+    let reasoning = tokens.reasoning.min(tokens.completion - audio - image);
+    sum([
+        (tokens.completion - audio - image - reasoning, rates.output),
+        (reasoning, rates.reasoning.or(rates.output)),
+        (audio, rates.audio_output),
+        (image, rates.image_output),
+    ])
+}
+
+/// None where some tokens have no price.
+fn sum<const N: usize>(parts: [(u64, Option<u64>); N]) -> Option<u128> {
+    parts.into_iter().filter(|(count, _)| *count > 0).try_fold(0, |sum: u128, (count, rate)| {
+        Some(sum.saturating_add(u128::from(count) * u128::from(rate?)))
+    })
+}
+
+/// The nearest nano-dollar; more than there is stays that.
+fn nanos(picos: u128) -> u64 {
+    u64::try_from(picos.saturating_add(PICOS / 2) / PICOS).unwrap_or(u64::MAX)
+}
+
+/// When a day `yyyymmdd` begins (UTC), in milliseconds since 1970; 0 for days before.
+fn start_ms(day: u32) -> u64 {
+    let (year, month, day) = (u64::from(day / 10_000), u64::from(day / 100 % 100), day % 100);
+    // Years that begin with March end with the leap day.
+    let (year, month) =
+        if month > 2 { (year, month - 3) } else { (year.saturating_sub(1), month + 9) };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let days = year * 365 + leap_days + (153 * month + 2) / 5 + u64::from(day);
+    days.saturating_sub(719_469) * DAY_MS
+}
+
+/// Appends an amount in dollars, exactly and without trailing zeros: `0.00003`.
+pub fn push_usd(nanos: u64, out: &mut Vec<u8>) {
+    ascii::push_u64(out, nanos / 1_000_000_000);
+    let mut rest = nanos % 1_000_000_000;
+    if rest > 0 {
+        out.push(b'.');
+    }
+    let mut unit = 100_000_000;
+    while rest > 0 {
+        ascii::push_u64(out, rest / unit);
+        rest %= unit;
+        unit /= 10;
     }
 }
 
@@ -70,113 +285,99 @@ fn is_version(rest: &str) -> bool {
     first && words.all(|word| digits(word, 2))
 }
 
-const fn flat(model: &'static str, input: u64, cached: u64, output: u64) -> Price {
-    Price { model, rates: Rates { input, cached, output }, long: None }
-}
-
-const fn stepped(model: &'static str, rates: Rates, long: Rates) -> Price {
-    Price { model, rates, long: Some((200_000, long)) }
-}
-
-const fn rates(input: u64, cached: u64, output: u64) -> Rates {
-    Rates { input, cached, output }
-}
-
-/// A thousand here is one dollar for a million tokens.
-const TABLE: [Price; 40] = [
-    stepped("gemini-3.1-pro", rates(2_000, 200, 12_000), rates(4_000, 400, 18_000)),
-    stepped("gemini-3-pro", rates(2_000, 200, 12_000), rates(4_000, 400, 18_000)),
-    flat("gemini-3-flash", 500, 50, 3_000),
-    flat("gemini-3.1-flash-lite", 250, 25, 1_500),
-    stepped("gemini-2.5-pro", rates(1_250, 125, 10_000), rates(2_500, 250, 15_000)),
-    flat("gemini-2.5-flash", 300, 30, 2_500),
-    flat("gemini-2.5-flash-lite", 100, 10, 400),
-    flat("gemini-2.0-flash", 100, 25, 400),
-    flat("gemini-2.0-flash-lite", 75, 75, 300),
-    flat("gemini-embedding", 150, 150, 0),
-    flat("claude-opus-4-6", 5_000, 500, 25_000),
-    flat("claude-opus-4-5", 5_000, 500, 25_000),
-    flat("claude-opus-4-1", 15_000, 1_500, 75_000),
-    flat("claude-opus-4", 15_000, 1_500, 75_000),
-    flat("claude-sonnet-4-6", 3_000, 300, 15_000),
-    stepped("claude-sonnet-4-5", rates(3_000, 300, 15_000), rates(6_000, 600, 22_500)),
-    stepped("claude-sonnet-4", rates(3_000, 300, 15_000), rates(6_000, 600, 22_500)),
-    flat("claude-3-7-sonnet", 3_000, 300, 15_000),
-    flat("claude-haiku-4-5", 1_000, 100, 5_000),
-    flat("claude-3-5-haiku", 800, 80, 4_000),
-    flat("gpt-5.2", 1_750, 175, 14_000),
-    flat("gpt-5.1", 1_250, 125, 10_000),
-    flat("gpt-5", 1_250, 125, 10_000),
-    flat("gpt-5-mini", 250, 25, 2_000),
-    flat("gpt-5-nano", 50, 5, 400),
-    flat("gpt-4.1", 2_000, 500, 8_000),
-    flat("gpt-4.1-mini", 400, 100, 1_600),
-    flat("gpt-4.1-nano", 100, 25, 400),
-    flat("gpt-4o", 2_500, 1_250, 10_000),
-    flat("gpt-4o-mini", 150, 75, 600),
-    flat("o1", 15_000, 7_500, 60_000),
-    flat("o3", 2_000, 500, 8_000),
-    flat("o3-mini", 1_100, 550, 4_400),
-    flat("o3-pro", 20_000, 20_000, 80_000),
-    flat("o4-mini", 1_100, 275, 4_400),
-    flat("gpt-4-turbo", 10_000, 10_000, 30_000),
-    flat("gpt-3.5-turbo", 500, 500, 1_500),
-    flat("text-embedding-3-small", 20, 20, 0),
-    flat("text-embedding-3-large", 130, 130, 0),
-    flat("text-embedding-ada-002", 100, 100, 0),
-];
-
-/// Appends an amount in dollars, exactly and without trailing zeros: `0.00003`.
-pub fn push_usd(nanos: u64, out: &mut Vec<u8>) {
-    crate::base::ascii::push_u64(out, nanos / 1_000_000_000);
-    let mut rest = nanos % 1_000_000_000;
-    if rest > 0 {
-        out.push(b'.');
-    }
-    let mut unit = 100_000_000;
-    while rest > 0 {
-        crate::base::ascii::push_u64(out, rest / unit);
-        rest %= unit;
-        unit /= 10;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Sources;
 
-    fn model(name: &str) -> Option<&'static str> {
-        Price::of(name).map(|price| price.model)
+    const NOW: u64 = 1_796_083_199_999;
+
+    fn book(file: &str) -> Book {
+        let read_file = |_: &str| Err("none".to_owned());
+        let file = Some(("vb.toml", file));
+        let sources = Sources { file, flags: &[], variables: &[], read_file: &read_file };
+        Book::of(&Config::load(&sources).expect("a configuration"))
+    }
+
+    fn rates<'b>(book: &'b Book, model: &str) -> Option<&'b Rates> {
+        book.find(0, model, NOW).map(|price| price.rates(0))
     }
 
     #[test]
     fn a_version_is_the_same_model_and_another_word_another() {
-        for (name, found) in [
-            ("gpt-4o", "gpt-4o"),
+        let book = book("");
+        for (name, same) in [
             ("gpt-4o-2024-08-06", "gpt-4o"),
             ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
             ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5"),
             ("claude-opus-4-20250514", "claude-opus-4"),
             ("claude-opus-4-1-20250805", "claude-opus-4-1"),
             ("gemini-2.5-flash-preview-09-2025", "gemini-2.5-flash"),
-            ("gemini-3-pro-preview", "gemini-3-pro"),
+            ("gemini-3.1-pro-preview", "gemini-3.1-pro"),
             ("gemini-2.0-flash-001", "gemini-2.0-flash"),
             ("gemini-embedding-001", "gemini-embedding"),
         ] {
-            assert_eq!(model(name), Some(found), "{name}");
+            assert!(rates(&book, name).is_some(), "{name}");
+            assert_eq!(rates(&book, name), rates(&book, same), "{name}");
         }
-        for unknown in ["", "gpt-4o-audio-preview", "claude-opus-4-9", "gpt-4", "gemini-2.5-flashy"]
-        {
-            assert_eq!(model(unknown), None, "{unknown}");
+        assert_ne!(rates(&book, "gpt-4o-2024-05-13"), rates(&book, "gpt-4o"), "a price of its own");
+        for unknown in ["", "gpt-4o-audio-preview", "claude-opus-4-9", "gpt-4-32k", "gemini-2.5"] {
+            assert_eq!(rates(&book, unknown), None, "{unknown}");
         }
     }
 
     #[test]
-    fn long_prompts_have_their_own_rates_and_sums_are_exact() {
-        let pro = Price::of("gemini-2.5-pro").unwrap();
-        assert_eq!(pro.rates(200_000).cost(200_000, 10), 250_100_000);
-        assert_eq!(pro.rates(200_001).cost(200_001, 10), 500_152_500);
-        assert_eq!(pro.rates.cost(u64::MAX, 1), u64::MAX, "more than there is stays that");
+    fn the_operators_prices_go_first_and_the_nearest_of_them() {
+        let own = |text: &str| format!("[[price]]\nmodel = {text}\n");
+        let upstream = "[[upstream]]\nname = \"a\"\nkind = \"gemini\"\nbase_url = \"http://127.0.0.1:1\"\n\
+                        [[upstream]]\nname = \"b\"\nkind = \"gemini\"\nbase_url = \"http://127.0.0.1:1\"\n";
+        let book = book(
+            &[
+                upstream,
+                &own("\"gemini-*\"\ninput = 9"),
+                &own("\"gemini-2.5-*\"\ninput = 8.5\nupstream = \"b\""),
+                &own("\"gemini-2.5-pro\"\ninput = \"7\"\noutput = 1"),
+                &own("\"gemini-2.5-pro\"\ninput = \"6\"\nfrom = 2026-11-30"),
+                &own("\"gemini-2.5-pro\"\ninput = \"5\"\nfrom = 2026-12-01"),
+                &own("\"x*\"\ninput = 0"),
+            ]
+            .concat(),
+        );
+        let found = |upstream, model, now| {
+            let price = book.find(upstream, model, now)?;
+            Some((price.rates(0).input / 100_000, price.version()))
+        };
+        assert_eq!(found(0, "gemini-2.5-pro", NOW), Some((60, 20_261_130)));
+        assert_eq!(found(0, "gemini-2.5-pro-001", NOW + 1), Some((50, 20_261_201)));
+        assert_eq!(found(0, "gemini-2.5-pro", 0), Some((70, PRICES_AS_OF)));
+        assert_eq!(found(1, "gemini-2.5-pro", NOW), Some((85, PRICES_AS_OF)));
+        assert_eq!(found(0, "gemini-2.5-flash", NOW), Some((90, PRICES_AS_OF)));
+        assert_eq!(found(0, "gpt-4o", NOW), Some((25, PRICES_AS_OF)));
+        assert_eq!(found(0, "xy", NOW), Some((0, PRICES_AS_OF)), "nothing is a price too");
+        assert_eq!(found(0, "y", NOW), None);
+    }
+
+    #[test]
+    fn prices_that_change_do_so_on_their_day() {
+        let book = book("");
+        let input = |now| book.find(0, "gemini-4-argon", now).map(|price| price.rates(0).input);
+        assert_eq!((input(NOW), input(NOW + 1)), (Some(2_000_000), Some(4_000_000)));
+        assert_eq!((start_ms(19_700_101), start_ms(0)), (0, 0));
+        assert_eq!(start_ms(20_240_229), 1_709_164_800_000);
+        assert_eq!(start_ms(20_261_201), NOW + 1);
+    }
+
+    #[test]
+    fn sums_are_exact_and_rounded_once() {
+        let book = book("");
+        let pro = book.find(0, "gemini-2.5-pro", NOW).expect("a price");
+        assert_eq!(pro.estimate(200_000, 10), Some(250_100_000));
+        assert_eq!(pro.estimate(200_001, 10), Some(500_152_500));
+        assert_eq!(pro.estimate(u64::MAX, 1), Some(u64::MAX), "more than there is stays that");
+        let nano = book.find(0, "gpt-5-nano", NOW).expect("a price");
+        let cached = |cached| Tokens { prompt: cached, cached, ..Tokens::default() };
+        assert_eq!(nano.cost(&cached(1), Tier::Flex), Some(3), "2.5 nano-dollars");
+        assert_eq!(nano.cost(&cached(1_000_001), Tier::Flex), Some(2_500_003));
         for (nanos, text) in
             [(0, "0"), (1, "0.000000001"), (30_000, "0.00003"), (1_050_000_000, "1.05")]
         {
@@ -187,10 +388,50 @@ mod tests {
     }
 
     #[test]
-    fn no_model_stands_twice_and_none_is_free() {
-        for (place, price) in TABLE.iter().enumerate() {
-            assert!(price.rates.input > 0 && price.rates.cached <= price.rates.input, "{price:?}");
-            assert!(TABLE.iter().skip(place + 1).all(|other| other.model != price.model));
+    fn what_has_no_price_is_not_free() {
+        let book = book("");
+        let gpt = book.find(0, "gpt-4o", NOW).expect("a price");
+        let audio = Tokens { prompt: 9, prompt_audio: 5, ..Tokens::default() };
+        assert_eq!(gpt.cost(&audio, Tier::Standard), None);
+        let image = Tokens { prompt: 9, completion: 2, completion_image: 1, ..Tokens::default() };
+        assert_eq!(gpt.cost(&image, Tier::Standard), None);
+        assert_eq!(gpt.cost(&Tokens { prompt: 9, ..Tokens::default() }, Tier::Other), None);
+        assert_eq!(gpt.cost(&Tokens::default(), Tier::Other), Some(0), "nothing was used");
+        let vectors = book.find(0, "text-embedding-3-small", NOW).expect("a price");
+        assert_eq!((vectors.estimate(1000, 0), vectors.estimate(1000, 1)), (Some(20_000), None));
+    }
+
+    #[test]
+    fn parts_that_overlap_are_charged_once() {
+        let book = book("");
+        let price = book.find(0, "gemini-2.5-flash", NOW).expect("a price");
+        // 100 tokens, of which the vendor says that 80 are audio and 60 came from a cache.
+        let tokens = Tokens { prompt: 100, cached: 60, prompt_audio: 80, ..Tokens::default() };
+        assert_eq!(price.cost(&tokens, Tier::Standard), Some(60 * 30 + 40 * 1000));
+        let told = Tokens { cached_audio: 50, ..tokens };
+        assert_eq!(
+            price.cost(&told, Tier::Standard),
+            Some(10 * 30 + 50 * 100 + 30 * 1000 + 10 * 300)
+        );
+        let too_much = Tokens { prompt: 10, cached: 20, cache_write: 30, ..Tokens::default() };
+        assert_eq!(price.cost(&too_much, Tier::Standard), Some(300));
+    }
+
+    #[test]
+    fn every_list_price_makes_sense() {
+        let read_file = |_: &str| Err("none".to_owned());
+        let sources = Sources { file: None, flags: &[], variables: &[], read_file: &read_file };
+        let prices = Config::load(&sources).expect("a configuration").prices;
+        assert!(prices.len() > 100, "{}", prices.len());
+        for (place, price) in prices.iter().enumerate() {
+            let Rates { input, cached, output, .. } = price.standard.rates;
+            assert!(input > 0 && !price.own && !price.model.contains('*'), "{price:?}");
+            assert!(cached.is_none_or(|cached| 0 < cached && cached <= input), "{price:?}");
+            assert!(output.is_none_or(|output| output > input), "{price:?}");
+            let twice = prices.iter().skip(place + 1);
+            let twice =
+                twice.filter(|other| (&other.model, other.from) == (&price.model, price.from));
+            assert_eq!(twice.count(), 0, "{price:?}");
         }
     }
 }

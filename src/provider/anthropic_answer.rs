@@ -107,6 +107,10 @@ impl Answer {
             }
             Some("message_start") => {
                 self.start(&said.message, sink);
+                // A client that leaves does so in the middle.
+                if let Some(usage) = self.counts.usage() {
+                    sink(Event::Counted(usage));
+                }
                 Ok(())
             }
             Some("message_delta") => {
@@ -366,7 +370,10 @@ mod tests {
         let expected = Expected::plain(Vendor::Anthropic, stream, 1, 7);
         let mut decoder = Decoder::new(expected, limits);
         let mut heard = Vec::new();
-        let mut sink = |event: Event<'_>| heard.push(shown(&event));
+        let mut sink = |event: Event<'_>| match event {
+            Event::Counted(usage) => assert!(usage.prompt > 0, "{usage:?}"),
+            event => heard.push(shown(&event)),
+        };
         let mut run = || {
             parts.iter().try_for_each(|part| decoder.feed(part, &mut sink))?;
             decoder.finish(&mut sink)
@@ -518,7 +525,13 @@ mod tests {
             {"caller":{"type":"direct"},"id":"toolu_1","input":{ "n" : 1.0e400 },"name":"f","type":"tool_use"},{"id":"toolu_2","input":{},"name":"g","type":"tool_use"}],
             "id":"msg_1","model":"m-1","role":"assistant","stop_reason":"tool_use","stop_sequence":null,"type":"message",
             "usage":{"input_tokens":3,"cache_creation":{"ephemeral_1h_input_tokens":1,"ephemeral_5m_input_tokens":2},"output_tokens":7,"service_tier":"priority"}}"#;
-        let usage = Usage { prompt: 6, completion: 7, cache_write: 3, ..Usage::default() };
+        let usage = Usage {
+            prompt: 6,
+            completion: 7,
+            cache_write: 3,
+            cache_write_1h: 1,
+            ..Usage::default()
+        };
         let expected = [
             r#"start Some("msg_1") Some("m-1")"#,
             "open",

@@ -68,10 +68,13 @@ pub(super) struct Counts {
     /// In sum, and by how long it is kept.
     cache_write: Option<u64>,
     cache_writes: u64,
+    cache_writes_1h: u64,
     cache_read: u64,
     output: u64,
     thinking: u64,
     tier: Option<&'static str>,
+    /// Was it served in fast mode?
+    fast: bool,
 }
 
 impl<'b> Said<'b> {
@@ -192,13 +195,17 @@ impl Counts {
                 ("cache_creation_input_tokens", _) => self.cache_write = Some(self.count(reader)?),
                 ("cache_read_input_tokens", _) => self.cache_read = self.count(reader)?,
                 ("output_tokens", _) => self.output = self.count(reader)?,
-                ("cache_creation", Kind::Object) => self.cache_writes = sum(reader, |_| true)?,
+                ("cache_creation", Kind::Object) => {
+                    self.cache_writes = sum(&mut reader.clone(), |_| true)?;
+                    self.cache_writes_1h = sum(reader, |name| name == "ephemeral_1h_input_tokens")?;
+                }
                 ("output_tokens_details", Kind::Object) => {
                     self.thinking = sum(reader, |name| name == "thinking_tokens")?;
                 }
                 ("service_tier", Kind::String) => {
                     self.tier = tier_of(reader.string()?.raw()).or(self.tier);
                 }
+                ("speed", Kind::String) => self.fast = reader.string()?.raw() == "fast",
                 _ => reader.skip()?,
             }
             Ok(())
@@ -219,6 +226,7 @@ impl Counts {
             completion: self.output,
             cached: self.cache_read,
             cache_write,
+            cache_write_1h: self.cache_writes_1h.min(cache_write),
             reasoning: self.thinking,
             ..Usage::default()
         })
@@ -226,7 +234,7 @@ impl Counts {
 
     /// How urgently the request was served, in OpenAI's words.
     pub(super) fn tier(&self) -> Option<&'static str> {
-        self.tier
+        if self.fast { Some("fast") } else { self.tier }
     }
 }
 

@@ -58,6 +58,16 @@ impl Watch {
         }
     }
 
+    /// Bytes of text, about, in an event that has passed and said nothing else.
+    fn text_bytes(&mut self, data: &[u8]) -> u64 {
+        match self {
+            Self::OpenAi(watch) => watch.take_text(),
+            Self::Response(_) | Self::Anthropic(_) => watch::delta_bytes(data),
+            // It counts as it goes.
+            Self::Google(_) => 0,
+        }
+    }
+
     /// Looks at an answer that is one JSON text.
     fn whole(
         &mut self,
@@ -117,6 +127,8 @@ struct Passage {
     error_event: Option<Vec<u8>>,
     /// Has something of the answer passed, not only its opening? Where somebody wants to know.
     spoken: Option<bool>,
+    /// Bytes of text that have passed without an event that tells of them.
+    untold: u64,
 }
 
 /// How far the array has come that a client gets instead of events.
@@ -140,6 +152,7 @@ impl ExactStream {
             held: None,
             error_event: None,
             spoken: None,
+            untold: 0,
         };
         Self { frames: Frames::new(limits.event_bytes), passage, kept: None }
     }
@@ -242,6 +255,11 @@ impl ExactStream {
         }
     }
 
+    /// Bytes of text that have passed since the last time without an event that tells of them.
+    pub const fn take_untold(&mut self) -> u64 {
+        std::mem::replace(&mut self.passage.untold, 0)
+    }
+
     /// The vendor's own error, where it was kept back.
     pub const fn take_error_event(&mut self) -> Option<Vec<u8>> {
         self.passage.error_event.take()
@@ -277,6 +295,7 @@ impl Passage {
             // The answer is over, and whoever reads it has stopped reading.
             Some(_) if self.state == State::Ended => None,
             Some(data) if self.passes_at_once() && self.pattern.knows(data) => {
+                self.untold += self.pattern.text_bytes(data);
                 match self.array {
                     None => out.extend_from_slice(frame.raw),
                     Some(_) => self.push(frame, out),
@@ -340,6 +359,7 @@ impl Passage {
             told = true;
             sink(event);
         })?;
+        self.untold += self.watch.text_bytes(data);
         let is_plain = !told && found == Found::Part && self.numbered.is_none();
         if is_plain && !(self.held.is_some() && watch::is_held(data)) {
             self.pattern.learn(data);

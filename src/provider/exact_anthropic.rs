@@ -83,6 +83,9 @@ impl Watch {
         if model.is_some() {
             sink(Event::Start { id: None, bare: true, model, created: None });
         }
+        if let Some(tier) = self.counts.tier() {
+            sink(Event::Tier(JsonText::plain(tier)));
+        }
         if let Some(usage) = self.counts.usage() {
             sink(Event::Usage(usage));
         }

@@ -2,7 +2,7 @@
 //! has no mark at its end: it is whole when a reason to end has passed.
 
 use crate::chat::{Event, FinishReason};
-use crate::wire::json::{Kind, Reader};
+use crate::wire::json::{JsonText, Kind, Reader};
 
 use super::error::{UpstreamError, google_in_answer};
 use super::gemini_answer::{Counts, finish_of};
@@ -13,6 +13,7 @@ use super::watch::{Found, check, text, wrong_shape};
 pub(super) struct Watch {
     named: bool,
     counts: Counts,
+    tier: Option<&'static str>,
     /// Candidates by their index, as bits: which have been seen, and which have ended.
     seen: u32,
     ended: u32,
@@ -20,7 +21,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Self { named: false, counts: Counts::of(true), seen: 0, ended: 0 }
+        Self { named: false, counts: Counts::of(true), tier: None, seen: 0, ended: 0 }
     }
 
     /// Has every candidate told why it ended?
@@ -74,8 +75,12 @@ impl Watch {
                 }
                 ("usageMetadata", Kind::Object) => {
                     // An oddity in what is only counted must not cost the client its answer.
-                    let before = reader.clone();
-                    match (self.counts.read(reader, &mut None), self.counts.usage()) {
+                    let (before, tier) = (reader.clone(), self.tier);
+                    let read = self.counts.read(reader, &mut self.tier);
+                    if let Some(told) = self.tier.filter(|_| self.tier != tier) {
+                        sink(Event::Tier(JsonText::plain(told)));
+                    }
+                    match (read, self.counts.usage()) {
                         (Ok(()), Some(usage)) => sink(Event::Usage(usage)),
                         (Ok(()), None) => {}
                         (Err(_), _) => {

@@ -1,7 +1,8 @@
 //! OpenAI's answers as they pass: usage, model, finish reasons, errors and the end.
 
 use crate::chat::Event;
-use crate::wire::json::{Kind, Reader};
+use crate::config::Tier;
+use crate::wire::json::{JsonError, Kind, Reader};
 
 use super::error::UpstreamError;
 use super::head::Head;
@@ -17,6 +18,9 @@ const DONE: &[u8] = b"[DONE]";
 pub(super) struct Watch {
     watched: Watched,
     named: bool,
+    tier: Tier,
+    /// Bytes of text that have passed.
+    text: u64,
     /// What all chunks begin with.
     head: Head,
 }
@@ -32,7 +36,7 @@ struct Top {
 
 impl Watch {
     pub(super) fn new(watched: Watched) -> Self {
-        Self { watched, named: false, head: Head::default() }
+        Self { watched, named: false, tier: Tier::Standard, text: 0, head: Head::default() }
     }
 
     /// Looks at the data of one event.
@@ -57,6 +61,11 @@ impl Watch {
             }
             _ => Found::Part,
         })
+    }
+
+    /// Bytes of text that have passed since the last time.
+    pub(super) const fn take_text(&mut self) -> u64 {
+        std::mem::replace(&mut self.text, 0)
     }
 
     /// Looks at an answer that is one JSON text.
@@ -93,6 +102,13 @@ impl Watch {
                         sink(Event::Start { id: None, bare: true, model, created: None });
                     }
                 }
+                ("service_tier", Kind::String) => {
+                    let tier = reader.string()?;
+                    if Tier::of(tier.raw()) != self.tier {
+                        self.tier = Tier::of(tier.raw());
+                        sink(Event::Tier(tier));
+                    }
+                }
                 ("usage", Kind::Object) => {
                     top.usage = true;
                     sink(Event::Usage(openai_usage::read(reader)?));
@@ -101,7 +117,7 @@ impl Watch {
                     top.error = Some(error_openai::in_answer(reader)?);
                 }
                 (name, Kind::Array) if name == list => {
-                    top.list = Some(elements(reader, sink)?);
+                    top.list = Some(elements(reader, &mut self.text, sink)?);
                 }
                 _ => reader.skip()?,
             }
@@ -112,9 +128,30 @@ impl Watch {
     }
 }
 
-/// Looks for the finish reasons in `choices`; are there no elements?
+/// Adds up the bytes of text in a message, or in a piece of one.
+fn said(reader: &mut Reader<'_>, text: &mut u64) -> Result<(), JsonError> {
+    reader.object(|reader, key| match (key.raw(), reader.kind()?) {
+        ("content" | "reasoning_content" | "reasoning" | "refusal" | "arguments", Kind::String) => {
+            add(reader, text)
+        }
+        ("tool_calls", Kind::Array) => reader.array(|reader, _place| match reader.kind()? {
+            Kind::Object => said(reader, text),
+            _ => reader.skip(),
+        }),
+        ("function", Kind::Object) => said(reader, text),
+        _ => reader.skip(),
+    })
+}
+
+fn add(reader: &mut Reader<'_>, text: &mut u64) -> Result<(), JsonError> {
+    *text = text.saturating_add(u64::try_from(reader.string()?.raw().len()).unwrap_or(0));
+    Ok(())
+}
+
+/// Looks for the finish reasons in `choices`, and adds up the bytes of text; are there no elements?
 fn elements(
     reader: &mut Reader<'_>,
+    text: &mut u64,
     sink: &mut impl FnMut(Event<'_>),
 ) -> Result<bool, UpstreamError> {
     let mut empty = true;
@@ -129,6 +166,8 @@ fn elements(
             match (key.raw(), reader.kind()?) {
                 ("index", Kind::Number) => choice = reader.number()?.parse().unwrap_or(choice),
                 ("finish_reason", Kind::String) => finish = Some(reader.string()?),
+                ("delta" | "message", Kind::Object) => said(reader, text)?,
+                ("text", Kind::String) => add(reader, text)?,
                 _ => reader.skip()?,
             }
             Ok::<(), UpstreamError>(())

@@ -1,6 +1,7 @@
 //! OpenAI's responses as they pass: usage, model, how they end, and errors.
 
 use crate::chat::{Event, FinishReason};
+use crate::config::Tier;
 use crate::wire::find::find;
 use crate::wire::json::{JsonText, Kind, Reader};
 
@@ -12,6 +13,7 @@ use super::{error_openai, openai_usage};
 #[derive(Debug)]
 pub(super) struct Watch {
     named: bool,
+    tier: Tier,
 }
 
 /// What stands in every event that tells anything; deltas, which are nearly all, have none.
@@ -29,7 +31,7 @@ struct Said {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Self { named: false }
+        Self { named: false, tier: Tier::Standard }
     }
 
     /// Looks at the data of one event.
@@ -93,6 +95,13 @@ impl Watch {
                     let model = Some(reader.string()?);
                     if !std::mem::replace(&mut self.named, true) {
                         sink(Event::Start { id: None, bare: true, model, created: None });
+                    }
+                }
+                ("service_tier", Kind::String) => {
+                    let tier = reader.string()?;
+                    if Tier::of(tier.raw()) != self.tier {
+                        self.tier = Tier::of(tier.raw());
+                        sink(Event::Tier(tier));
                     }
                 }
                 ("usage", Kind::Object) => {

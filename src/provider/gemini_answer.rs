@@ -68,7 +68,9 @@ pub(super) struct Counts {
     thoughts: u64,
     cached: u64,
     prompt_audio: u64,
+    cached_audio: u64,
     answer_audio: u64,
+    answer_image: u64,
     /// The details that `prompt_audio` comes from: an array, or nothing.
     prompt_details: String,
     /// There will be other chunks that say the same.
@@ -143,7 +145,16 @@ impl Answer {
         }
         reader.object(|reader, key| match key.raw() {
             "candidates" => reader.array(|reader, index| self.candidate(reader, index, sink)),
-            "usageMetadata" => Ok(self.counts.read(reader, &mut self.tier)?),
+            "usageMetadata" => {
+                self.counts.read(reader, &mut self.tier)?;
+                // A client that leaves does so in the middle.
+                if let Some(usage) =
+                    self.counts.usage().filter(|_| self.started && self.expected.stream)
+                {
+                    sink(Event::Counted(usage));
+                }
+                Ok(())
+            }
             "promptFeedback" => self.feedback(reader, sink),
             "error" => Err(google_in_answer(reader)?),
             _ => Ok(reader.skip()?),
@@ -515,7 +526,11 @@ impl Counts {
                 "cachedContentTokenCount" => &mut self.cached,
                 "promptTokensDetails" => return self.prompt_details(reader),
                 "candidatesTokensDetails" => {
-                    self.answer_audio = audio_tokens(reader)?;
+                    [self.answer_audio, self.answer_image] = tokens_of(["AUDIO", "IMAGE"], reader)?;
+                    return Ok(());
+                }
+                "cacheTokensDetails" => {
+                    [self.cached_audio] = tokens_of(["AUDIO"], reader)?;
                     return Ok(());
                 }
                 "totalTokenCount" => {
@@ -539,7 +554,7 @@ impl Counts {
         }
         reader.kind()?;
         let from = reader.offset();
-        self.prompt_audio = audio_tokens(reader)?;
+        [self.prompt_audio] = tokens_of(["AUDIO"], reader)?;
         let details = reader.since(from);
         self.prompt_details.clear();
         if !self.repeats {
@@ -556,10 +571,12 @@ impl Counts {
             prompt: self.prompt.saturating_add(self.tool_prompt),
             completion: self.candidates.saturating_add(self.thoughts),
             cached: self.cached,
-            cache_write: 0,
             prompt_audio: self.prompt_audio,
+            cached_audio: self.cached_audio,
             reasoning: self.thoughts,
             completion_audio: self.answer_audio,
+            completion_image: self.answer_image,
+            ..Usage::default()
         })
     }
 }
@@ -577,27 +594,35 @@ fn tier_of(name: &str) -> &'static str {
     }
 }
 
-/// The count of the `AUDIO` entry of a modality list.
-fn audio_tokens(reader: &mut Reader<'_>) -> Result<u64, JsonError> {
-    let mut audio = 0;
+/// The counts of the entries of a modality list that are named so.
+fn tokens_of<const N: usize>(
+    modalities: [&str; N],
+    reader: &mut Reader<'_>,
+) -> Result<[u64; N], JsonError> {
+    let mut counts = [0_u64; N];
     if reader.kind()? != Kind::Array {
         reader.skip()?;
-        return Ok(0);
+        return Ok(counts);
     }
     reader.array(|reader, _index| {
-        let (mut is_audio, mut count) = (false, 0);
+        let (mut place, mut count) = (None, 0);
         reader.object(|reader, key| {
             match (key.raw(), reader.kind()?) {
-                ("modality", Kind::String) => is_audio = reader.string()?.raw() == "AUDIO",
+                ("modality", Kind::String) => {
+                    let modality = reader.string()?.raw();
+                    place = modalities.iter().position(|wanted| *wanted == modality);
+                }
                 ("tokenCount", Kind::Number) => count = reader.unsigned()?,
                 _ => reader.skip()?,
             }
             Ok::<(), JsonError>(())
         })?;
-        audio += if is_audio { count } else { 0 };
+        if let Some(sum) = place.and_then(|place| counts.get_mut(place)) {
+            *sum = sum.saturating_add(count);
+        }
         Ok::<(), JsonError>(())
     })?;
-    Ok(audio)
+    Ok(counts)
 }
 
 /// What a reason of Google's means where nothing is known of the rest of the answer.
@@ -675,10 +700,11 @@ mod tests {
     fn a_stream_becomes_events_however_it_is_cut() {
         let heard = every_cut(1, STREAM.as_bytes()).unwrap();
         let joined = heard.join("\n");
-        assert_eq!(heard.len(), 6, "{joined}");
+        assert_eq!(heard.len(), 8, "{joined}");
         assert!(heard[0].starts_with("Start") && heard[0].contains("m-1"), "{joined}");
-        assert!(heard[1].contains("Hé") && heard[2].contains("Reasoning"), "{joined}");
-        assert!(heard[4].contains("Stop") && heard[5].contains("completion: 5"), "{joined}");
+        assert!(heard[1].contains("Hé") && heard[3].contains("Reasoning"), "{joined}");
+        assert!(heard[2].contains("Counted") && heard[2].contains("prompt: 4"), "{joined}");
+        assert!(heard[6].contains("Stop") && heard[7].contains("completion: 5"), "{joined}");
     }
 
     #[test]

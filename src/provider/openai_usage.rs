@@ -49,7 +49,9 @@ pub(super) fn read_of_response(reader: &mut Reader<'_>) -> Result<Usage, JsonErr
         ("input_tokens", Kind::Number) => count(reader, &mut usage.prompt),
         ("output_tokens", Kind::Number) => count(reader, &mut usage.completion),
         ("input_tokens_details", Kind::Object) => {
-            detail(reader, "cached_tokens", &mut usage.cached)
+            detail(&mut reader.clone(), "cached_tokens", &mut usage.cached)?;
+            detail(&mut reader.clone(), "audio_tokens", &mut usage.prompt_audio)?;
+            detail(reader, "cache_write_tokens", &mut usage.cache_write)
         }
         ("output_tokens_details", Kind::Object) => {
             detail(reader, "reasoning_tokens", &mut usage.reasoning)
@@ -89,6 +91,7 @@ mod tests {
             prompt_audio: 1,
             reasoning: 3,
             completion_audio: 2,
+            ..Usage::default()
         };
         assert_eq!(read(&mut Reader::new(full)), Ok(usage));
         let xai = r#"{"prompt_tokens":307,"completion_tokens":26,"total_tokens":588}"#;

@@ -50,6 +50,11 @@ impl Pattern {
         inside.is_some_and(is_spelling)
     }
 
+    /// How many bytes the text of an event has that is known.
+    pub(super) fn text_bytes(&self, data: &[u8]) -> u64 {
+        u64::try_from(data.len().saturating_sub(self.start + self.end)).unwrap_or(0)
+    }
+
     /// Takes note of an event that was read and said nothing of note.
     pub(super) fn learn(&mut self, data: &[u8]) {
         if self.tries >= TRIES || data.len() > EVENT_BYTES_MAX {

@@ -1,7 +1,7 @@
 //! What the watchers of answers that pass as they came have in common.
 
 use crate::wire::find::find;
-use crate::wire::json::Reader;
+use crate::wire::json::{Reader, text_end};
 
 use super::error::{UpstreamError, UpstreamErrorKind};
 
@@ -109,6 +109,26 @@ fn has(data: &[u8], key: &[u8], marks: &[u8]) -> bool {
     false
 }
 
+/// Bytes of text, about, in an event of Anthropic's or of OpenAI's responses that brings some: what
+/// stands in `delta`, or in the last member of it.
+pub(super) fn delta_bytes(data: &[u8]) -> u64 {
+    const KEY: &[u8] = b"\"delta\":";
+    let Some(at) = find(data, KEY) else { return 0 };
+    let rest = data.get(at + KEY.len()..).unwrap_or_default().trim_ascii_start();
+    let text = match rest.first() {
+        Some(b'"') => Some((rest, 1)),
+        Some(b'{') => find(rest, b"_delta\",").and_then(|at| {
+            let rest = rest.get(at + 8..)?;
+            let key = find(rest, b":")?;
+            let open = rest.iter().skip(key).position(|byte| *byte == b'"')?;
+            Some((rest, key + open + 1))
+        }),
+        _ => None,
+    };
+    let length = text.and_then(|(text, start)| text_end(text, start)?.checked_sub(start));
+    u64::try_from(length.unwrap_or(0)).unwrap_or(0)
+}
+
 /// The text of a body or an event.
 pub(super) fn text(data: &[u8]) -> Result<&str, UpstreamError> {
     std::str::from_utf8(data).map_err(|_offset| {
@@ -131,6 +151,20 @@ pub(super) fn wrong_shape() -> UpstreamError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_text_of_a_delta_is_measured() {
+        for (data, bytes) in [
+            (r#"{"type":"response.output_text.delta","delta":"four","item_id":"m"}"#, 4),
+            (r#"{"delta": {"type":"text_delta", "text": "a \"b\""},"index":0}"#, 7),
+            (r#"{"delta":{"type":"input_json_delta","partial_json":"{\"a"}}"#, 4),
+            (r#"{"delta":{"stop_reason":"end_turn"}}"#, 0),
+            (r#"{"type":"ping"}"#, 0),
+            (r#"{"delta":"#, 0),
+        ] {
+            assert_eq!(delta_bytes(data.as_bytes()), bytes, "{data}");
+        }
+    }
 
     #[test]
     fn calls_and_words_are_told_from_what_only_opens_an_answer() {

@@ -64,6 +64,7 @@ pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<A
         http10: head.minor_version == 0,
         head_only: head.method == Method::Head,
         gzip: head.known(Known::AcceptEncoding).is_some_and(accepts_gzip),
+        trailers: head.minor_version > 0 && head.known(Known::Te).is_some_and(takes_trailers),
         dialect: route::dialect(head.path(), |name| head.field(name).is_some()),
     };
     let expects_continue = head.expects_continue()?;
@@ -273,6 +274,13 @@ fn is_json(kind: &[u8]) -> bool {
     essence.eq_ignore_ascii_case(b"application/json")
 }
 
+/// Does the client keep fields that follow a body (RFC 9110 section 10.1.4)?
+fn takes_trailers(value: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
 /// Does the client take gzip? A quality of zero means no.
 fn accepts_gzip(value: &[u8]) -> bool {
     value.split(|byte| *byte == b',').any(|coding| {
@@ -298,6 +306,7 @@ mod tests {
         for no in ["", "br", "gzip;q=0", "gzip; q=0.000", "x-gzip"] {
             assert!(!accepts_gzip(no.as_bytes()), "{no}");
         }
+        assert!(takes_trailers(b"gzip;q=0.5, Trailers") && !takes_trailers(b"trailer"));
         assert!(is_json(b"Application/JSON; charset=utf-8") && !is_json(b"text/plain"));
     }
 }

@@ -143,6 +143,7 @@ where
         let reused = link.is_reused();
         exchange.attempts += 1;
         exchange.reused = reused;
+        exchange.account.sent();
         exchange.shard.cells.attempts.add(1);
         match converse(client, exchange, link, out).await {
             // Some servers say 408 when they close an idle connection: it answers no request.
@@ -159,6 +160,9 @@ where
                     continue;
                 }
                 *dropped = left_out;
+                if head.status == 200 {
+                    exchange.account.answers();
+                }
                 return Ok((head, answer));
             }
             Err(NoAnswer::Failed(failure)) if failure.is_stale_link(reused) => {

@@ -32,6 +32,7 @@ where
         Ok(outline) => outline,
         Err(error) => return answer::fail(client, exchange, &error.to_api()).await,
     };
+    exchange.account.body_bytes = body.len();
     if shard.access.rates().counts_tokens(asker.key) {
         match limits::reserve(shard, asker.key, body.len()) {
             Ok(tokens) => exchange.reserved = Some(tokens),
@@ -65,7 +66,8 @@ where
     let recall = |request: &mut Request<'_>, vendor| {
         marks::recall(request, vendor, &shard.signatures, shard.rt.now());
     };
-    match explain::explain(&shard.config, body, permit, recall) {
+    let prices = (&*shard.prices, shard.rt.unix_millis());
+    match explain::explain((&shard.config, prices), body, permit, recall) {
         Ok(text) => answer::json(client, exchange, &text).await,
         Err(error) => answer::fail(client, exchange, &error).await,
     }

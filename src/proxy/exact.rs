@@ -100,6 +100,9 @@ where
         Ok(answered) => answered,
         Err(why) => return Outcome::none(exchange, why),
     };
+    if errand == Errand::Count {
+        exchange.account.is_free();
+    }
     // A failure crosses with them too: they say when to come again.
     exchange.crossing = std::mem::take(&mut answer.crossing);
     let repairs = plan.upstream.compat == Compat::Fixups && way.shape != Shape::OpenAiResponse;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::base::{Tick, Trace, ascii};
-use crate::chat::{Event, Usage};
+use crate::chat::Event;
 use crate::config::Upstream;
 use crate::journal::{Api, Entry};
 use crate::obs::{Settled, Tokens, UpstreamFailure};
@@ -14,6 +14,7 @@ use crate::policy::{Fault, KeyId};
 use crate::rt::{Mutant, Runtime};
 use crate::shard::{Permit, Shard};
 
+use super::charge::{Account, Charge, Got};
 use super::lane::Lane;
 use super::limits;
 use super::marks::Marks;
@@ -88,7 +89,8 @@ pub(super) struct Known<'s, R: Runtime> {
     pub(super) reason: Option<UpstreamFailure>,
     /// Fields of the vendor's head that cross to the client, ready to be written.
     pub(super) crossing: Vec<u8>,
-    usage: Usage,
+    /// What is used of upstreams.
+    pub(super) account: Account<'s>,
     marks: Marks,
     permit: Option<Permit>,
     /// The upstream that is asked now.
@@ -108,11 +110,6 @@ impl<R: Runtime> Known<'_, R> {
     /// The model that was asked last.
     pub(super) fn model(&self) -> &str {
         std::str::from_utf8(&self.model).unwrap_or_default()
-    }
-
-    /// What the vendor has counted.
-    pub(super) const fn usage(&self) -> &Usage {
-        &self.usage
     }
 }
 
@@ -140,6 +137,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         rival.speak_within = self.speak_within;
         rival.bytes_in = self.bytes_in;
         rival.entry = self.entry;
+        rival.account.body_bytes = self.account.body_bytes;
         rival.lane = Some(lane);
         rival
     }
@@ -171,7 +169,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             bytes_out: 0,
             reason: None,
             crossing: Vec::new(),
-            usage: Usage::default(),
+            account: Account::default(),
             marks: Marks::default(),
             permit,
             stay: None,
@@ -195,11 +193,13 @@ impl<'s, R: Runtime> Exchange<'s, R> {
 
     /// Notes what the accounting and the next turn need of an event.
     pub(super) fn on_event(&mut self, event: &Event<'_>) {
+        let (shard, stay) = (self.shard, self.stay.as_ref().map(|stay| stay.upstream));
+        self.account.on_event(event, |model| {
+            shard.prices.find(stay.unwrap_or(usize::MAX), model, shard.rt.unix_millis())
+        });
         match event {
-            Event::Usage(usage) => self.usage = *usage,
             Event::Call { .. } | Event::Thought { .. } | Event::Redacted { .. } => {
-                let now = self.shard.rt.now();
-                let shard = self.shard;
+                let now = shard.rt.now();
                 self.marks.on_event(event, &shard.signatures, now);
             }
             _ => {}
@@ -238,6 +238,8 @@ impl<'s, R: Runtime> Exchange<'s, R> {
 
     /// An attempt at an upstream begins, which is asked for `model`.
     pub(super) fn enter(&mut self, stay: Stay, model: &str) {
+        let shard = self.shard;
+        self.account.ask(shard.prices.find(stay.upstream, model, shard.rt.unix_millis()));
         self.asked = Some(stay.upstream);
         self.stay = Some(stay);
         self.model = SmallVec::from_slice(model.as_bytes());
@@ -254,6 +256,10 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     ) {
         if let Some(reason) = reason {
             self.on_failure(reason);
+        }
+        // Of a stream that had begun the client has got something.
+        if self.first_token.is_none() || !self.account.has_answer() {
+            self.account.forget();
         }
         if let Some(stay) = self.stay.take() {
             self.shard.on_fault(stay.upstream, fault, wait);
@@ -319,6 +325,24 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         self.end(ending);
     }
 
+    /// What it costs, as far as that is known, if it ends so.
+    pub(super) fn charge(&self, ending: Ending) -> Charge {
+        self.account.charge(match ending {
+            Ending::Answered => Got::Whole,
+            Ending::Broken(_) => Got::Part,
+            Ending::ClientLeft | Ending::Bug => Got::Left,
+            Ending::Failed(..) => Got::Nothing,
+        })
+    }
+
+    /// Appends the field that tells what a whole answer costs, unless the operator wants none of
+    /// ours.
+    pub(super) fn push_cost(&self, out: &mut Vec<u8>) {
+        if self.shard.config.server.own_headers {
+            self.charge(Ending::Answered).push_field(out);
+        }
+    }
+
     fn end(&mut self, ending: Ending) {
         debug_assert!(!self.settled, "an exchange is settled once");
         self.settled = true;
@@ -328,8 +352,10 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             return;
         }
         self.part(ending);
+        let charge = self.charge(ending);
+        let usage = charge.usage;
         if let Some(reserved) = self.reserved.take() {
-            let used = self.usage.prompt + self.usage.completion;
+            let used = usage.prompt.saturating_add(usage.completion);
             // What the vendor did not count stays as it was estimated.
             let used = if used == 0 { reserved } else { used };
             self.shard.access.rates().correct(self.key, self.shard.rt.now(), reserved, used);
@@ -350,11 +376,15 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             first_token: self.first_token,
             overhead: duration.saturating_sub(self.waited),
             tokens: Tokens {
-                prompt: self.usage.prompt,
-                completion: self.usage.completion,
-                cached: self.usage.cached,
-                reasoning: self.usage.reasoning,
+                prompt: usage.prompt,
+                completion: usage.completion,
+                cached: usage.cached,
+                cache_write: usage.cache_write,
+                reasoning: usage.reasoning,
+                prompt_audio: usage.prompt_audio,
+                completion_audio: usage.completion_audio,
             },
+            cost_nanos: charge.nanos,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
         };
@@ -364,7 +394,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             () => 1,
         };
         (0..times).for_each(|_| self.shard.settled(&settled));
-        self.record_end(ending, &settled, cause(ending));
+        self.record_end(ending, &settled, &charge, cause(ending));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::base::ascii::push_u64;
 use crate::chat::door::Beside;
 use crate::chat::{ApiError, Dialect, Door, Outline, Request};
 use crate::config::{Config, Route, Target};
-use crate::policy::price::{self, Price, push_usd};
+use crate::policy::price::{Book, push_usd};
 use crate::provider::{Dropped, Vendor};
 use crate::wire::json::push_string;
 
@@ -24,13 +24,18 @@ struct Sent {
     exact: bool,
 }
 
-/// Explains the chat request in `body` without a running gateway, which has no marks then.
+/// The prices that are asked at some moment, in milliseconds since 1970.
+pub(super) type Asking<'b> = (&'b Book, u64);
+
+/// Explains the chat request in `body` without a running gateway, which has no marks then. Prices
+/// are those of `now_ms`, in milliseconds since 1970.
 ///
 /// # Errors
 /// The error object that a client would get.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
-pub fn offline(config: &Config, body: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
-    explain(config, body, |_| Ok(()), |_, _| {}).map_err(|error| {
+pub fn offline(config: &Config, body: &[u8], now_ms: u64) -> Result<Vec<u8>, Vec<u8>> {
+    let book = Book::of(config);
+    explain((config, (&book, now_ms)), body, |_| Ok(()), |_, _| {}).map_err(|error| {
         let mut text = Vec::new();
         error.render(Dialect::OpenAi, "", &mut text);
         text.push(b'\n');
@@ -45,7 +50,7 @@ pub fn offline(config: &Config, body: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
 /// What the request itself would be refused with.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
 pub(super) fn explain(
-    config: &Config,
+    (config, prices): (&Config, Asking<'_>),
     body: &[u8],
     permit: impl FnOnce(&str) -> Result<(), ApiError>,
     recall: impl FnOnce(&mut Request<'_>, Vendor),
@@ -76,7 +81,8 @@ pub(super) fn explain(
             send(plan, Outgoing::Translated(&request))?
         }
     };
-    Ok(render(config, (&outline, route), plan, &sent, limit.flatten()))
+    let route = (&outline, route);
+    Ok(render((config, prices), route, plan, &sent, limit.flatten()))
 }
 
 /// Writes the request that would go out, with a mask for the secret.
@@ -91,7 +97,7 @@ fn send(plan: Plan<'_>, outgoing: Outgoing<'_>) -> Result<Sent, ApiError> {
 }
 
 fn render(
-    config: &Config,
+    (config, prices): (&Config, Asking<'_>),
     (outline, route): (&Outline<'_>, &Route),
     plan: Plan<'_>,
     sent: &Sent,
@@ -121,7 +127,7 @@ fn render(
     push_list(&mut out, &sent.dropped, |name, out| push_string(out, name));
     out.extend_from_slice(b"],\n  \"price\": ");
     let body = sent.body();
-    push_price(&mut out, plan.order.model, body.len(), limit);
+    push_price(&mut out, prices, plan, limits::estimate(body.len()), limit);
     out.extend_from_slice(b",\n  \"request\": ");
     push_request(&mut out, config, plan, sent, body.trim_ascii());
     out.extend_from_slice(b"\n}\n");
@@ -154,32 +160,44 @@ fn push_target(config: &Config, target: &Target, outline: &Outline<'_>, out: &mu
 
 /// The estimate: what the prompt costs, and what the answer costs at most where it has a limit.
 /// An unknown price is null and never nothing.
-fn push_price(out: &mut Vec<u8>, model: &str, bytes: usize, limit: Option<u64>) {
-    let Some(price) = Price::of(model) else {
+fn push_price(
+    out: &mut Vec<u8>,
+    (book, now_ms): Asking<'_>,
+    plan: Plan<'_>,
+    prompt: u64,
+    limit: Option<u64>,
+) {
+    let Some(price) = book.find(plan.index, plan.order.model, now_ms) else {
         out.extend_from_slice(b"null");
         return;
     };
-    let prompt = limits::estimate(bytes);
     let rates = price.rates(prompt);
     out.extend_from_slice(b"{\"currency\": \"USD\", \"as_of\": ");
-    push_string(out, price::AS_OF);
-    for (name, rate) in [
-        ("input_per_million", rates.input),
-        ("cached_input_per_million", rates.cached),
+    push_string(out, &day(price.version()));
+    for (name, picos) in [
+        ("input_per_million", Some(rates.input)),
+        ("cached_input_per_million", Some(rates.cached.unwrap_or(rates.input))),
         ("output_per_million", rates.output),
     ] {
-        push_amount(out, name, Some(rate.saturating_mul(1_000_000)));
+        // A pico-dollar for a token is a thousand nano-dollars for a million.
+        push_amount(out, name, picos.map(|picos| picos.saturating_mul(1000)));
     }
     out.extend_from_slice(b", \"prompt_tokens_estimate\": ");
     push_u64(out, prompt);
-    push_amount(out, "prompt_estimate", Some(rates.cost(prompt, 0)));
+    push_amount(out, "prompt_estimate", price.estimate(prompt, 0));
     out.extend_from_slice(b", \"completion_tokens_max\": ");
     match limit {
         Some(limit) => push_u64(out, limit),
         None => out.extend_from_slice(b"null"),
     }
-    push_amount(out, "at_most", limit.map(|limit| rates.cost(prompt, limit)));
+    push_amount(out, "at_most", limit.and_then(|limit| price.estimate(prompt, limit)));
     out.push(b'}');
+}
+
+/// `2026-11-30` for 20261130.
+fn day(number: u32) -> String {
+    let (year, month, day) = (number / 10_000, number / 100 % 100, number % 100);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// An amount is a string: a JSON number would be rounded by whoever reads it.

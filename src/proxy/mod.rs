@@ -6,6 +6,7 @@ mod asked;
 mod attempt;
 mod body;
 mod candidate;
+mod charge;
 mod chat;
 mod choice;
 mod client;

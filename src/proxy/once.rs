@@ -106,13 +106,13 @@ impl<'b> Asked<'b> {
         Ok(Written { target, body: String::from_utf8(body).map_err(not_text)? })
     }
 
-    /// Appends the client's answer to the vendor's, and gives what it cost.
+    /// Makes the client's answer of the vendor's, and gives what the vendor has counted.
     fn translate(
         &self,
         plan: Plan<'_>,
         body: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<Usage, UpstreamError> {
+    ) -> Result<Option<Usage>, UpstreamError> {
         match self {
             Self::Count(_) => {
                 let tokens = count::read(plan.order.vendor, body)?;
@@ -120,13 +120,14 @@ impl<'b> Asked<'b> {
                 crate::base::ascii::push_u64(out, tokens);
                 out.push(b'}');
                 // Counting is free.
-                Ok(Usage::default())
+                Ok(Some(Usage::default()))
             }
             Self::Embed(asked) => {
                 let found = embed::read(body, asked.texts.len())?;
                 let vectors = (found.vectors.as_slice(), asked.base64);
                 embeddings::render(plan.order.model, vectors, found.tokens, out)?;
-                Ok(Usage { prompt: found.tokens, ..Usage::default() })
+                let usage = Usage { prompt: found.tokens, ..Usage::default() };
+                Ok((found.tokens > 0).then_some(usage))
             }
         }
     }
@@ -168,7 +169,8 @@ where
     });
     shard.buffers.give(body);
     match read {
-        Ok(usage) => exchange.on_event(&Event::Usage(usage)),
+        Ok(Some(usage)) => exchange.on_event(&Event::Usage(usage)),
+        Ok(None) => {}
         Err(Unread::ClientLeft) => return Outcome::left(exchange),
         Err(Unread::Failed(failure)) => {
             upstream_answer.discard(&exchange, plan.index);
@@ -177,6 +179,8 @@ where
     }
     upstream_answer.release(&exchange, plan.index);
     push_dropped(dropped, shard.config.server.own_headers, &mut exchange.crossing);
-    exchange.crossing = answer::take_fields(&mut exchange);
+    let mut fields = answer::take_fields(&mut exchange);
+    exchange.push_cost(&mut fields);
+    exchange.crossing = fields;
     Outcome::Ended(answer::json(client, exchange, &out).await)
 }

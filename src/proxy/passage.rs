@@ -26,10 +26,12 @@ impl<R: Runtime> Pipe<R> for Passage {
         out: &mut Vec<u8>,
     ) -> Result<(), UpstreamError> {
         let Passed { stream, finished, .. } = &mut *self.0;
-        stream.feed(bytes, out, &mut |event| {
+        let fed = stream.feed(bytes, out, &mut |event| {
             *finished |= matches!(event, Event::Finish { .. });
             exchange.on_event(&event);
-        })
+        });
+        exchange.account.relayed(stream.take_untold());
+        fed
     }
 
     fn finish(

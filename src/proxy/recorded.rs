@@ -9,6 +9,7 @@ use crate::obs::{Settled, UpstreamFailure};
 use crate::rt::Runtime;
 use crate::shard::Shard;
 
+use super::charge::Charge;
 use super::exact::Errand;
 use super::exchange::{Ending, Known};
 
@@ -41,7 +42,13 @@ impl<R: Runtime> Known<'_, R> {
     }
 
     /// Writes that it has ended.
-    pub(super) fn record_end(&self, ending: Ending, settled: &Settled, cause: &str) {
+    pub(super) fn record_end(
+        &self,
+        ending: Ending,
+        settled: &Settled,
+        charge: &Charge,
+        cause: &str,
+    ) {
         let shard = self.shard;
         if !shard.journal.is_kept() {
             return;
@@ -49,13 +56,17 @@ impl<R: Runtime> Known<'_, R> {
         let keys = shard.access.keys();
         let asked = self.asked.and_then(|index| shard.config.upstreams.get(index));
         let record = Record {
-            prompt: settled.tokens.prompt,
-            cached: settled.tokens.cached,
-            cache_write: self.usage().cache_write,
-            prompt_audio: self.usage().prompt_audio,
-            completion: settled.tokens.completion,
-            reasoning: settled.tokens.reasoning,
-            completion_audio: self.usage().completion_audio,
+            prompt: charge.usage.prompt,
+            cached: charge.usage.cached,
+            cache_write: charge.usage.cache_write,
+            prompt_audio: charge.usage.prompt_audio,
+            completion: charge.usage.completion,
+            reasoning: charge.usage.reasoning,
+            completion_audio: charge.usage.completion_audio,
+            cost_nanos: charge.nanos.unwrap_or(0),
+            priced: charge.nanos.is_some(),
+            prices: charge.prices,
+            estimated: charge.estimated,
             bytes_in: settled.bytes_in,
             bytes_out: settled.bytes_out,
             parse: micros(self.phases.parse),

@@ -61,7 +61,11 @@ impl Tale {
         let Self { writer, continuity, differs, spoken, .. } = self;
         *spoken |= !matches!(
             event,
-            Event::Start { .. } | Event::Open { .. } | Event::Tier(_) | Event::Usage(_)
+            Event::Start { .. }
+                | Event::Open { .. }
+                | Event::Tier(_)
+                | Event::Usage(_)
+                | Event::Counted(_)
         );
         match continuity {
             None => writer.on_event(event, out),

@@ -24,6 +24,8 @@ pub(super) struct Envelope {
     pub(super) head_only: bool,
     /// May a fixed body be sent compressed?
     pub(super) gzip: bool,
+    /// May fields follow a body that comes in chunks?
+    pub(super) trailers: bool,
     /// The API whose heads and errors the client knows.
     pub(super) dialect: Dialect,
 }

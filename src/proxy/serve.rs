@@ -300,6 +300,7 @@ where
         http10: false,
         head_only: false,
         gzip: false,
+        trailers: false,
         dialect: Dialect::OpenAi,
     };
     match answer::send_error(client, &envelope, &error).await {

@@ -6,6 +6,7 @@ use crate::rt::{Lent, Runtime};
 use crate::wire::write;
 
 use super::answer::after;
+use super::charge::COST_FIELD;
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
@@ -27,6 +28,8 @@ pub(super) struct Side<'s, R: Runtime, P> {
     /// What goes out when nothing else does, framed.
     pub(super) ping: Vec<u8>,
     content_type: &'static str,
+    /// Does the cost follow the body? The head has said so.
+    promised: Option<bool>,
 }
 
 /// A stream that broke off, and that another answer may take over.
@@ -41,21 +44,36 @@ impl<'s, R: Runtime, P: Pipe<R>> Side<'s, R, P> {
         let ping = framed(pipe.ping(), exchange.envelope.http10);
         let content_type = pipe.content_type();
         let told = exchange.shard.rt.lately();
-        Self { exchange, pipe, out: Vec::new(), head_sent: false, fields, told, ping, content_type }
+        Self {
+            exchange,
+            pipe,
+            out: Vec::new(),
+            head_sent: false,
+            fields,
+            told,
+            ping,
+            content_type,
+            promised: None,
+        }
     }
 }
 
 impl<'s, R: Runtime, P> Side<'s, R, P> {
     /// The pipe, and the side without it.
     pub(super) fn split(self) -> (P, Side<'s, R, ()>) {
-        let Self { exchange, pipe, out, head_sent, fields, told, ping, content_type } = self;
-        (pipe, Side { exchange, pipe: (), out, head_sent, fields, told, ping, content_type })
+        let Self { exchange, pipe, out, head_sent, fields, told, ping, content_type, promised } =
+            self;
+        (
+            pipe,
+            Side { exchange, pipe: (), out, head_sent, fields, told, ping, content_type, promised },
+        )
     }
 
     /// The same side with another pipe.
     pub(super) fn with<Q>(self, pipe: Q) -> Side<'s, R, Q> {
-        let Self { exchange, pipe: _, out, head_sent, fields, told, ping, content_type } = self;
-        Side { exchange, pipe, out, head_sent, fields, told, ping, content_type }
+        let Self { exchange, out, head_sent, fields, told, ping, content_type, promised, .. } =
+            self;
+        Side { exchange, pipe, out, head_sent, fields, told, ping, content_type, promised }
     }
 
     /// The same side with a pipe that is made of the one it has.
@@ -107,7 +125,7 @@ impl<R: Runtime, P> Side<'_, R, P> {
         F: Future<Output = Lent<usize>>,
         M: Fn(Vec<u8>) -> F,
     {
-        self.end_body();
+        self.end_body(Ending::Answered);
         let written = self.flush(client).await;
         let Self { exchange, .. } = self;
         if written.is_err() {
@@ -130,13 +148,14 @@ impl<R: Runtime, P> Side<'_, R, P> {
         M: Fn(Vec<u8>) -> F,
     {
         self.say(|pipe, exchange, out| render(pipe, error, exchange.envelope.id.as_str(), out));
-        self.end_body();
+        let ending = Ending::Broken(error.row.code.unwrap_or("refused"));
+        self.end_body(ending);
         self.exchange.envelope.keep_alive = false;
         let written = self.flush(client).await;
         if written.is_err() {
             return self.exchange.client_left();
         }
-        self.exchange.settle(Ending::Broken(error.row.code.unwrap_or("refused")));
+        self.exchange.settle(ending);
         After::Close
     }
 
@@ -153,10 +172,26 @@ impl<R: Runtime, P> Side<'_, R, P> {
         }
     }
 
-    fn end_body(&mut self) {
-        if !self.exchange.envelope.http10 {
-            write::last_chunk(&mut self.out);
+    fn end_body(&mut self, ending: Ending) {
+        if self.exchange.envelope.http10 {
+            return;
         }
+        write::open_trailer(&mut self.out);
+        if self.promises() {
+            self.exchange.charge(ending).push_field(&mut self.out);
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Does the cost follow the body? It is only known when the answer has ended, so that a head
+    /// cannot tell it.
+    fn promises(&mut self) -> bool {
+        let exchange = &self.exchange;
+        *self.promised.get_or_insert_with(|| {
+            exchange.envelope.trailers
+                && exchange.shard.config.server.own_headers
+                && exchange.account.has_price()
+        })
     }
 
     /// Writes what has been gathered, with the head before it the first time.
@@ -183,6 +218,7 @@ impl<R: Runtime, P> Side<'_, R, P> {
     }
 
     fn push_head(&mut self, out: &mut Vec<u8>) {
+        let promises = self.promises();
         let exchange = &mut self.exchange;
         exchange.envelope.keep_alive &= !exchange.envelope.http10;
         exchange.envelope.begin(exchange.shard, 200, out);
@@ -191,6 +227,9 @@ impl<R: Runtime, P> Side<'_, R, P> {
         out.extend_from_slice(b"\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n");
         exchange.push_own(&mut self.fields);
         out.extend_from_slice(&self.fields);
+        if promises {
+            write::field(out, "trailer", COST_FIELD.as_bytes());
+        }
         let ends = if exchange.envelope.http10 { Ends::Close } else { Ends::Chunked };
         end_head(ends, out);
     }

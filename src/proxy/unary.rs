@@ -113,7 +113,8 @@ where
         }
     };
     answer.release(&exchange, plan.index);
-    let fields = answer::take_fields(&mut exchange);
+    let mut fields = answer::take_fields(&mut exchange);
+    exchange.push_cost(&mut fields);
     let content_type = exchange.envelope.dialect.head().json;
     let whole = Whole { status: 200, content_type, fields: &fields, body: &body };
     let after = answer::end(client, exchange, whole, Ending::Answered).await;

@@ -16,6 +16,7 @@ use crate::net::{Acceptor, Connector, Link, PeerName, Pool, Security, StreamOf};
 use crate::obs::{Cells, Settled, Shape};
 use crate::policy::Fault;
 use crate::policy::breaker::Circuit;
+use crate::policy::price::Book;
 use crate::rt::{Mailbox, Runtime};
 
 use super::access::{Access, AccessCell};
@@ -51,6 +52,8 @@ pub struct Parts<A> {
     pub config: Config,
     /// Who may call, and how much.
     pub access: Access,
+    /// What models cost.
+    pub prices: Arc<Book>,
     /// Its counters; it is their only writer.
     pub cells: Arc<Cells>,
     /// Where it records its exchanges.
@@ -121,6 +124,8 @@ pub struct Shard<R: Runtime> {
     pub config: Config,
     /// Who may call, and how much.
     pub access: AccessCell,
+    /// What models cost.
+    pub prices: Arc<Book>,
     /// Its counters; it is their only writer.
     pub cells: Arc<Cells>,
     /// Where it records its exchanges.
@@ -180,6 +185,7 @@ impl<R: Runtime> Shard<R> {
             index: parts.index,
             config: parts.config,
             access: AccessCell::new(parts.access),
+            prices: parts.prices,
             cells: parts.cells,
             journal: parts.journal,
             board: parts.board,

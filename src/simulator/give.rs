@@ -98,7 +98,8 @@ async fn stream<R: Runtime>(
         }
     }
     if !cut {
-        write::last_chunk(&mut out);
+        write::open_trailer(&mut out);
+        out.extend_from_slice(b"\r\n");
     }
     let (result, out) = conn.write_all(out).await;
     if fault == Some(Fault::StallMid) {

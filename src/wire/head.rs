@@ -76,6 +76,7 @@ pub enum Known {
     Authorization,
     RequestId,
     TraceParent,
+    Te,
 }
 
 /// How the body of a message ends.
@@ -439,7 +440,7 @@ fn method_of(name: &str) -> Method {
 }
 
 /// How many fields [`Known`] names.
-const KNOWN: usize = 11;
+const KNOWN: usize = 12;
 
 /// A place in [`Fields::places`] that says that the field stands there more than once.
 const DOUBLED: u8 = u8::MAX;
@@ -523,6 +524,7 @@ impl<'f, 'b> Fields<'f, 'b> {
 fn known(name: &str) -> Option<Known> {
     let name = name.as_bytes();
     let (known, is_it) = match name.len() {
+        2 => (Known::Te, is(name, b"te")),
         4 => (Known::Host, is(name, b"host")),
         6 => (Known::Expect, is(name, b"expect")),
         10 => (Known::Connection, is(name, b"connection")),

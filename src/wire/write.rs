@@ -49,9 +49,9 @@ pub fn end_chunk(out: &mut Vec<u8>, mark: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the chunk that ends a body.
-pub fn last_chunk(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"0\r\n\r\n");
+/// Appends the chunk that ends a body. Fields may follow, as in a head, and then an empty line.
+pub fn open_trailer(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n");
 }
 
 /// The usual words for a status; clients ignore them.
@@ -152,7 +152,9 @@ mod tests {
             out.extend_from_slice(text);
             end_chunk(&mut out, mark);
         }
-        last_chunk(&mut out);
+        open_trailer(&mut out);
+        assert!(field(&mut out, "a", b"b"));
+        out.extend_from_slice(b"\r\n");
         let mut reader = BodyReader::new(Framing::Chunked, 1 << 20).unwrap();
         let (mut at, mut body) = (0, Vec::new());
         while !reader.is_done() {

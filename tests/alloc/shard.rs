@@ -12,6 +12,7 @@ use vertex_bridge::config::{Config, Sources};
 use vertex_bridge::net::Security;
 use vertex_bridge::obs::{Cells, Shape, TargetLabels};
 use vertex_bridge::policy::Holder;
+use vertex_bridge::policy::price::Book;
 use vertex_bridge::proxy;
 use vertex_bridge::rt::{Driver, Letters, Runtime, bind, mailbox, monoio};
 use vertex_bridge::shard::{Access, Board, Letter, Parts, Probes, Shard, Signatures};
@@ -146,6 +147,7 @@ fn shard<R: Runtime>(rt: &R, upstream: SocketAddr) -> std::rc::Rc<Shard<R>> {
         upstream_places: config.limits.upstream_places(0, 1),
         journal: vertex_bridge::journal::Journal::default(),
         access: Access::new(&config, &Holder::of(&config.auth.keys), 0, 0),
+        prices: Arc::new(Book::of(&config)),
         cells: Arc::new(Cells::new(&shape)),
         board: Board::new(1),
         signatures: Signatures::new(1 << 20),

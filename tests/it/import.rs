@@ -189,7 +189,7 @@ fn requests_go_where_published_configurations_say() {
         for (name, upstream, model, url) in *asked {
             let body =
                 format!(r#"{{"model":"{name}","messages":[{{"role":"user","content":"x"}}]}}"#);
-            let told = explain::offline(&config, body.as_bytes());
+            let told = explain::offline(&config, body.as_bytes(), 1_800_000_000_000);
             let told =
                 told.unwrap_or_else(|e| panic!("{case} {name}: {}", String::from_utf8_lossy(&e)));
             let told: Value = serde_json::from_slice(&told).expect("JSON");

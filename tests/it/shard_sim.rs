@@ -28,6 +28,7 @@ use vertex_bridge::net::{
 use vertex_bridge::obs::log::{self, Level};
 use vertex_bridge::obs::{Cells, Shape, TargetLabels};
 use vertex_bridge::policy::Holder;
+use vertex_bridge::policy::price::Book;
 use vertex_bridge::proxy;
 use vertex_bridge::rt::virt::{FaultKind, Faults, Virt, VirtConn, VirtSocket};
 use vertex_bridge::rt::{Conn, Listener, Runtime, mailbox};
@@ -196,6 +197,7 @@ pub(crate) fn shard_with(
         probes: Probes::new(config.upstreams.len()),
         upstream_places: config.limits.upstream_places(0, 1),
         access: Access::new(&config, &Holder::of(&config.auth.keys), 0, 0),
+        prices: Arc::new(Book::of(&config)),
         config,
         journal: vertex_bridge::journal::Journal::default(),
         cells: Arc::new(Cells::new(&shape)),

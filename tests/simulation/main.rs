@@ -34,6 +34,7 @@ use vertex_bridge::net::Security;
 use vertex_bridge::obs::log::{self, Level};
 use vertex_bridge::obs::{Cells, Shape, TargetLabels};
 use vertex_bridge::policy::Holder;
+use vertex_bridge::policy::price::Book;
 use vertex_bridge::proxy;
 use vertex_bridge::rt::virt::{FaultKind, Virt, VirtConn, VirtSocket};
 use vertex_bridge::rt::{Letters, Mailbox, Runtime, mailbox};
@@ -111,6 +112,7 @@ fn shards(rt: &Virt, plan: &Plan, mailboxes: &[Mailbox<Letter<VirtConn>>]) -> Ve
             probes: probes.clone(),
             upstream_places: config.limits.upstream_places(index, plan.shards),
             access: access.clone(),
+            prices: Arc::new(Book::of(&config)),
             config: config.clone(),
             journal: vertex_bridge::journal::Journal::default(),
             cells: Arc::new(Cells::new(&shape)),

@@ -66,6 +66,7 @@ impl Grammar {
                 assert!(!content.is_empty() && is_json(format!("[{content}]").as_bytes()));
             }
             Event::Tier(tier) => text(*tier),
+            Event::Counted(_) => {}
             Event::Finish { choice, reason, sequence } => {
                 let called = !self.choice(*choice).calls.is_empty();
                 let of_calls = *reason == FinishReason::ToolCalls;

@@ -13,6 +13,7 @@ mod books;
 mod certificates;
 mod chat;
 mod client;
+mod cost;
 mod course;
 mod doors;
 mod drivers;
