@@ -102,11 +102,8 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     let refusals = tokens::keep(&mut config, &material.trust()?, &mailboxes, &sender)?;
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
-    let ledger = journal::Ledger::open(&config)?;
-    let in_flight = share(config.limits.capacity(machine.room()).in_flight, cores.len());
     let (sight, listeners) = sight::start(&mut config, &material.trust()?)?;
-    let (journals, keeper) =
-        journal::make(ledger, cores.len(), in_flight, random)?.keep(listeners)?;
+    let (journals, keeper) = keep_journals(&config, &machine, cores.len())?.keep(listeners)?;
     let common = Common {
         config: &config,
         mailboxes: &mailboxes,
@@ -154,6 +151,12 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         keeper: Some(keeper),
         sight: Some(sight),
     })
+}
+
+/// A journal for each shard, in the ledger's folder if there is one.
+fn keep_journals(config: &Config, machine: &Machine, shards: usize) -> io::Result<journal::Made> {
+    let in_flight = share(config.limits.capacity(machine.room()).in_flight, shards);
+    journal::make(journal::Ledger::open(config)?, shards, in_flight, random)
 }
 
 /// The vendors' marks, where they are kept.

@@ -15,6 +15,7 @@ mod parse;
 mod price;
 mod schema;
 mod secret;
+mod tariff;
 mod telemetry;
 mod telemetry_keys;
 mod tls;
@@ -30,7 +31,7 @@ pub use error::{ConfigError, Place};
 pub use model::{Balance, Exhausted, Route, RouteTable, Target, covers};
 pub use origin::Origin;
 pub use parse::{FlagValue, Sources};
-pub use price::{PRICES_AS_OF, Price, Rates, Tariff, Tier};
+pub use price::PRICES_AS_OF;
 pub use schema::{
     Anthropic, ApiVersion, Auth, Backend, Breaker, Compat, Config, DEVELOPMENT_KEY, Driver,
     Fallback, Gemini, Kind, Ledger, Limits, Log, LogFormat, LogLevel, Rate, Responses, Retry,
@@ -38,6 +39,7 @@ pub use schema::{
     Upstream, VertexPlace, VertexProject, WhenFull,
 };
 pub use secret::Secret;
+pub use tariff::{Price, Rates, Tariff, Tier};
 pub use telemetry::{Exchanges, Export, Otel};
 pub use tls::{Roots, ServerTls, Tls, TlsFile, TlsPair};
 pub use value::{duration, is_label, is_name, is_pattern, moment_of};

@@ -11,8 +11,8 @@ use super::client::ClientKey;
 use super::error::ConfigError;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;
-use super::price::Price;
 use super::secret::Secret;
+use super::tariff::Price;
 use super::telemetry::{Exchanges, Export, Otel};
 use super::tls::{ServerTls, Tls};
 

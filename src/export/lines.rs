@@ -152,6 +152,9 @@ fn line(level: Level, record: &Record<'_>) -> Line {
         let cost = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
         line.field("cost_usd", &cost);
     }
+    if record.estimated {
+        line.field("tokens", "estimated");
+    }
     line
 }
 

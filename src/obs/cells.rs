@@ -178,8 +178,8 @@ pub struct Settled {
     pub bytes_out: u64,
 }
 
-/// A target's exchanges by status, and what all of them cost in nano-dollars. What each shard has on the heap is aligned too: the cells of all
-/// are made by one thread, side by side.
+/// A target's exchanges by status, and what all of them cost in nano-dollars. What each shard has
+/// on the heap is aligned too: the cells of all are made by one thread, side by side.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Row([Cell; CODES.len() + 1], Cell);

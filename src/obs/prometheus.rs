@@ -57,12 +57,16 @@ impl Scrape {
 
 fn encode_number(kind: Type, value: f64, metric: MetricEncoder<'_>) -> Result<(), Error> {
     if kind == Type::Counter {
+        // Money is the only kind that is not counted in whole ones.
+        if value.fract() > 0.0 {
+            return ConstCounter::new(value).encode(metric);
+        }
         return ConstCounter::new(whole(value)).encode(metric);
     }
     ConstGauge::new(value).encode(metric)
 }
 
-/// Counters hold whole numbers below 2^53, and are written without a fraction.
+/// Counters of whole numbers below 2^53 are written without a fraction.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
