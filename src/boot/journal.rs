@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::journal::{Folder, Journal, Owned, Reading, Record, pair};
 use crate::obs::log::Level;
+use crate::rt::unix_millis;
 use crate::store::ledger;
 
 use super::say::say;
@@ -24,6 +25,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How often is looked for what other processes have left that died meanwhile.
 const ADOPT_EVERY: Duration = Duration::from_secs(10);
 
+/// How many old exchanges are removed at a time, between two looks at the shards.
+const FORGET: usize = 2000;
+
 /// How many records are taken of one shard at a time.
 const BATCH: usize = 4096;
 
@@ -34,6 +38,8 @@ const WAITING: usize = 8192;
 pub(super) struct Ledger {
     folder: Folder,
     book: ledger::Ledger,
+    /// How long exchanges are kept; for ever without.
+    retention: Option<Duration>,
 }
 
 impl Ledger {
@@ -48,7 +54,7 @@ impl Ledger {
         let opened = state::make_store(config).and_then(|file| {
             let book = ledger::Ledger::open(&file).map_err(|error| error.to_string())?;
             let folder = file.parent().unwrap_or(&file);
-            Ok(Self { folder: Folder::new(folder), book })
+            Ok(Self { folder: Folder::new(folder), book, retention: config.ledger.retention })
         });
         match opened {
             Ok(ledger) => Ok(Some(ledger)),
@@ -150,7 +156,7 @@ struct Reader {
 
 impl Reader {
     fn run(mut self, questions: &Receiver<Ask>) {
-        let (mut busy, mut waited) = (false, Duration::ZERO);
+        let (mut busy, mut waited, mut old) = (false, Duration::ZERO, true);
         loop {
             let wait = if self.failed {
                 AGAIN
@@ -176,7 +182,9 @@ impl Reader {
             if waited >= ADOPT_EVERY {
                 waited = Duration::ZERO;
                 self.adopt();
+                old = true;
             }
+            old = old && self.forget();
         }
         while self.look() {}
         let all_written = self.readings.iter().all(|reading| reading.held().next().is_none());
@@ -207,6 +215,21 @@ impl Reader {
             more |= taken == BATCH;
         }
         more
+    }
+
+    /// Removes some of what need not be kept any longer; true when there may be more.
+    fn forget(&mut self) -> bool {
+        let Some(Ledger { book, retention: Some(retention), .. }) = &mut self.ledger else {
+            return false;
+        };
+        let retention_ms = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+        match book.forget(unix_millis().saturating_sub(retention_ms), FORGET) {
+            Ok(count) => count >= FORGET,
+            Err(error) => {
+                say(Level::Warn, &format!("old exchanges stay in the ledger: {error}"));
+                false
+            }
+        }
     }
 
     /// Writes down what processes have left that died.
