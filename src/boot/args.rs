@@ -62,6 +62,12 @@ pub enum Command {
         /// A file with the request's body [default: standard input]
         file: Option<PathBuf>,
     },
+    /// List what the routes serve
+    Models {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Rewrite another gateway's configuration as ours
     Import {
         /// Whose it is

@@ -13,6 +13,7 @@ mod keys;
 mod ledger;
 pub mod ledger_args;
 pub mod machine;
+mod models;
 mod name;
 mod out;
 pub mod report;
@@ -56,6 +57,10 @@ pub fn run() -> ExitCode {
         Some(Command::Explain { file }) => {
             name_process("vb-cli");
             explain::run(&line, file.as_deref())
+        }
+        Some(Command::Models { json }) => {
+            name_process("vb-cli");
+            models::run(&line, *json)
         }
         Some(Command::Import { from }) => {
             name_process("vb-cli");

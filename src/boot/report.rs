@@ -344,7 +344,8 @@ fn sizes(config: &Config) -> [(&'static str, usize); 5] {
     ]
 }
 
-fn names(config: &Config, targets: &[Target]) -> Vec<String> {
+/// The candidates as `UPSTREAM/MODEL`; `*` is what the client said.
+pub(super) fn names(config: &Config, targets: &[Target]) -> Vec<String> {
     let name = |target: &Target| {
         let upstream = config.upstreams.get(target.upstream)?;
         let model = target.model.as_deref().unwrap_or("*");

@@ -65,26 +65,26 @@ fn configuration(more: &str) -> String {
     )
 }
 
-fn start(flavour: Flavour, folder: &Folder, more: &str) -> Gateway {
+pub(super) fn start(flavour: Flavour, folder: &Folder, more: &str) -> Gateway {
     let file = folder.0.join("gateway.toml");
     fs::write(&file, configuration(more)).expect("a file can be written");
     Gateway::configured(flavour, &file, "0,1")
 }
 
-fn ask(model: &str, stream: bool) -> Vec<u8> {
+pub(super) fn ask(model: &str, stream: bool) -> Vec<u8> {
     post(&format!(
         r#"{{"model":"{model}","stream":{stream},"messages":[{{"role":"user","content":"case:x"}}]}}"#
     ))
 }
 
 /// The processes that have taken over so far.
-fn successors(gateway: &Gateway) -> Vec<u32> {
+pub(super) fn successors(gateway: &Gateway) -> Vec<u32> {
     let log = gateway.log();
     let told = log.split("handed over to process ").skip(1);
     told.filter_map(|rest| rest.split(':').next()?.parse().ok()).collect()
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < end, "never: {what}");
@@ -102,7 +102,7 @@ fn kill(signal: &str, pid: u32) {
 }
 
 /// Ends what has taken over when the test ends, however that happens.
-struct Reaper<'g>(&'g Gateway);
+pub(super) struct Reaper<'g>(pub(super) &'g Gateway);
 
 impl Drop for Reaper<'_> {
     fn drop(&mut self) {
@@ -114,7 +114,12 @@ impl Drop for Reaper<'_> {
 }
 
 /// Asks again and again until told to stop: on connections that stay, and on ever new ones.
-fn keep_asking(address: SocketAddr, fresh: bool, stop: &AtomicBool, served: &AtomicUsize) {
+pub(super) fn keep_asking(
+    address: SocketAddr,
+    fresh: bool,
+    stop: &AtomicBool,
+    served: &AtomicUsize,
+) {
     let mut client = Client::connect(address);
     while !stop.load(Ordering::Relaxed) {
         client.send(&ask("quick", false));
@@ -128,7 +133,7 @@ fn keep_asking(address: SocketAddr, fresh: bool, stop: &AtomicBool, served: &Ato
 }
 
 /// One long stream, from its first byte to its last.
-fn whole_stream(address: SocketAddr) {
+pub(super) fn whole_stream(address: SocketAddr) {
     let mut stream = TcpStream::connect(address).expect("the gateway accepts");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
     let request = String::from_utf8(ask("slow", true)).expect("text");

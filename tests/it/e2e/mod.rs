@@ -27,6 +27,7 @@ mod keys;
 mod life;
 mod native;
 mod rates;
+mod reload;
 mod replay;
 mod resume;
 mod routes;
