@@ -20,7 +20,7 @@
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc |
 //! | `journal` | one record for each exchange, its bytes, where they wait to be read | base rt | host shared |
 //! | `net` | connections, dialing, name look-up, TLS, idle pool | base config obs rt | async shared net rustls rustls_native_certs webpki_roots |
-//! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net journal | async shared |
+//! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net journal | async shared flate2 zstd |
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net journal shard | async flate2 smallvec |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
 //! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared base64 ring rusqlite |

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::answers;
 use super::budget::Budgeting;
 use super::client_keys::{admin_key, client_keys};
 use super::error::ConfigError;
@@ -63,6 +64,7 @@ impl Config {
                 resume: settings.text("fallback.resume") != Some("off"),
             },
             stream: Stream { early_head: settings.wait("stream.early_head", limits::EARLY_HEAD) },
+            compression: answers::compression(&settings),
             tls,
             gemini: gemini(&settings),
             anthropic: Anthropic { default_max_tokens: default_max_tokens(&settings) },
@@ -257,14 +259,14 @@ impl Settings {
         }
     }
 
-    fn whole(&self, key: &str, default: u64) -> u64 {
+    pub(super) fn whole(&self, key: &str, default: u64) -> u64 {
         match self.value(key) {
             Some(Value::Whole(number)) => *number,
             _ => default,
         }
     }
 
-    fn count(&self, key: &str, range: Range) -> usize {
+    pub(super) fn count(&self, key: &str, range: Range) -> usize {
         usize::try_from(self.whole(key, range.default)).unwrap_or(usize::MAX)
     }
 

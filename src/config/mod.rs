@@ -1,6 +1,7 @@
 //! Text and variables to one checked `Config`; every limit with its reason.
 
 mod account;
+mod answers;
 mod budget;
 mod build;
 mod client;
@@ -25,6 +26,7 @@ mod value;
 mod vendors;
 
 pub use account::ServiceAccount;
+pub use answers::Compression;
 pub use budget::{Budget, Budgeting, Period, nanos_of_usd};
 pub use client::ClientKey;
 pub use error::{ConfigError, Place};

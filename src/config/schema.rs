@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::account::ServiceAccount;
+use super::answers::Compression;
 use super::budget::Budgeting;
 use super::client::ClientKey;
 use super::error::ConfigError;
@@ -46,6 +47,8 @@ pub struct Config {
     pub fallback: Fallback,
     /// What is sent before it must be.
     pub stream: Stream,
+    /// How whole answers are packed.
+    pub compression: Compression,
     /// TLS towards upstreams.
     pub tls: Tls,
     /// What is kept of exchanges.

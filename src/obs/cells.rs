@@ -245,6 +245,8 @@ pub struct Cells {
     pub in_flight: Cell,
     /// Refusals for a limit of the client: the bucket, requests, tokens.
     pub limited: [Cell; 5],
+    /// Answers that a client took packed: with zstd, with gzip, and those that went as they are.
+    packed: [Cell; 3],
     /// Circuits of the upstreams now: 0 closed, 1 half open, 2 open.
     circuits: Box<[Alone]>,
     /// Records of exchanges that found no room.
@@ -285,6 +287,7 @@ impl Cells {
             connections_handed_over: Cell::default(),
             in_flight: Cell::default(),
             limited: Default::default(),
+            packed: Default::default(),
             circuits: shape.upstreams.iter().map(|_| Alone::default()).collect(),
             records_lost: Cell::default(),
             bugs: Cell::default(),
@@ -334,6 +337,20 @@ impl Cells {
         if let Some(cell) = place.and_then(|place| self.failures.get(place)) {
             cell.add(1);
         }
+    }
+
+    /// Counts one answer that the client takes packed; `coding` is none when it went as it is. Only
+    /// the owning shard may call this.
+    pub fn on_packed(&self, coding: Option<usize>) {
+        let last = self.packed.len() - 1;
+        if let Some(cell) = self.packed.get(coding.unwrap_or(last).min(last)) {
+            cell.add(1);
+        }
+    }
+
+    /// Answers that clients took packed: with zstd, with gzip, and those that went as they are.
+    pub fn packed(&self) -> &[Cell] {
+        &self.packed
     }
 
     /// Counts one handshake with an upstream. Only the owning shard may call this.

@@ -253,6 +253,12 @@ pub const FAMILIES: [Family; 54] = [
         "gen_ai_operation_name,gen_ai_provider_name,gen_ai_request_model",
         "From the first token of a stream to its end, for each further token",
     ),
+    family(
+        "vertex_bridge_compression_total",
+        Counter,
+        "coding",
+        "Answers worth packing whose client takes that: zstd, gzip, or none for want of time or gain",
+    ),
     family("vertex_bridge_bugs_total", Counter, "", "Panics that were caught; must stay zero"),
     family("vertex_bridge_build_info", Gauge, "version", "Always 1; the label says the version"),
     family("vertex_bridge_uptime_seconds", Gauge, "", "Seconds since the start"),

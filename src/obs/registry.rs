@@ -233,7 +233,7 @@ impl Registry {
         type CellsOf = fn(&Cells) -> &[Cell];
         let reasons = UpstreamFailure::ALL.map(|(_, reason)| reason);
         let ends = HandshakeEnd::ALL.map(|(_, end)| end);
-        let families: [(&'static str, &'static str, &[&str], CellsOf); 6] = [
+        let families: [(&'static str, &'static str, &[&str], CellsOf); 7] = [
             ("vertex_bridge_tokens_total", "kind", &TOKEN_KINDS, |cells| &cells.tokens),
             ("vertex_bridge_bytes_total", "direction", &["in", "out"], |cells| &cells.bytes),
             (
@@ -242,6 +242,7 @@ impl Registry {
                 &["bucket", "requests", "tokens", "concurrency", "budget"],
                 |cells| &cells.limited,
             ),
+            ("vertex_bridge_compression_total", "coding", &["zstd", "gzip", "none"], Cells::packed),
             ("vertex_bridge_upstream_failures_total", "reason", &reasons, |cells| &cells.failures),
             ("vertex_bridge_upstream_tls_handshakes_total", "kind", &ends, |cells| {
                 &cells.upstream_handshakes

@@ -4,6 +4,7 @@ mod auth;
 pub mod books;
 pub mod breaker;
 pub mod budget;
+mod coding;
 mod digest;
 mod fault;
 mod holder;
@@ -16,6 +17,7 @@ pub mod retry;
 mod roll;
 
 pub use auth::{KeyId, Keyring, screen};
+pub use coding::{Accepts, Allowance, Coding};
 pub use digest::{Digest, sha256};
 pub use fault::Fault;
 pub use holder::{Holder, Limits};

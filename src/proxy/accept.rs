@@ -100,6 +100,7 @@ async fn sweep<R: Runtime>(shard: Rc<Shard<R>>) {
     loop {
         shard.rt.sleep(SWEEP).await;
         shard.deadlines.sweep(shard.rt.now());
+        shard.packer.earn(|| shard.rt.worked());
         turns = turns.wrapping_add(1);
         if turns.is_multiple_of(SWEEPS_PER_PRUNE) {
             shard.prune();

@@ -1,8 +1,11 @@
 //! Answers that are whole when they are written: errors, fixed bodies, JSON.
 
 use crate::chat::ApiError;
+use crate::policy::Coding;
 use crate::provider::Dropped;
 use crate::rt::{Lent, Runtime};
+use crate::shard::Shard;
+use crate::wire::write;
 
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
@@ -35,14 +38,54 @@ where
     out.extend_from_slice(answer.content_type.as_bytes());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(answer.fields);
-    end_head(Ends::Length(answer.body.len()), &mut out);
-    if !envelope.head_only {
-        out.extend_from_slice(answer.body);
-    }
+    push_body(client.shard, envelope, answer, &mut out);
     let sent = u64::try_from(out.len()).unwrap_or(u64::MAX);
     let (result, out) = client.write(out).await;
     client.shard.buffers.give(out);
     result.map(|()| sent)
+}
+
+/// Ends the head and appends the body, packed where the client takes it, it is worth it and the
+/// core has the time.
+fn push_body<R: Runtime>(
+    shard: &Shard<R>,
+    envelope: &Envelope,
+    Whole { fields, body, .. }: Whole<'_>,
+    out: &mut Vec<u8>,
+) {
+    let Envelope { accepts, head_only, .. } = *envelope;
+    let packer = &shard.packer;
+    // Who takes nothing as it is gets short bodies packed, too.
+    let must = !accepts.plain && packer.may(body.len()) && !has_coding(fields);
+    let offered = must || packer.takes(body.len());
+    if offered {
+        out.extend_from_slice(b"vary: accept-encoding\r\n");
+    }
+    let mut push = |coding: Option<Coding>, body: &[u8]| {
+        if let Some(coding) = coding {
+            write::field(out, "content-encoding", coding.name().as_bytes());
+        }
+        end_head(Ends::Length(body.len()), out);
+        if !head_only {
+            out.extend_from_slice(body);
+        }
+    };
+    let Some(coding) = accepts.best.filter(|_| offered) else { return push(None, body) };
+    let now = || shard.rt.now();
+    let packed = match must || packer.has_time() {
+        true => packer.pack((coding, must), body, now, |packed| push(Some(coding), packed)),
+        false => None,
+    };
+    shard.cells.on_packed(packed.map(|()| coding as usize));
+    if packed.is_none() {
+        push(None, body);
+    }
+}
+
+/// Is the body packed already?
+fn has_coding(fields: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-encoding:";
+    fields.windows(NAME.len()).any(|text| text == NAME)
 }
 
 /// Writes an error.
@@ -163,11 +206,7 @@ pub(super) fn after(envelope: &Envelope) -> After {
 }
 
 /// The fields that tell a client when, and whether, to try again.
-pub(super) fn error_fields<R: Runtime>(
-    error: &ApiError,
-    shard: &crate::shard::Shard<R>,
-    fields: &mut Vec<u8>,
-) {
+pub(super) fn error_fields<R: Runtime>(error: &ApiError, shard: &Shard<R>, fields: &mut Vec<u8>) {
     use crate::base::ascii::push_u64;
     let ours = matches!(error.row.code, Some("overloaded" | "shutting_down"));
     // Refused clients must not come back all at the same moment.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::base::{RequestId, Rng, trace};
 use crate::chat::door::Beside;
 use crate::chat::{ApiError, Dialect, Door, Row};
-use crate::policy::{KeyId, Reject, screen};
+use crate::policy::{Accepts, KeyId, Reject, screen};
 use crate::rt::Runtime;
 use crate::shard::{Page, Permit, Shard};
 use crate::wire::head::{Known, field_store};
@@ -63,14 +63,23 @@ pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<A
         keep_alive: head.keep_alive() && !shard.closes_connections(),
         http10: head.minor_version == 0,
         head_only: head.method == Method::Head,
-        gzip: head.known(Known::AcceptEncoding).is_some_and(accepts_gzip),
         trailers: head.minor_version > 0 && head.known(Known::Te).is_some_and(takes_trailers),
+        accepts: accepts(&head),
         dialect: route::dialect(head.path(), |name| head.field(name).is_some()),
     };
     let expects_continue = head.expects_continue()?;
     let mut key = KeyId::Nobody;
     let what = decide(shard, &head, framing, envelope.dialect, &mut key);
     Ok(Asked { envelope, key, what, framing, expects_continue, head_bytes: bytes.len() })
+}
+
+/// How the client takes the bodies of answers. Most say it in one field, or not at all.
+fn accepts(head: &RequestHead<'_, '_>) -> Accepts {
+    match head.count_known(Known::AcceptEncoding) {
+        0 => Accepts::PLAIN,
+        1 => Accepts::read(head.known(Known::AcceptEncoding).into_iter()),
+        _ => Accepts::read(head.lines("accept-encoding")),
+    }
 }
 
 /// Route, key, size, rate and room, in this order. `who_asks` is set as soon as it is known.
@@ -281,31 +290,12 @@ fn takes_trailers(value: &[u8]) -> bool {
         .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Does the client take gzip? A quality of zero means no.
-fn accepts_gzip(value: &[u8]) -> bool {
-    value.split(|byte| *byte == b',').any(|coding| {
-        let mut parts = coding.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip"));
-        let refused = parts.any(|parameter| {
-            let value = parameter.strip_prefix(b"q=").unwrap_or(b"1");
-            value.iter().all(|byte| matches!(byte, b'0' | b'.'))
-        });
-        named && !refused
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn codings_and_types_are_read_as_http_means_them() {
-        for yes in ["gzip", "br, GZIP;q=0.5", "gzip;q=1"] {
-            assert!(accepts_gzip(yes.as_bytes()), "{yes}");
-        }
-        for no in ["", "br", "gzip;q=0", "gzip; q=0.000", "x-gzip"] {
-            assert!(!accepts_gzip(no.as_bytes()), "{no}");
-        }
+    fn types_are_read_as_http_means_them() {
         assert!(takes_trailers(b"gzip;q=0.5, Trailers") && !takes_trailers(b"trailer"));
         assert!(is_json(b"Application/JSON; charset=utf-8") && !is_json(b"text/plain"));
     }

@@ -145,7 +145,7 @@ where
         return Err(Gone);
     };
     fields.extend_from_slice(b"vary: accept-encoding\r\n");
-    let zip = envelope.gzip && !body.gzip.is_empty();
+    let zip = envelope.accepts.gzip && !body.gzip.is_empty();
     if zip {
         fields.extend_from_slice(b"content-encoding: gzip\r\n");
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::base::{RequestId, Trace, ascii};
 use crate::chat::Dialect;
+use crate::policy::Accepts;
 use crate::rt::Runtime;
 use crate::shard::Shard;
 use crate::wire::write;
 
 /// What every answer to one request has in common.
-#[expect(clippy::struct_excessive_bools, reason = "each is one fact of a request head")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Envelope {
     /// Goes out as `x-request-id`.
@@ -22,10 +22,10 @@ pub(super) struct Envelope {
     pub(super) http10: bool,
     /// The answer to HEAD has no body.
     pub(super) head_only: bool,
-    /// May a fixed body be sent compressed?
-    pub(super) gzip: bool,
     /// May fields follow a body that comes in chunks?
     pub(super) trailers: bool,
+    /// How its body may be packed.
+    pub(super) accepts: Accepts,
     /// The API whose heads and errors the client knows.
     pub(super) dialect: Dialect,
 }

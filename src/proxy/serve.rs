@@ -4,7 +4,7 @@ use std::pin::{Pin, pin};
 
 use crate::base::Tick;
 use crate::chat::{ApiError, Dialect, Row};
-use crate::policy::KeyId;
+use crate::policy::{Accepts, KeyId};
 use crate::rt::{Conn, Lent, Runtime};
 use crate::shard::{Late, Permit, Shard};
 use crate::wire::{HeadScan, WireError};
@@ -299,8 +299,8 @@ where
         keep_alive: false,
         http10: false,
         head_only: false,
-        gzip: false,
         trailers: false,
+        accepts: Accepts::PLAIN,
         dialect: Dialect::OpenAi,
     };
     match answer::send_error(client, &envelope, &error).await {

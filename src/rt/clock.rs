@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::base::Tick;
 
@@ -56,6 +57,11 @@ impl Clock {
     pub fn now(&self) -> Tick {
         now(self.0)
     }
+}
+
+/// Processor time of this thread.
+pub(super) fn worked() -> Duration {
+    Duration::from_nanos(nanos(libc::CLOCK_THREAD_CPUTIME_ID))
 }
 
 /// Milliseconds since 1970 UTC, in the kernel's coarse steps; 0 on a clock set before that.

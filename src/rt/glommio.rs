@@ -116,6 +116,10 @@ impl Runtime for Glommio {
         super::clock::unix_millis()
     }
 
+    fn worked(&self) -> Duration {
+        super::clock::worked()
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         drop(glommio::spawn_local(task).detach());
     }

@@ -73,6 +73,9 @@ pub trait Runtime: Clone + 'static {
     /// Milliseconds since 1970 UTC. Virtual in the simulation.
     fn unix_millis(&self) -> u64;
 
+    /// How long this core has worked for its executor, waiting not included.
+    fn worked(&self) -> Duration;
+
     /// Runs `task` on this core until it ends.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
 

@@ -116,6 +116,10 @@ impl Runtime for Monoio {
         super::clock::unix_millis()
     }
 
+    fn worked(&self) -> Duration {
+        super::clock::worked()
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         drop(monoio::spawn(task));
     }

@@ -26,6 +26,7 @@ use super::deadline::Deadlines;
 use super::gate::Gate;
 use super::health::{Health, Probes};
 use super::mailbox::{Letter, Report};
+use super::packer::Packer;
 use super::permit::Permits;
 use super::signatures::Signatures;
 use super::token::{News, TokenSlot};
@@ -158,6 +159,8 @@ pub struct Shard<R: Runtime> {
     pub waiting: Permits,
     /// Spare IO buffers.
     pub buffers: Buffers,
+    /// Packs answers.
+    pub packer: Packer,
     /// At most so many client connections.
     pub connections_max: usize,
     connections: Cell<usize>,
@@ -179,6 +182,7 @@ impl<R: Runtime> Shard<R> {
         let made = |known| Upstream::new(known, &parts.config, parts.upstream_places);
         let upstreams = parts.addresses.into_iter().zip(origins).map(made).collect();
         let tokens = parts.config.accounts.iter().map(|_| TokenSlot::default()).collect();
+        let packer = Packer::new(parts.config.compression);
         Rc::new(Self {
             sampling: parts.config.otel.sampling(),
             rt,
@@ -202,6 +206,7 @@ impl<R: Runtime> Shard<R> {
             permits: Permits::new(parts.in_flight_max),
             waiting: Permits::new(WAITING_MAX),
             buffers: Buffers::default(),
+            packer,
             connections_max: parts.connections_max,
             connections: Cell::new(0),
             draining: Cell::new(false),

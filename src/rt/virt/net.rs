@@ -89,6 +89,10 @@ impl Runtime for Virt {
         self.unix_millis_now()
     }
 
+    fn worked(&self) -> Duration {
+        self.now().since(Tick::default())
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.start(Box::pin(task));
     }

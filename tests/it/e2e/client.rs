@@ -11,6 +11,8 @@ pub(super) struct Answer {
     /// Lower case.
     pub(super) head: String,
     pub(super) body: String,
+    /// The same as it came.
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -62,7 +64,7 @@ impl<S: Read + Write> Client<S> {
         if status == 100 {
             return self.answer();
         }
-        let mut answer = Answer { status, head, body: String::new() };
+        let mut answer = Answer { status, head, body: String::new(), bytes: Vec::new() };
         let body = if answer.field("transfer-encoding") == Some("chunked") {
             self.chunks()?
         } else {
@@ -70,6 +72,7 @@ impl<S: Read + Write> Client<S> {
             self.exactly(length.expect("a number"))?
         };
         answer.body = String::from_utf8_lossy(&body).into_owned();
+        answer.bytes = body;
         Some(answer)
     }
 

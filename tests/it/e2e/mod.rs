@@ -13,6 +13,7 @@ mod books;
 mod certificates;
 mod chat;
 mod client;
+mod coding;
 mod cost;
 mod course;
 mod doors;

@@ -1,5 +1,5 @@
 //! A Gemini upstream that answers as the question says: `cut:120` cuts its answer after so many
-//! bytes, `dribble` sends it byte by byte, `status:503` fails, `stall` says nothing more.
+//! bytes, `dribble` sends it byte by byte, `status:503` fails, `long:5000` answers at that length, `stall` says nothing more.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -124,7 +124,8 @@ fn answer(stream: &mut impl Peer, question: &str, streamed: bool, seen: &Sender<
         (head.to_owned(), stream_body())
     } else {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
-        (format!("{head}: {}\r\n\r\n", WHOLE.len()), WHOLE.as_bytes().to_vec())
+        let whole = if what == "long" { long(number) } else { WHOLE.to_owned() };
+        (format!("{head}: {}\r\n\r\n", whole.len()), whole.into_bytes())
     };
     let end = if what == "cut" || what == "stall" { number.min(body.len()) } else { body.len() };
     let size = if what == "dribble" { 1 } else { body.len().max(1) };
@@ -156,6 +157,12 @@ fn answer(stream: &mut impl Peer, question: &str, streamed: bool, seen: &Sender<
         _ if streamed => write(stream, b"0\r\n\r\n"),
         _ => true,
     }
+}
+
+/// An answer with so many bytes of text, no two pieces of which are alike.
+fn long(bytes: usize) -> String {
+    let words: String = (0..bytes / 8).map(|word| format!("{:07x} ", word * 7_919)).collect();
+    WHOLE.replace("H\u{e9}llo", &words)
 }
 
 /// Notes when the gateway hangs up.
