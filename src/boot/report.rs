@@ -173,13 +173,15 @@ fn upstream_json(config: &Config, upstream: &Upstream) -> Value {
 }
 
 /// What all upstreams of a vendor, or all answers, have in common.
-fn options(config: &Config) -> [(&'static str, Value); 11] {
+fn options(config: &Config) -> [(&'static str, Value); 13] {
     let Gemini { safety_settings, system_messages, schema_mode, signatures, enforce_parallel } =
         &config.gemini;
     let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     [
         ("own_headers", json!(config.server.own_headers)),
         ("early_head_ms", json!(config.stream.early_head.map(millis))),
+        ("cache", cache(config)),
+        ("compression level", json!(config.compression.level)),
         ("gemini safety_settings", json!(safety_settings)),
         ("gemini system_messages", json!(system_messages.as_str())),
         ("gemini schema_mode", json!(schema_mode.as_str())),
@@ -190,6 +192,14 @@ fn options(config: &Config) -> [(&'static str, Value); 11] {
         ("otel endpoint", json!(config.otel.export.as_ref().map(|to| to.endpoint.url()))),
         ("otel sample", json!(config.otel.sample)),
     ]
+}
+
+/// The response cache in a word.
+fn cache(config: &Config) -> Value {
+    let Some(cache) = &config.cache else { return Value::Null };
+    let scope = if cache.shared { "all keys" } else { "each key" };
+    let (size, ttl) = (cache.bytes_max >> 10, cache.ttl.as_secs());
+    json!(format!("{size} KiB, {ttl} s, for {scope}"))
 }
 
 /// An option in a word.

@@ -25,7 +25,7 @@ use crate::policy::price::Book;
 use crate::proxy::fixed;
 use crate::rt::handover::{self, Inherited, Kept, Ready};
 use crate::rt::{self, Accepted, ListenSocket, Mailbox};
-use crate::shard::{Access, Board, FixedBody, Letter, Parts, Probes, Report, Signatures};
+use crate::shard::{Access, Board, Cache, FixedBody, Letter, Parts, Probes, Report, Signatures};
 
 use super::args::CommandLine;
 use super::control::{Control, say};
@@ -112,6 +112,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         access: keys.access().clone(),
         probes: Probes::new(config.upstreams.len()),
         signatures: signatures(&config),
+        cache: config.cache.map(Cache::new),
         fixed: fixed::all().into(),
         prices: Arc::new(Book::of(&config)),
         shape: &shape,
@@ -230,6 +231,7 @@ struct Common<'c> {
     board: Board,
     signatures: Signatures,
     access: Access,
+    cache: Option<Cache>,
     probes: Probes,
     fixed: Arc<[FixedBody]>,
     prices: Arc<Book>,
@@ -257,6 +259,7 @@ impl Common<'_> {
             journal,
             board: self.board.clone(),
             signatures: self.signatures.clone(),
+            cache: self.cache.clone(),
             probes: self.probes.clone(),
             mailboxes: self.mailboxes.to_vec(),
             control: self.control.clone(),

@@ -64,6 +64,7 @@ impl Row {
     pub const UPSTREAM_TRUNCATED: Self = row(502, SERVER, "upstream_truncated");
     pub const OVERLOADED: Self = row(503, SERVER, "overloaded");
     pub const SHUTTING_DOWN: Self = row(503, SERVER, "shutting_down");
+    pub const NOT_CACHED: Self = last(row(504, INVALID, "not_cached"));
     pub const INTERNAL: Self = row(500, SERVER, "internal_error");
 }
 

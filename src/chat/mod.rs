@@ -28,6 +28,7 @@ pub mod outline;
 pub mod part;
 pub mod problem;
 pub mod render;
+pub mod repeat;
 pub mod request;
 mod responses_in;
 mod responses_item;

@@ -1,7 +1,6 @@
-//! How answers are packed.
+//! How answers are packed, and which are given again.
 
-use super::limits;
-use super::parse::Settings;
+use std::time::Duration;
 
 /// How whole answers are packed for clients that take it.
 #[derive(Clone, Copy, Debug)]
@@ -14,13 +13,17 @@ pub struct Compression {
     pub cpu_percent: Option<u32>,
 }
 
-/// Reads `[compression]`.
-pub(super) fn compression(settings: &Settings) -> Compression {
-    let level = settings.whole("compression.level", limits::COMPRESSION_LEVEL.default);
-    let percent = settings.whole("compression.cpu_percent", limits::COMPRESSION_CPU.default);
-    Compression {
-        level: u32::try_from(level).unwrap_or(0),
-        bytes_min: settings.count("compression.min_bytes", limits::COMPRESSION_BYTES),
-        cpu_percent: u32::try_from(percent).ok().filter(|percent| *percent > 0),
-    }
+/// Which answers are given again.
+#[derive(Clone, Copy, Debug)]
+pub struct Cache {
+    /// How long an answer is given again.
+    pub ttl: Duration,
+    /// All answers of all shards, in bytes, with what is around them.
+    pub bytes_max: usize,
+    /// A longer answer is not kept, in bytes; at most `bytes_max`.
+    pub entry_bytes_max: usize,
+    /// Keys see each other's answers.
+    pub shared: bool,
+    /// Identical requests at one time ask the upstream once.
+    pub single_flight: bool,
 }

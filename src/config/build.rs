@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answers;
+use super::answers_keys;
 use super::budget::Budgeting;
 use super::client_keys::{admin_key, client_keys};
 use super::error::ConfigError;
@@ -39,6 +39,7 @@ impl Config {
         let otel = telemetry_keys::otel(&settings, &mut notes);
         let prices = price::prices(&settings, &service.upstreams, &mut notes);
         let tls = tls_keys::towards_upstreams(&settings, &mut notes);
+        let cache = answers_keys::cache(&settings, &mut notes);
         if !notes.errors.is_empty() {
             return Err(notes.errors);
         }
@@ -64,7 +65,8 @@ impl Config {
                 resume: settings.text("fallback.resume") != Some("off"),
             },
             stream: Stream { early_head: settings.wait("stream.early_head", limits::EARLY_HEAD) },
-            compression: answers::compression(&settings),
+            compression: answers_keys::compression(&settings),
+            cache,
             tls,
             gemini: gemini(&settings),
             anthropic: Anthropic { default_max_tokens: default_max_tokens(&settings) },

@@ -92,6 +92,10 @@ pub(super) const KEYS: &[Key] = &[
     one("compression.cpu_percent", Scalar::Whole(limits::COMPRESSION_CPU)),
     one("cache.enabled", Scalar::Flag),
     one("cache.default_ttl_secs", Scalar::Whole(limits::SECONDS)),
+    one("cache.max_bytes", Scalar::Size(limits::CACHE_BYTES)),
+    one("cache.max_entry_bytes", Scalar::Size(limits::CACHE_ENTRY)),
+    one("cache.scope", Scalar::Choice(&["key", "shared"])),
+    one("cache.single_flight", Scalar::Flag),
     one("timeouts.connect", Scalar::Wait(limits::CONNECT)),
     one("timeouts.tls", Scalar::Wait(limits::TLS)),
     one("timeouts.write_head", Scalar::Wait(limits::WRITE_HEAD)),
@@ -213,6 +217,7 @@ const ROUTE: &[Key] = &[
     one("balance", Scalar::Choice(&["weight", "latency"])),
     one("affinity", Scalar::Name),
     one("exhausted", Scalar::Choice(&["refuse", "least_bad", "wait"])),
+    one("cache", Scalar::Choice(&["auto", "on", "off"])),
 ];
 
 const TARGET: &[Key] = &[

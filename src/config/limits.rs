@@ -125,6 +125,12 @@ pub const BREAKER: Range = range(1, 10, 1_000_000_000);
 pub const SECONDS: Range = range(1, 60, 366 * 24 * 3600);
 /// For records of the ledger, in milliseconds.
 pub const RETENTION: Range = range(HOUR, 0, 3660 * 24 * HOUR);
+/// The response cache of all shards: some ten thousand answers of a few KiB.
+pub const CACHE_BYTES: Range = range(64 * KIB, 64 * MIB, 1024 * 1024 * MIB);
+/// One answer in it: a stream of some 4,000 tokens, with 250 bytes for each.
+pub const CACHE_ENTRY: Range = range(KIB, MIB, 256 * MIB);
+/// How long an answer is kept, in seconds.
+pub const CACHE_SECONDS: u64 = 3600;
 /// How hard answers are packed; 0 is not at all. Level 1 takes a third of the time of level 6 for a
 /// fifth more bytes.
 pub const COMPRESSION_LEVEL: Range = range(0, 1, 9);
@@ -212,8 +218,9 @@ pub fn fit(descriptors: u64, memory_bytes: u64) -> Capacity {
 }
 
 /// The most memory that clients and upstreams can make the process hold, in bytes: a head for
-/// every connection; the marks on calls; for every exchange its body and the translated one, an
-/// answer (or an event) with its translation, and where it may be taken over what of it was sent.
+/// every connection; the marks on calls; the response cache; for every exchange its body and the
+/// translated one, an answer (or an event) with its translation, and where it may be taken over
+/// what of it was sent.
 /// Each of them doubled, as buffers grow by doubling. Common exchanges need a hundredth of that.
 pub fn worst_case(config: &Config, capacity: Capacity) -> u64 {
     let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -225,7 +232,8 @@ pub fn worst_case(config: &Config, capacity: Capacity) -> u64 {
     let once = request.saturating_add(answer).saturating_mul(2).saturating_add(kept);
     let exchange = once.saturating_mul(2);
     let heads = capacity.connections.saturating_mul(wide(limits.head_bytes));
-    let fixed = heads.saturating_add(wide(SIGNATURE_BYTES));
+    let cache = config.cache.map_or(0, |cache| wide(cache.bytes_max));
+    let fixed = heads.saturating_add(wide(SIGNATURE_BYTES)).saturating_add(cache);
     fixed.saturating_add(capacity.in_flight.saturating_mul(exchange))
 }
 

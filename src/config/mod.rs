@@ -2,6 +2,7 @@
 
 mod account;
 mod answers;
+mod answers_keys;
 mod budget;
 mod build;
 mod client;
@@ -26,7 +27,7 @@ mod value;
 mod vendors;
 
 pub use account::ServiceAccount;
-pub use answers::Compression;
+pub use answers::{Cache, Compression};
 pub use budget::{Budget, Budgeting, Period, nanos_of_usd};
 pub use client::ClientKey;
 pub use error::{ConfigError, Place};

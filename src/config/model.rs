@@ -18,6 +18,8 @@ pub struct Route {
     pub affinity: Option<String>,
     /// What happens when every candidate is left alone or has enough to do.
     pub exhausted: Exhausted,
+    /// All of its requests may be answered from the cache, or none; `None` leaves it to them.
+    pub cache: Option<bool>,
 }
 
 /// How the first of several targets is found.
@@ -60,6 +62,7 @@ impl Route {
             balance: Balance::Weight,
             affinity: None,
             exhausted: Exhausted::Refuse,
+            cache: None,
         }
     }
 }

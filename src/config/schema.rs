@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::account::ServiceAccount;
-use super::answers::Compression;
+use super::answers::{Cache, Compression};
 use super::budget::Budgeting;
 use super::client::ClientKey;
 use super::error::ConfigError;
@@ -49,6 +49,8 @@ pub struct Config {
     pub stream: Stream,
     /// How whole answers are packed.
     pub compression: Compression,
+    /// Answers that are given again; `None` keeps none.
+    pub cache: Option<Cache>,
     /// TLS towards upstreams.
     pub tls: Tls,
     /// What is kept of exchanges.

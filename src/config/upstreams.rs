@@ -296,6 +296,11 @@ fn routes(
                 Some("wait") => Exhausted::Wait,
                 _ => Exhausted::Refuse,
             },
+            cache: match table.text("cache") {
+                Some("on") => Some(true),
+                Some("off") => Some(false),
+                _ => None,
+            },
         });
     }
     for (index, patterns) in built_in {

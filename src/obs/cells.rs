@@ -245,6 +245,18 @@ pub struct Cells {
     pub in_flight: Cell,
     /// Refusals for a limit of the client: the bucket, requests, tokens.
     pub limited: [Cell; 5],
+    /// Answers from the response cache.
+    pub cache_hits: Cell,
+    /// Requests for the cache that it had nothing for.
+    pub cache_misses: Cell,
+    /// Those that were told what came to an identical one.
+    pub cache_coalesced: Cell,
+    /// Answers, and their bytes, that came into the cache.
+    pub cache_stored: [Cell; 2],
+    /// Answers, and their bytes, that left it.
+    pub cache_freed: [Cell; 2],
+    /// Answers that left it to make room.
+    pub cache_evicted: Cell,
     /// Answers that a client took packed: with zstd, with gzip, and those that went as they are.
     packed: [Cell; 3],
     /// Circuits of the upstreams now: 0 closed, 1 half open, 2 open.
@@ -287,6 +299,12 @@ impl Cells {
             connections_handed_over: Cell::default(),
             in_flight: Cell::default(),
             limited: Default::default(),
+            cache_hits: Cell::default(),
+            cache_misses: Cell::default(),
+            cache_coalesced: Cell::default(),
+            cache_stored: Default::default(),
+            cache_freed: Default::default(),
+            cache_evicted: Cell::default(),
             packed: Default::default(),
             circuits: shape.upstreams.iter().map(|_| Alone::default()).collect(),
             records_lost: Cell::default(),

@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 54] = [
+pub const FAMILIES: [Family; 59] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -252,6 +252,25 @@ pub const FAMILIES: [Family; 54] = [
         Histogram,
         "gen_ai_operation_name,gen_ai_provider_name,gen_ai_request_model",
         "From the first token of a stream to its end, for each further token",
+    ),
+    family(
+        "vertex_bridge_cache_coalesced_total",
+        Counter,
+        "",
+        "Requests that were told what came to an identical one",
+    ),
+    family(
+        "vertex_bridge_cache_evictions_total",
+        Counter,
+        "",
+        "Answers that left the cache to make room",
+    ),
+    family("vertex_bridge_cache_entries", Gauge, "", "Answers in the cache, old ones included"),
+    family(
+        "vertex_bridge_cache_bytes",
+        Gauge,
+        "",
+        "Bytes that they take, with what is around them",
     ),
     family(
         "vertex_bridge_compression_total",

@@ -114,9 +114,9 @@ impl Registry {
             ("p50_latency_ms", Value::Decimal(sums.p50_ms)),
             ("p95_latency_ms", Value::Decimal(sums.p95_ms)),
             ("p99_latency_ms", Value::Decimal(sums.p99_ms)),
-            ("cache_hits", Value::Whole(0)),
-            ("cache_misses", Value::Whole(0)),
-            ("cache_hit_rate", Value::Decimal(0.0)),
+            ("cache_hits", Value::Whole(self.sum(|cells| &cells.cache_hits))),
+            ("cache_misses", Value::Whole(self.sum(|cells| &cells.cache_misses))),
+            ("cache_hit_rate", Value::Decimal(self.cache_hit_rate())),
             ("cancelled_requests", Value::Whole(self.sum(|cells| &cells.cancelled))),
             ("prompt_tokens", Value::Whole(self.sum(|cells| &cells.tokens[0]))),
             ("completion_tokens", Value::Whole(self.sum(|cells| &cells.tokens[1]))),
@@ -166,9 +166,7 @@ impl Registry {
             ("request_latency_p50_ms", sums.p50_ms),
             ("request_latency_p95_ms", sums.p95_ms),
             ("request_latency_p99_ms", sums.p99_ms),
-            ("cache_hits_total", 0.0),
-            ("cache_misses_total", 0.0),
-            ("cache_hit_rate", 0.0),
+            ("cache_hit_rate", self.cache_hit_rate()),
             ("vertex_bridge_uptime_seconds", uptime.as_secs_f64()),
         ] {
             figures.number(name, value);
@@ -205,8 +203,12 @@ impl Registry {
     }
 
     fn plain_counters(&self, figures: &mut Figures) {
-        let counters: [CellOf; 11] = [
+        let counters: [CellOf; 15] = [
             ("vertex_bridge_requests_unpriced_total", |cells| &cells.unpriced),
+            ("cache_hits_total", |cells| &cells.cache_hits),
+            ("cache_misses_total", |cells| &cells.cache_misses),
+            ("vertex_bridge_cache_coalesced_total", |cells| &cells.cache_coalesced),
+            ("vertex_bridge_cache_evictions_total", |cells| &cells.cache_evicted),
             ("vertex_bridge_requests_cancelled_total", |cells| &cells.cancelled),
             ("vertex_bridge_upstream_attempts_total", |cells| &cells.attempts),
             ("vertex_bridge_upstream_connections_opened_total", |cells| &cells.links_opened),
@@ -226,6 +228,25 @@ impl Registry {
         let rate = if links == 0 { 0.0 } else { real(reused) / real(links) * 100.0 };
         figures.number("vertex_bridge_upstream_connection_reuse_rate", rate);
         self.by_kind(figures);
+        self.cache(figures);
+    }
+
+    /// What the response cache holds: what came in, less what went, whichever shard it was.
+    fn cache(&self, figures: &mut Figures) {
+        for (name, place) in [("vertex_bridge_cache_entries", 0), ("vertex_bridge_cache_bytes", 1)]
+        {
+            let of = |cells: &[Cell; 2]| cells.get(place).map_or(0, Cell::read);
+            let gone: u64 = self.shards.iter().map(|cells| of(&cells.cache_freed)).sum();
+            let came: u64 = self.shards.iter().map(|cells| of(&cells.cache_stored)).sum();
+            figures.number(name, real(came.saturating_sub(gone)));
+        }
+    }
+
+    /// Hits among the requests that were looked for in the cache, in percent.
+    fn cache_hit_rate(&self) -> f64 {
+        let hits = self.sum(|cells| &cells.cache_hits);
+        let all = hits + self.sum(|cells| &cells.cache_misses);
+        if all == 0 { 0.0 } else { real(hits) / real(all) * 100.0 }
     }
 
     /// Families with one series for each word of a fixed list, in the order of their cells.

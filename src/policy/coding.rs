@@ -59,7 +59,7 @@ impl Accepts {
         let Named { zstd, gzip, identity, others } = named;
         let of = |named: Weight| named.or(others).unwrap_or(0);
         // Bytes as they are need not be named to be taken, and are the worst then.
-        let plain = identity.or(others.filter(|weight| *weight == 0)).unwrap_or(1);
+        let plain = identity.or_else(|| others.filter(|weight| *weight == 0)).unwrap_or(1);
         let floor = identity.unwrap_or(0);
         let wanted = |named| of(named) > 0 && of(named) >= floor;
         let best = match (wanted(zstd), wanted(gzip)) {

@@ -4,6 +4,7 @@ mod auth;
 pub mod books;
 pub mod breaker;
 pub mod budget;
+mod cache;
 mod coding;
 mod digest;
 mod fault;
@@ -17,6 +18,7 @@ pub mod retry;
 mod roll;
 
 pub use auth::{KeyId, Keyring, screen};
+pub use cache::{CacheKey, CacheWish, NoSuchWish};
 pub use coding::{Accepts, Allowance, Coding};
 pub use digest::{Digest, sha256};
 pub use fault::Fault;

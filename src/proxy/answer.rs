@@ -4,12 +4,13 @@ use crate::chat::ApiError;
 use crate::policy::Coding;
 use crate::provider::Dropped;
 use crate::rt::{Lent, Runtime};
-use crate::shard::Shard;
+use crate::shard::{FlightHead, Shard};
 use crate::wire::write;
 
 use super::client::{Client, Gone};
 use super::exchange::{After, Ending, Exchange};
 use super::reply::{Ends, Envelope, end_head};
+use super::source::shared;
 
 /// A whole answer.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,21 @@ pub(super) struct Whole<'a> {
     /// Ready field lines, each with its line end.
     pub(super) fields: &'a [u8],
     pub(super) body: &'a [u8],
+}
+
+impl Whole<'_> {
+    /// Its head, for all who are told of it.
+    fn head(&self, envelope: &Envelope) -> FlightHead {
+        FlightHead {
+            id: envelope.id.as_str().to_owned(),
+            status: self.status,
+            content_type: self.content_type.to_owned(),
+            own_fields: self.fields.to_vec(),
+            fields: shared(self.fields),
+            is_stream: false,
+            ping: b"",
+        }
+    }
 }
 
 /// Writes a whole answer with one call.
@@ -173,6 +189,16 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    if let Some(lead) = client.lead {
+        if !client.may_speak() {
+            return exchange.client_left();
+        }
+        exchange.bytes_out = u64::try_from(whole.body.len()).unwrap_or(u64::MAX);
+        lead.put_all(whole.head(&exchange.envelope), whole.body);
+        let after = after(&exchange.envelope);
+        exchange.settle(ending);
+        return after;
+    }
     match send(client, &exchange.envelope, whole).await {
         Ok(sent) => {
             let after = after(&exchange.envelope);

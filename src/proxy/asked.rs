@@ -11,6 +11,7 @@ use crate::shard::{Page, Permit, Shard};
 use crate::wire::head::{Known, field_store};
 use crate::wire::{Framing, HeadLimits, Method, RequestHead, WireError};
 
+use super::cached;
 use super::candidate::Asker;
 use super::exact::Errand;
 use super::limits;
@@ -112,6 +113,7 @@ fn decide<R: Runtime>(
         beside,
         explain,
         wishes: None,
+        cache: None,
         turn: None,
         sessions: sessions(shard, head),
         trace_state: trace_state(head),
@@ -213,6 +215,10 @@ fn admit<R: Runtime>(
     }
     match Wishes::read(shard, head, asker.key) {
         Ok(wishes) => asker.wishes = wishes,
+        Err(error) => return What::Refuse(error),
+    }
+    match cached::wish(shard, head) {
+        Ok(wish) => asker.cache = wish,
         Err(error) => return What::Refuse(error),
     }
     if !asker.explain {

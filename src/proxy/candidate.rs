@@ -3,7 +3,7 @@
 
 use crate::chat::door::Beside;
 use crate::chat::{Continuity, Door, Outline, ReplyMeta, Request, StreamWriter, WholeWriter};
-use crate::policy::KeyId;
+use crate::policy::{CacheWish, KeyId};
 use crate::provider::decode::AnswerLimits;
 use crate::provider::{Decoder, Dropped, Expected};
 use crate::rt::{Lent, Runtime};
@@ -30,6 +30,8 @@ pub(super) struct Asker {
     pub(super) explain: bool,
     /// What the client wants otherwise than configured, if it may.
     pub(super) wishes: Option<Box<Wishes>>,
+    /// What it says about the response cache, if there is one.
+    pub(super) cache: Option<Box<CacheWish>>,
     /// The key's right to run one more request.
     pub(super) turn: Option<Turn>,
     /// What fields that name a session said, by their names in lower case.

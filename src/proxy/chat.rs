@@ -10,7 +10,7 @@ use super::answer;
 use super::candidate::Asker;
 use super::client::Client;
 use super::exchange::{After, Exchange};
-use super::{choice, course, explain, limits, marks};
+use super::{cached, choice, course, explain, limits, marks};
 
 /// Serves one request whose body has been read.
 pub(super) async fn serve<R, F, M>(
@@ -40,9 +40,14 @@ where
         }
     }
     match choose(shard, &mut exchange, asker.key, &outline.model) {
-        Ok(route) => match exchange.record_admission(&outline.model) {
-            Ok(()) => course::run(client, exchange, asker, &outline, route).await,
-            Err(error) => answer::fail(client, exchange, &error).await,
+        Ok(route) => match (exchange.record_admission(&outline.model), &shard.cache) {
+            (Ok(()), None) => course::run(client, exchange, asker, &outline, route).await,
+            // Beside the common way, so that it does not make that one larger.
+            (Ok(()), Some(cache)) => {
+                let asked = (asker, &outline);
+                Box::pin(cached::serve(client, exchange, cache, asked, route)).await
+            }
+            (Err(error), _) => answer::fail(client, exchange, &error).await,
         },
         Err(error) => answer::fail(client, exchange, &error).await,
     }

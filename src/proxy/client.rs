@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::net::StreamOf;
 use crate::rt::{Lent, Mutant, Runtime};
-use crate::shard::{Deadline, Late, Shard};
+use crate::shard::{Deadline, Late, Lead, Shard};
 
 use super::lane::Lane;
 use super::posted::Posted;
@@ -18,6 +18,8 @@ pub(super) struct Client<'s, R: Runtime, F, M> {
     pub(super) conn: &'s StreamOf<R>,
     pub(super) deadline: &'s Deadline<StreamOf<R>>,
     pub(super) posted: Posted<'s, F, M>,
+    /// What is written is kept here, for all who ask the same, and not sent.
+    pub(super) lead: Option<&'s Lead>,
 }
 
 /// The client has left, or reads too slowly: nothing more can be written.
@@ -45,7 +47,21 @@ where
         's: 'r,
     {
         let posted = Posted::racer(slot, lane);
-        Client { shard: self.shard, conn: self.conn, deadline, posted }
+        Client { shard: self.shard, conn: self.conn, deadline, posted, lead: self.lead }
+    }
+
+    /// A client that keeps what it is told, for all who ask the same as this one.
+    pub(super) fn keeper<'r>(
+        &self,
+        lead: &'r Lead,
+        lane: Lane,
+        deadline: &'r Deadline<StreamOf<R>>,
+        slot: Pin<&'r mut Option<F>>,
+    ) -> Client<'r, R, F, M>
+    where
+        's: 'r,
+    {
+        Client { lead: Some(lead), ..self.racer(lane, deadline, slot) }
     }
 
     /// May something be written? Of two candidates that are asked at once only one may.
@@ -54,9 +70,15 @@ where
     }
 
     /// Writes all of `bytes` and gives the buffer back empty.
-    pub(super) async fn write(&self, bytes: Vec<u8>) -> (Result<(), Gone>, Vec<u8>) {
+    pub(super) async fn write(&self, mut bytes: Vec<u8>) -> (Result<(), Gone>, Vec<u8>) {
         if !self.posted.may_speak() {
             return (Err(Gone), bytes);
+        }
+        if let Some(lead) = self.lead {
+            lead.put(&bytes);
+            std::future::poll_fn(|context| lead.poll_room(context)).await;
+            bytes.clear();
+            return (Ok(()), bytes);
         }
         if bytes.len() <= SLICE_BYTES {
             return self.write_slice(bytes).await;

@@ -1,24 +1,26 @@
 //! One exchange from its admission to its one ending.
 
 use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::base::{Tick, Trace, ascii};
-use crate::chat::Event;
+use crate::chat::{Event, FinishReason};
 use crate::config::Upstream;
 use crate::journal::{Api, Entry};
 use crate::obs::{Settled, Tokens, UpstreamFailure};
 use crate::policy::{Fault, KeyId};
 use crate::rt::{Mutant, Runtime};
-use crate::shard::{Permit, Shard};
+use crate::shard::{Landing, Lead, Permit, Shard};
 
 use super::charge::{Account, Charge, Got};
 use super::lane::Lane;
 use super::limits;
 use super::marks::Marks;
 use super::reply::{Envelope, Phases};
+use super::source::{self, Source};
 use super::stay::Stay;
 
 /// The vendor's own field of that kind.
@@ -40,6 +42,27 @@ pub(super) enum Ending {
     ClientLeft,
     /// We forgot to end it, or panicked.
     Bug,
+}
+
+/// How the choices of an answer have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Finish {
+    /// None has said so.
+    #[default]
+    Unsaid,
+    /// As a second answer to the same would, too.
+    Usual,
+    /// One was withheld, paused or refused.
+    Odd,
+}
+
+impl Finish {
+    /// One more has ended.
+    fn then(self, reason: FinishReason) -> Self {
+        let usual =
+            matches!(reason, FinishReason::Stop | FinishReason::Length | FinishReason::ToolCalls);
+        if usual && self != Self::Odd { Self::Usual } else { Self::Odd }
+    }
 }
 
 /// What happens to the client's connection after an exchange.
@@ -91,6 +114,11 @@ pub(super) struct Known<'s, R: Runtime> {
     pub(super) crossing: Vec<u8>,
     /// What is used of upstreams.
     pub(super) account: Account<'s>,
+    /// How the answer came about.
+    pub(super) source: Source,
+    /// All who ask the same are told by this one.
+    pub(super) lead: Option<Rc<Lead>>,
+    finish: Finish,
     marks: Marks,
     permit: Option<Permit>,
     /// The upstream that is asked now.
@@ -138,6 +166,8 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         rival.bytes_in = self.bytes_in;
         rival.entry = self.entry;
         rival.account.body_bytes = self.account.body_bytes;
+        rival.source = self.source;
+        rival.lead = self.lead.clone();
         rival.lane = Some(lane);
         rival
     }
@@ -170,6 +200,9 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             reason: None,
             crossing: Vec::new(),
             account: Account::default(),
+            source: Source::default(),
+            lead: None,
+            finish: Finish::default(),
             marks: Marks::default(),
             permit,
             stay: None,
@@ -198,6 +231,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             shard.prices.find(stay.unwrap_or(usize::MAX), model, shard.rt.unix_millis())
         });
         match event {
+            Event::Finish { reason, .. } => self.finish = self.finish.then(*reason),
             Event::Call { .. } | Event::Thought { .. } | Event::Redacted { .. } => {
                 let now = shard.rt.now();
                 self.marks.on_event(event, &shard.signatures, now);
@@ -222,7 +256,9 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             ascii::push_u64(out, took.unwrap_or(u64::MAX));
             out.extend_from_slice(b"\r\n");
         }
-        if self.shard.config.server.own_headers {
+        let own = self.shard.config.server.own_headers;
+        self.source.push_fields(own, out);
+        if own {
             self.phases.push_field(self.age(), self.waited, out);
         }
     }
@@ -309,6 +345,23 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         }
     }
 
+    /// Does a stream to this client stand in chunks?
+    pub(super) fn frames(&self) -> bool {
+        !self.envelope.http10 && self.lead.is_none()
+    }
+
+    /// Tells all who ask the same that this was it, and keeps what is worth it.
+    fn land(&mut self, ending: Ending) {
+        let Some(lead) = self.lead.take() else { return };
+        let landing = match ending {
+            Ending::Answered => Landing::Whole,
+            Ending::Failed(_, cause) | Ending::Broken(cause) => Landing::Failed(cause),
+            Ending::ClientLeft | Ending::Bug => Landing::Lost,
+        };
+        let good = ending == Ending::Answered && self.finish != Finish::Odd;
+        source::land(self.shard, &lead, landing, good);
+    }
+
     /// Could another candidate speak instead of one that has only opened its answer?
     pub(super) fn waits_for_word(&self) -> bool {
         self.lane.is_some() || self.speak_by.is_some()
@@ -354,10 +407,11 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         self.part(ending);
         let charge = self.charge(ending);
         let usage = charge.usage;
+        self.land(ending);
         if let Some(reserved) = self.reserved.take() {
             let used = usage.prompt.saturating_add(usage.completion);
             // What the vendor did not count stays as it was estimated.
-            let used = if used == 0 { reserved } else { used };
+            let used = if used == 0 && !self.source.is_shared() { reserved } else { used };
             self.shard.access.rates().correct(self.key, self.shard.rt.now(), reserved, used);
         }
         let duration = self.age();

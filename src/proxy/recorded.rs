@@ -81,6 +81,7 @@ impl<R: Runtime> Known<'_, R> {
             attempts: u16::try_from(self.attempts).unwrap_or(u16::MAX),
             ending: kind(ending),
             stream: self.first_token.is_some(),
+            cache_hit: self.source.is_shared(),
             upstream_name: asked.map_or("", |upstream| &upstream.name),
             model: self.model(),
             reason: self.reason.map_or(0, UpstreamFailure::number),

@@ -10,6 +10,7 @@ use crate::shard::Shard;
 use crate::wire::write;
 
 /// What every answer to one request has in common.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of a request head")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Envelope {
     /// Goes out as `x-request-id`.
@@ -78,6 +79,23 @@ impl Envelope {
             out.extend_from_slice(b"connection: keep-alive\r\n");
         }
     }
+}
+
+/// Appends the whole head of a stream; `fields` are ready lines. Without chunks the connection ends
+/// it.
+pub(super) fn stream_head<R: Runtime>(
+    envelope: &mut Envelope,
+    shard: &Shard<R>,
+    (content_type, fields): (&str, &[u8]),
+    out: &mut Vec<u8>,
+) {
+    envelope.keep_alive &= !envelope.http10;
+    envelope.begin(shard, 200, out);
+    out.extend_from_slice(b"content-type: ");
+    out.extend_from_slice(content_type.as_bytes());
+    out.extend_from_slice(b"\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n");
+    out.extend_from_slice(fields);
+    end_head(if envelope.http10 { Ends::Close } else { Ends::Chunked }, out);
 }
 
 /// Ends the head with the field that says how the body ends.

@@ -38,7 +38,7 @@ pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn) {
     let deadline = shard.deadlines.register(conn.clone());
     let mut slot = pin!(None);
     let posted = Posted::new(slot.as_mut(), |buffer| conn.read(buffer));
-    let mut client = Client { shard, conn: &conn, deadline: &deadline, posted };
+    let mut client = Client { shard, conn: &conn, deadline: &deadline, posted, lead: None };
     let mut inbox = Vec::new();
     let mut first = true;
     loop {

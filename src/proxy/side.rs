@@ -3,6 +3,7 @@
 use crate::base::Tick;
 use crate::chat::ApiError;
 use crate::rt::{Lent, Runtime};
+use crate::shard::FlightHead;
 use crate::wire::write;
 
 use super::answer::after;
@@ -12,7 +13,8 @@ use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
 use super::pipe::Pipe;
 use super::remains::Remains;
-use super::reply::{Ends, end_head};
+use super::reply::stream_head;
+use super::source::shared;
 
 /// The client's side of one stream.
 pub(super) struct Side<'s, R: Runtime, P> {
@@ -25,7 +27,9 @@ pub(super) struct Side<'s, R: Runtime, P> {
     fields: Vec<u8>,
     /// When the client was last written to, whoever has spoken since.
     pub(super) told: Tick,
-    /// What goes out when nothing else does, framed.
+    /// What goes out when nothing else does.
+    quiet: &'static [u8],
+    /// The same, framed; nothing where somebody else tells the clients.
     pub(super) ping: Vec<u8>,
     content_type: &'static str,
     /// Does the cost follow the body? The head has said so.
@@ -41,7 +45,7 @@ pub(super) struct Cut<'s, R: Runtime> {
 impl<'s, R: Runtime, P: Pipe<R>> Side<'s, R, P> {
     /// Nothing has been written. `fields` are ready lines of the head.
     pub(super) fn new(exchange: Exchange<'s, R>, pipe: P, fields: Vec<u8>) -> Self {
-        let ping = framed(pipe.ping(), exchange.envelope.http10);
+        let (quiet, ping) = (pipe.ping(), ping_of(&exchange, pipe.ping()));
         let content_type = pipe.content_type();
         let told = exchange.shard.rt.lately();
         Self {
@@ -51,6 +55,7 @@ impl<'s, R: Runtime, P: Pipe<R>> Side<'s, R, P> {
             head_sent: false,
             fields,
             told,
+            quiet,
             ping,
             content_type,
             promised: None,
@@ -61,19 +66,48 @@ impl<'s, R: Runtime, P: Pipe<R>> Side<'s, R, P> {
 impl<'s, R: Runtime, P> Side<'s, R, P> {
     /// The pipe, and the side without it.
     pub(super) fn split(self) -> (P, Side<'s, R, ()>) {
-        let Self { exchange, pipe, out, head_sent, fields, told, ping, content_type, promised } =
-            self;
-        (
+        let Self {
+            exchange,
             pipe,
-            Side { exchange, pipe: (), out, head_sent, fields, told, ping, content_type, promised },
-        )
+            out,
+            head_sent,
+            fields,
+            told,
+            quiet,
+            ping,
+            content_type,
+            promised,
+        } = self;
+        let side = Side {
+            exchange,
+            pipe: (),
+            out,
+            head_sent,
+            fields,
+            told,
+            quiet,
+            ping,
+            content_type,
+            promised,
+        };
+        (pipe, side)
     }
 
     /// The same side with another pipe.
     pub(super) fn with<Q>(self, pipe: Q) -> Side<'s, R, Q> {
-        let Self { exchange, out, head_sent, fields, told, ping, content_type, promised, .. } =
-            self;
-        Side { exchange, pipe, out, head_sent, fields, told, ping, content_type, promised }
+        let (_, side) = self.split();
+        Side {
+            exchange: side.exchange,
+            pipe,
+            out: side.out,
+            head_sent: side.head_sent,
+            fields: side.fields,
+            told: side.told,
+            quiet: side.quiet,
+            ping: side.ping,
+            content_type: side.content_type,
+            promised: side.promised,
+        }
     }
 
     /// The same side with a pipe that is made of the one it has.
@@ -86,7 +120,7 @@ impl<'s, R: Runtime, P> Side<'s, R, P> {
 impl<R: Runtime, P: Pipe<R>> Side<'_, R, P> {
     /// The bytes of another pipe have another silence.
     pub(super) fn renew_ping(&mut self) {
-        self.ping = framed(self.pipe.ping(), self.exchange.envelope.http10);
+        self.ping = ping_of(&self.exchange, self.pipe.ping());
     }
 
     /// Has come what settles the status? Where somebody else could speak instead, that is the first
@@ -163,17 +197,17 @@ impl<R: Runtime, P> Side<'_, R, P> {
         if self.out.capacity() == 0 {
             self.out = self.exchange.shard.buffers.take();
         }
-        if self.exchange.envelope.http10 { 0 } else { write::begin_chunk(&mut self.out) }
+        if self.exchange.frames() { write::begin_chunk(&mut self.out) } else { 0 }
     }
 
     pub(super) fn close_chunk(&mut self, mark: usize) {
-        if !self.exchange.envelope.http10 {
+        if self.exchange.frames() {
             write::end_chunk(&mut self.out, mark);
         }
     }
 
     fn end_body(&mut self, ending: Ending) {
-        if self.exchange.envelope.http10 {
+        if !self.exchange.frames() {
             return;
         }
         write::open_trailer(&mut self.out);
@@ -189,6 +223,7 @@ impl<R: Runtime, P> Side<'_, R, P> {
         let exchange = &self.exchange;
         *self.promised.get_or_insert_with(|| {
             exchange.envelope.trailers
+                && exchange.lead.is_none()
                 && exchange.shard.config.server.own_headers
                 && exchange.account.has_price()
         })
@@ -200,6 +235,10 @@ impl<R: Runtime, P> Side<'_, R, P> {
         F: Future<Output = Lent<usize>>,
         M: Fn(Vec<u8>) -> F,
     {
+        // Of two candidates only one may give the head for all.
+        if self.exchange.lead.is_some() && !client.may_speak() {
+            return Err(Gone);
+        }
         let mut out = std::mem::take(&mut self.out);
         if !self.head_sent {
             self.head_sent = true;
@@ -220,27 +259,35 @@ impl<R: Runtime, P> Side<'_, R, P> {
     fn push_head(&mut self, out: &mut Vec<u8>) {
         let promises = self.promises();
         let exchange = &mut self.exchange;
-        exchange.envelope.keep_alive &= !exchange.envelope.http10;
-        exchange.envelope.begin(exchange.shard, 200, out);
-        out.extend_from_slice(b"content-type: ");
-        out.extend_from_slice(self.content_type.as_bytes());
-        out.extend_from_slice(b"\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n");
         exchange.push_own(&mut self.fields);
-        out.extend_from_slice(&self.fields);
-        if promises {
-            write::field(out, "trailer", COST_FIELD.as_bytes());
-        }
-        let ends = if exchange.envelope.http10 { Ends::Close } else { Ends::Chunked };
-        end_head(ends, out);
+        let Some(lead) = exchange.lead.clone() else {
+            if promises {
+                write::field(&mut self.fields, "trailer", COST_FIELD.as_bytes());
+            }
+            let (shard, head) = (exchange.shard, (self.content_type, self.fields.as_slice()));
+            return stream_head(&mut exchange.envelope, shard, head, out);
+        };
+        lead.put_head(FlightHead {
+            id: exchange.envelope.id.as_str().to_owned(),
+            status: 200,
+            content_type: self.content_type.to_owned(),
+            own_fields: self.fields.clone(),
+            fields: shared(&self.fields),
+            is_stream: true,
+            ping: self.quiet,
+        });
     }
 }
 
 /// Bytes that may stand between two chunks of a body, as a chunk of their own.
-fn framed(bytes: &[u8], http10: bool) -> Vec<u8> {
+fn ping_of<R: Runtime>(exchange: &Exchange<'_, R>, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 16);
-    let mark = if http10 { 0 } else { write::begin_chunk(&mut out) };
+    if exchange.lead.is_some() {
+        return out;
+    }
+    let mark = if exchange.frames() { write::begin_chunk(&mut out) } else { 0 };
     out.extend_from_slice(bytes);
-    if !http10 {
+    if exchange.frames() {
         write::end_chunk(&mut out, mark);
     }
     out

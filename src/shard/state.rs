@@ -22,6 +22,7 @@ use crate::rt::{Mailbox, Runtime};
 use super::access::{Access, AccessCell};
 use super::board::Board;
 use super::buffers::Buffers;
+use super::cache::Cache;
 use super::deadline::Deadlines;
 use super::gate::Gate;
 use super::health::{Health, Probes};
@@ -63,6 +64,8 @@ pub struct Parts<A> {
     pub board: Board,
     /// Vendors' marks on calls of tools, of all shards.
     pub signatures: Signatures,
+    /// Answers that are given again, of all shards.
+    pub cache: Option<Cache>,
     /// Who probes an upstream, of all shards.
     pub probes: Probes,
     /// The mailboxes of all shards, by index.
@@ -135,6 +138,8 @@ pub struct Shard<R: Runtime> {
     pub board: Board,
     /// Vendors' marks on calls of tools, of all shards.
     pub signatures: Signatures,
+    /// Answers that are given again, of all shards.
+    pub cache: Option<Cache>,
     /// Who probes an upstream, of all shards.
     pub probes: Probes,
     /// The mailboxes of all shards, by index.
@@ -194,6 +199,7 @@ impl<R: Runtime> Shard<R> {
             journal: parts.journal,
             board: parts.board,
             signatures: parts.signatures,
+            cache: parts.cache,
             probes: parts.probes,
             mailboxes: parts.mailboxes,
             control: parts.control,

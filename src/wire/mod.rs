@@ -1,6 +1,7 @@
 //! HTTP/1.1 heads and bodies, server-sent events, JSON spans: incremental and pure.
 
 pub mod body;
+pub mod canonical;
 pub mod date;
 pub mod error;
 pub mod find;

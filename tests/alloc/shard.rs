@@ -151,6 +151,7 @@ fn shard<R: Runtime>(rt: &R, upstream: SocketAddr) -> std::rc::Rc<Shard<R>> {
         cells: Arc::new(Cells::new(&shape)),
         board: Board::new(1),
         signatures: Signatures::new(1 << 20),
+        cache: None,
         mailboxes: Vec::new(),
         control,
         shape,

@@ -203,6 +203,7 @@ pub(crate) fn shard_with(
         cells: Arc::new(Cells::new(&shape)),
         board: Board::new(1),
         signatures: Signatures::new(1 << 20),
+        cache: None,
         mailboxes: Vec::new(),
         control,
         shape,

@@ -118,6 +118,7 @@ fn shards(rt: &Virt, plan: &Plan, mailboxes: &[Mailbox<Letter<VirtConn>>]) -> Ve
             cells: Arc::new(Cells::new(&shape)),
             board: board.clone(),
             signatures: signatures.clone(),
+            cache: None,
             mailboxes: mailboxes.to_vec(),
             control: control.clone(),
             shape: shape.clone(),

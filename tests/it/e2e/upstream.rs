@@ -1,5 +1,6 @@
 //! A Gemini upstream that answers as the question says: `cut:120` cuts its answer after so many
-//! bytes, `dribble` sends it byte by byte, `status:503` fails, `long:5000` answers at that length, `stall` says nothing more.
+//! bytes, `dribble` sends it byte by byte, `status:503` fails, `long:5000` answers at that
+//! length, `wait:100` takes so many milliseconds, `fail:100` fails after them, `stall` says nothing more.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -107,7 +108,14 @@ pub(super) fn read_request(
 /// Answers one question; false when the connection is to end.
 fn answer(stream: &mut impl Peer, question: &str, streamed: bool, seen: &Sender<Seen>) -> bool {
     let (what, number) = question.split_once(':').unwrap_or((question, "0"));
+    // What stands behind it makes questions different.
+    let number = number.split(' ').next().unwrap_or_default();
     let number: usize = number.parse().unwrap_or(0);
+    let pause = Duration::from_millis(number.try_into().unwrap_or(0));
+    if what == "fail" || what == "wait" && !streamed {
+        thread::sleep(pause);
+    }
+    let (what, number) = if what == "fail" { ("status", 500) } else { (what, number) };
     if what == "status" {
         let body = format!(
             "{{\"error\":{{\"code\":{number},\"message\":\"as asked\",\"status\":\"X\"}}}}"
@@ -128,7 +136,11 @@ fn answer(stream: &mut impl Peer, question: &str, streamed: bool, seen: &Sender<
         (format!("{head}: {}\r\n\r\n", whole.len()), whole.into_bytes())
     };
     let end = if what == "cut" || what == "stall" { number.min(body.len()) } else { body.len() };
-    let size = if what == "dribble" { 1 } else { body.len().max(1) };
+    let size = match what {
+        "dribble" => 1,
+        "wait" if streamed => body.len() / 2 + 1,
+        _ => body.len().max(1),
+    };
     let body = body.get(..end).unwrap_or_default();
     let mut out = if what == "silent" { Vec::new() } else { head.into_bytes() };
     for piece in body.chunks(size).filter(|_| what != "silent") {
@@ -143,6 +155,9 @@ fn answer(stream: &mut impl Peer, question: &str, streamed: bool, seen: &Sender<
             return false;
         }
         out.clear();
+        if what == "wait" && streamed {
+            thread::sleep(pause / 2);
+        }
     }
     // An answer without a body byte still has its head.
     if !out.is_empty() && !write(stream, &out) {
@@ -159,9 +174,11 @@ fn answer(stream: &mut impl Peer, question: &str, streamed: bool, seen: &Sender<
     }
 }
 
-/// An answer with so many bytes of text, no two pieces of which are alike.
+/// An answer with so many bytes of text.
 fn long(bytes: usize) -> String {
-    let words: String = (0..bytes / 8).map(|word| format!("{:07x} ", word * 7_919)).collect();
+    const WORDS: [&str; 8] =
+        ["answer ", "bridge ", "coding ", "dialog ", "events ", "future ", "golden ", "header "];
+    let words: String = (0..bytes / 7).map(|word| WORDS[word * word / 3 % 8]).collect();
     WHOLE.replace("H\u{e9}llo", &words)
 }
 
