@@ -13,6 +13,7 @@ use crate::shard::{Letter, Report, TokenReport};
 
 use super::handover::{Handover, notify};
 use super::journal::Keeper;
+use super::keys::Latest;
 use super::name::name_process;
 use super::sight::Sight;
 
@@ -41,6 +42,8 @@ pub(super) struct Control {
     pub(super) signalled: bool,
     /// The successor's process, once it serves.
     pub(super) successor: Option<u32>,
+    /// What the shards know of keys.
+    pub(super) latest: Latest,
     /// Reads what the shards record.
     pub(super) keeper: Option<Keeper>,
     /// Tells what was read.
@@ -56,7 +59,9 @@ impl Control {
             let Ok(report) = self.reports.recv() else { return false };
             match report {
                 Report::Ask(ask) => {
-                    let age = unix_millis().saturating_sub(self.started_ms);
+                    let now = unix_millis();
+                    let age = now.saturating_sub(self.started_ms);
+                    self.pages.budgets = self.latest.budgets(now);
                     ask.reply.send(self.pages.render(ask.page, Duration::from_millis(age)));
                 }
                 Report::Started { shard, driver, instead_of } => {

@@ -13,6 +13,7 @@ use crate::rt::unix_millis;
 use crate::store::ledger;
 
 use super::say::say;
+use super::spent::Spent;
 use super::state;
 
 /// How often the shards' records are looked at. A slot is in use that much longer than its
@@ -27,6 +28,9 @@ const ADOPT_EVERY: Duration = Duration::from_secs(10);
 
 /// How many old exchanges are removed at a time, between two looks at the shards.
 const FORGET: usize = 2000;
+
+/// How often is looked whether another process has spent of a budget.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How many records are taken of one shard at a time.
 const BATCH: usize = 4096;
@@ -123,10 +127,11 @@ impl Made {
     pub(super) fn keep(
         self,
         listeners: Vec<Box<dyn Listener>>,
+        spent: Spent,
     ) -> io::Result<(Vec<Journal>, Keeper)> {
         let (asks, questions) = channel();
         let Self { journals, readings, ledger } = self;
-        let mut reader = Reader { readings, ledger, listeners, failed: false };
+        let mut reader = Reader { readings, ledger, listeners, spent, failed: false };
         // Before anything is admitted: what was spent must be known.
         reader.adopt();
         let thread = thread::Builder::new()
@@ -150,13 +155,16 @@ struct Reader {
     readings: Vec<Reading>,
     ledger: Option<Ledger>,
     listeners: Vec<Box<dyn Listener>>,
+    /// What budgets are told of other processes.
+    spent: Spent,
     /// The ledger has failed, and was not tried again since.
     failed: bool,
 }
 
 impl Reader {
     fn run(mut self, questions: &Receiver<Ask>) {
-        let (mut busy, mut waited, mut old) = (false, Duration::ZERO, true);
+        let (mut busy, mut old) = (false, true);
+        let (mut waited, mut looked) = (Duration::ZERO, Duration::ZERO);
         loop {
             let wait = if self.failed {
                 AGAIN
@@ -179,12 +187,17 @@ impl Reader {
                 Err(RecvTimeoutError::Timeout) => busy = self.look(),
             }
             waited += wait;
+            looked += wait;
             if waited >= ADOPT_EVERY {
                 waited = Duration::ZERO;
                 self.adopt();
                 old = true;
             }
             old = old && self.forget();
+            if looked >= LOOK_EVERY {
+                looked = Duration::ZERO;
+                self.tell_budgets(false);
+            }
         }
         while self.look() {}
         let all_written = self.readings.iter().all(|reading| reading.held().next().is_none());
@@ -210,6 +223,7 @@ impl Reader {
                     say(Level::Error, &format!("the ledger cannot be written: {error}"));
                     continue;
                 }
+                batch.iter().for_each(|(_, record)| self.spent.on_record(record));
             }
             reading.free();
             more |= taken == BATCH;
@@ -229,6 +243,14 @@ impl Reader {
                 say(Level::Warn, &format!("old exchanges stay in the ledger: {error}"));
                 false
             }
+        }
+    }
+
+    /// Tells the budgets what other processes have spent.
+    fn tell_budgets(&mut self, adopted: bool) {
+        let Some(ledger) = &self.ledger else { return };
+        if let Err(error) = self.spent.look(&ledger.book, adopted) {
+            say(Level::Error, &format!("budgets do not know what others have spent: {error}"));
         }
     }
 
@@ -258,6 +280,7 @@ impl Reader {
                 }
             }
         }
+        self.tell_budgets(true);
     }
 }
 

@@ -5,12 +5,14 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{Config, ConfigError, Place};
+use crate::config::{Budget, Config, ConfigError, Place};
+use crate::obs::BudgetFigures;
 use crate::obs::log::Level;
-use crate::policy::{Holder, Roll};
+use crate::policy::{Holder, KeyId, Roll};
 use crate::rt::{self, Accepted, Mailbox};
 use crate::shard::{Access, Letter};
 use crate::store::db::FILE;
@@ -21,8 +23,48 @@ use super::state;
 
 /// How often the store is looked at. A key that is revoked must not open a second later.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// So many keys with budgets have series of their own.
+const KEYS_SHOWN: usize = 100;
 /// How often it is said that the store cannot be read, in looks.
 const SAY_EVERY: u32 = 300;
+
+/// The access that the shards have, for threads that want to know it.
+#[derive(Clone, Debug)]
+pub(super) struct Latest(Arc<Mutex<Access>>);
+
+impl Latest {
+    /// Of an access.
+    pub(super) fn of(access: Access) -> Self {
+        Self(Arc::new(Mutex::new(access)))
+    }
+
+    /// As it is now.
+    pub(super) fn read(&self) -> Access {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is spent of budgets now.
+    pub(super) fn budgets(&self, now_ms: u64) -> Vec<BudgetFigures> {
+        let access = self.read();
+        let of = |(place, holder): (usize, &Holder)| {
+            let spent = access.rates.spent(KeyId::Configured(place), now_ms);
+            let figures = |(budget, used_nanos, _): (Budget, u64, u64)| BudgetFigures {
+                key: holder.name.clone(),
+                per: budget.per.as_str(),
+                limit_nanos: budget.nanos,
+                used_nanos,
+            };
+            spent.into_iter().map(figures).collect::<Vec<_>>()
+        };
+        let holders = access.keys.holders().iter().enumerate();
+        let with_budget = holders.map(of).filter(|figures| !figures.is_empty());
+        with_budget.take(KEYS_SHOWN).flatten().collect()
+    }
+
+    fn replace(&self, access: Access) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = access;
+    }
+}
 
 /// All keys, and how changes of them are noticed.
 pub(super) struct Keys {
@@ -30,7 +72,7 @@ pub(super) struct Keys {
     path: Option<PathBuf>,
     store: Option<Watched>,
     roll: Roll,
-    access: Access,
+    latest: Latest,
     /// Decides where keys are looked for; nobody else knows it.
     salt: u64,
 }
@@ -80,12 +122,18 @@ impl Keys {
         }
         let salt = RandomState::new().build_hasher().finish();
         let access = Access::new(config, roll.holders(), rt::unix_millis(), salt);
-        Ok(Self { path, store, roll, access, salt })
+        let latest = Latest::of(access);
+        Ok(Self { path, store, roll, latest, salt })
     }
 
     /// What the shards begin with.
-    pub(super) const fn access(&self) -> &Access {
-        &self.access
+    pub(super) fn access(&self) -> Access {
+        self.latest.read()
+    }
+
+    /// What the shards have, now and later.
+    pub(super) fn latest(&self) -> Latest {
+        self.latest.clone()
     }
 
     /// Tells the shards of every change, from a thread of its own, because looking blocks.
@@ -117,7 +165,7 @@ impl Keys {
         match self.look(config) {
             Ok(changed) => {
                 for shard in mailboxes.iter().filter(|_| changed) {
-                    shard.send(Letter::Keys(self.access.clone()));
+                    shard.send(Letter::Keys(self.latest.read()));
                 }
                 0
             }
@@ -153,7 +201,7 @@ impl Keys {
         let changed = self.roll.update(stored);
         if changed {
             let (now, holders) = (rt::unix_millis(), self.roll.holders());
-            self.access = self.access.next(config, holders, now, self.salt);
+            self.latest.replace(self.latest.read().next(config, holders, now, self.salt));
         }
         Ok(changed)
     }

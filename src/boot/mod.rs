@@ -23,6 +23,7 @@ mod serve;
 mod sight;
 mod simulate;
 mod spawn;
+mod spent;
 pub mod state;
 mod table;
 mod tokens;

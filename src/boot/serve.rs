@@ -35,6 +35,7 @@ use super::machine::Machine;
 use super::out::complain;
 use super::security::{self, Material};
 use super::spawn::{self, Seed};
+use super::spent::Spent;
 use super::{env, journal, report, sight, simulate, tokens};
 
 /// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
@@ -103,13 +104,15 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
     let (sight, listeners) = sight::start(&mut config, &material.trust()?)?;
-    let (journals, keeper) = keep_journals(&config, &machine, cores.len())?.keep(listeners)?;
+    let spent = Spent::new(keys.latest());
+    let (journals, keeper) =
+        keep_journals(&config, &machine, cores.len())?.keep(listeners, spent)?;
     let common = Common {
         config: &config,
         mailboxes: &mailboxes,
         control: &sender,
         board: Board::new(cores.len()),
-        access: keys.access().clone(),
+        access: keys.access(),
         probes: Probes::new(config.upstreams.len()),
         signatures: signatures(&config),
         cache: config.cache.map(Cache::new),
@@ -135,6 +138,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     }
     keep_resolving(&config, addresses.clone(), mailboxes.clone())?;
     security::keep(&config, material, mailboxes.clone())?;
+    let latest = keys.latest();
     keys.keep(&config, mailboxes.clone())?;
     Ok(Control {
         reports,
@@ -150,6 +154,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         signalled: false,
         successor: None,
         keeper: Some(keeper),
+        latest,
         sight: Some(sight),
     })
 }
@@ -213,6 +218,7 @@ fn pages(config: &Config, addresses: &[Vec<SocketAddr>], registry: Registry) -> 
     };
     Pages {
         tokens: (0..config.accounts.len()).map(token).collect(),
+        budgets: Vec::new(),
         readiness: Readiness {
             shards: registry.shards(),
             listening: 0,

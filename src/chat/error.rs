@@ -52,6 +52,7 @@ impl Row {
     pub const UNSUPPORTED_MEDIA_TYPE: Self = row(415, INVALID, "unsupported_media_type");
     pub const UPSTREAM_UNAVAILABLE: Self = row(503, SERVER, "upstream_unavailable");
     pub const RATE_LIMITED: Self = row(429, "rate_limit_error", "rate_limit_exceeded");
+    pub const BUDGET_SPENT: Self = last(row(429, "insufficient_quota", "insufficient_quota"));
     pub const VENDOR_REFUSED: Self =
         Self { status: 400, kind: INVALID, code: None, final_answer: false };
     pub const UPSTREAM_AUTH: Self = last(row(502, SERVER, "upstream_auth_error"));

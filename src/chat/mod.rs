@@ -1,5 +1,6 @@
 //! The hub: OpenAI bytes on one side, vendor-neutral chat events on the other.
 
+pub mod bound;
 mod carry;
 pub mod collect;
 pub mod completions;

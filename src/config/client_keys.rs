@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(team.labels, [("owner".to_owned(), "Ms. K".to_owned())]);
         assert_eq!(team.budgets, [Budget { nanos: 25_000_000_000, per: Period::Month }]);
         assert!(config.auth.required);
-        assert!(config.warnings[1].contains("everybody knows it"), "{:?}", config.warnings);
+        assert!(config.warnings[0].contains("everybody knows it"), "{:?}", config.warnings);
         let twice = load(file, &[("APP_AUTH__MASTER_KEY", "0123456789abcdef")]);
         assert!(twice.expect_err("a refusal")[0].contains("one secret for the keys"));
     }

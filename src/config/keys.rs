@@ -273,8 +273,6 @@ pub(super) const NOT_YET: &[&str] = &[
     "server.cors_origins",
     "admin.*",
     "proxy.*",
-    "budget.*",
-    "key.budget",
 ];
 
 /// Variables of `FkLLMProxy` for things that are not built (a trailing `*` covers all that begin

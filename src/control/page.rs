@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::obs::{Form, Registry, TokenFigures};
+use crate::obs::{Aside, BudgetFigures, Form, Registry, TokenFigures};
 use crate::shard::Page;
 
 use super::ready::Readiness;
@@ -16,6 +16,8 @@ pub struct Pages {
     pub readiness: Readiness,
     /// By the index of the configuration's service accounts.
     pub tokens: Vec<TokenFigures>,
+    /// By key and period.
+    pub budgets: Vec<BudgetFigures>,
 }
 
 impl Pages {
@@ -32,6 +34,7 @@ impl Pages {
     }
 
     fn prometheus(&self, form: Form, uptime: Duration) -> (u16, Vec<u8>) {
-        (200, self.registry.render_prometheus(form, uptime, &self.tokens).into_bytes())
+        let aside = Aside { tokens: &self.tokens, budgets: &self.budgets };
+        (200, self.registry.render_prometheus(form, uptime, aside).into_bytes())
     }
 }

@@ -16,5 +16,5 @@ mod spread;
 pub use cells::{Cells, HandshakeEnd, Settled, Shape, TargetLabels, Tokens, UpstreamFailure};
 pub use exported::ExportCells;
 pub use forms::Form;
-pub use registry::{Registry, TokenFigures};
+pub use registry::{Aside, BudgetFigures, Registry, TokenFigures};
 pub use seen::Seen;

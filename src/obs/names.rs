@@ -173,6 +173,18 @@ pub const FAMILIES: [Family; 59] = [
         "Seconds until the access token ends; 0 without one",
     ),
     family(
+        "vertex_bridge_key_budget_usd",
+        Gauge,
+        "key,per",
+        "Budget of a key; at most 100 keys have series",
+    ),
+    family(
+        "vertex_bridge_key_budget_used_usd",
+        Gauge,
+        "key,per",
+        "Spent and reserved of a key's budget in its present period; at most 100 keys have series",
+    ),
+    family(
         "vertex_bridge_tls_handshakes_total",
         Counter,
         "kind",

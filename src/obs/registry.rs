@@ -36,6 +36,28 @@ pub struct TokenFigures {
     pub end: Option<Duration>,
 }
 
+/// One budget of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetFigures {
+    /// The key's name.
+    pub key: String,
+    /// Its period in one word.
+    pub per: &'static str,
+    /// Nano-dollars.
+    pub limit_nanos: u64,
+    /// What is spent and reserved in the present period, in nano-dollars.
+    pub used_nanos: u64,
+}
+
+/// What is not in the shards' cells.
+#[derive(Clone, Copy, Debug)]
+pub struct Aside<'f> {
+    /// By service account.
+    pub tokens: &'f [TokenFigures],
+    /// By key and period. As many series as there are items: who makes the list keeps it short.
+    pub budgets: &'f [BudgetFigures],
+}
+
 /// A family and the cell that it sums.
 type CellOf = (&'static str, fn(&Cells) -> &Cell);
 
@@ -68,14 +90,9 @@ impl Registry {
     }
 
     /// The Prometheus text in one of its forms.
-    pub fn render_prometheus(
-        &self,
-        form: Form,
-        uptime: Duration,
-        tokens: &[TokenFigures],
-    ) -> String {
+    pub fn render_prometheus(&self, form: Form, uptime: Duration, aside: Aside<'_>) -> String {
         let (exemplars, spreads) = self.seen.read();
-        let text = self.render_open(uptime, tokens, spreads);
+        let text = self.render_open(uptime, aside, spreads);
         match form {
             Form::Classic => forms::classic(&text),
             Form::Open => forms::with_exemplars(&text, &exemplars),
@@ -85,10 +102,10 @@ impl Registry {
     fn render_open(
         &self,
         uptime: Duration,
-        tokens: &[TokenFigures],
+        aside: Aside<'_>,
         spreads: Vec<(&'static str, Spread)>,
     ) -> String {
-        let mut figures = self.figures(uptime, tokens);
+        let mut figures = self.figures(uptime, aside);
         figures.histograms.extend(spreads);
         let mut registry = prometheus_client::registry::Registry::default();
         registry.register_collector(Box::new(Scrape(figures)));
@@ -155,7 +172,7 @@ impl Registry {
         }
     }
 
-    fn figures(&self, uptime: Duration, tokens: &[TokenFigures]) -> Figures {
+    fn figures(&self, uptime: Duration, aside: Aside<'_>) -> Figures {
         let mut figures = Figures::default();
         let sums = self.sums();
         for (name, value) in [
@@ -178,7 +195,8 @@ impl Registry {
         self.costs(&mut figures);
         self.by_shard(&mut figures);
         self.circuits(&mut figures);
-        by_account(tokens, uptime, &mut figures);
+        by_account(aside.tokens, uptime, &mut figures);
+        by_key(aside.budgets, &mut figures);
         self.traces(&mut figures);
         for (name, merged) in [
             ("http_request_duration_seconds", self.merged(|cells| &cells.duration)),
@@ -375,6 +393,19 @@ fn by_account(tokens: &[TokenFigures], uptime: Duration, figures: &mut Figures) 
     }
 }
 
+fn by_key(budgets: &[BudgetFigures], figures: &mut Figures) {
+    for BudgetFigures { key, per, limit_nanos, used_nanos } in budgets {
+        let families = [
+            ("vertex_bridge_key_budget_usd", *limit_nanos),
+            ("vertex_bridge_key_budget_used_usd", *used_nanos),
+        ];
+        for (name, nanos) in families {
+            let labels = vec![("key", key.clone()), ("per", (*per).to_owned())];
+            figures.labelled(name, labels, real(nanos) / 1e9);
+        }
+    }
+}
+
 enum Value {
     Whole(u64),
     Decimal(f64),
@@ -422,7 +453,11 @@ mod tests {
         let provider = || "vertex".to_owned();
         let end = Some(Duration::from_secs(69));
         let token = TokenFigures { provider: provider(), fetched: 3, failed: 1, end };
-        let text = registry().render_prometheus(Form::Open, Duration::from_secs(9), &[token]);
+        let key = "team-a".to_owned();
+        let budget =
+            BudgetFigures { key, per: "month", limit_nanos: 25_000_000_000, used_nanos: 1_500_000 };
+        let aside = Aside { tokens: &[token], budgets: &[budget] };
+        let text = registry().render_prometheus(Form::Open, Duration::from_secs(9), aside);
         for line in [
             "requests_total 4",
             "requests_failed_total 1",

@@ -1,6 +1,6 @@
 //! A conversation through any door: who may ask which route, and what would become of it.
 
-use crate::chat::{ApiError, Request, Row};
+use crate::chat::{ApiError, Outline, Request, Row};
 use crate::config::Route;
 use crate::policy::{KeyId, Reject};
 use crate::rt::{Lent, Runtime};
@@ -9,8 +9,9 @@ use crate::shard::Shard;
 use super::answer;
 use super::candidate::Asker;
 use super::client::Client;
+use super::exact::Errand;
 use super::exchange::{After, Exchange};
-use super::{cached, choice, course, explain, limits, marks};
+use super::{cached, choice, course, explain, limits, marks, spend};
 
 /// Serves one request whose body has been read.
 pub(super) async fn serve<R, F, M>(
@@ -40,17 +41,32 @@ where
         }
     }
     match choose(shard, &mut exchange, asker.key, &outline.model) {
-        Ok(route) => match (exchange.record_admission(&outline.model), &shard.cache) {
-            (Ok(()), None) => course::run(client, exchange, asker, &outline, route).await,
-            // Beside the common way, so that it does not make that one larger.
-            (Ok(()), Some(cache)) => {
-                let asked = (asker, &outline);
-                Box::pin(cached::serve(client, exchange, cache, asked, route)).await
+        Ok(route) => {
+            let admitted = admit(&mut exchange, asker.errand, &outline, route);
+            match (admitted, &shard.cache) {
+                (Ok(()), None) => course::run(client, exchange, asker, &outline, route).await,
+                // Beside the common way, so that it does not make that one larger.
+                (Ok(()), Some(cache)) => {
+                    let asked = (asker, &outline);
+                    Box::pin(cached::serve(client, exchange, cache, asked, route)).await
+                }
+                (Err(error), _) => answer::fail(client, exchange, &error).await,
             }
-            (Err(error), _) => answer::fail(client, exchange, &error).await,
-        },
+        }
         Err(error) => answer::fail(client, exchange, &error).await,
     }
+}
+
+/// Takes what the request may cost from its key's budget, and writes down that it runs.
+#[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
+fn admit<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
+    errand: Errand,
+    outline: &Outline<'_>,
+    route: &Route,
+) -> Result<(), ApiError> {
+    spend::reserve(exchange, (errand, outline), route)?;
+    exchange.record_admission(&outline.model)
 }
 
 /// Tells what would become of a request.

@@ -13,7 +13,7 @@ use crate::journal::{Api, Entry};
 use crate::obs::{Settled, Tokens, UpstreamFailure};
 use crate::policy::{Fault, KeyId};
 use crate::rt::{Mutant, Runtime};
-use crate::shard::{Landing, Lead, Permit, Shard};
+use crate::shard::{Landing, Lead, Permit, Reserved, Shard};
 
 use super::charge::{Account, Charge, Got};
 use super::lane::Lane;
@@ -21,6 +21,7 @@ use super::limits;
 use super::marks::Marks;
 use super::reply::{Envelope, Phases};
 use super::source::{self, Source};
+use super::spend;
 use super::stay::Stay;
 
 /// The vendor's own field of that kind.
@@ -89,6 +90,8 @@ pub(super) struct Known<'s, R: Runtime> {
     pub(super) api: Api,
     /// Tokens that were reserved for the key.
     pub(super) reserved: Option<u64>,
+    /// Money that was reserved for the key.
+    pub(super) money: Option<Reserved>,
     /// What goes on beside the place in the trace.
     pub(super) trace_state: Option<Box<str>>,
     pub(super) phases: Phases,
@@ -158,6 +161,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
         let mut rival = Self::open(self.shard, (self.envelope, self.key), self.started, None);
         rival.api = self.api;
         rival.reserved = self.reserved;
+        rival.money = self.money;
         rival.trace_state.clone_from(&self.trace_state);
         rival.phases = self.phases;
         rival.target = self.target;
@@ -185,6 +189,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             key,
             api: Api::default(),
             reserved: None,
+            money: None,
             trace_state: None,
             phases: Phases::default(),
             started,
@@ -413,6 +418,10 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             // What the vendor did not count stays as it was estimated.
             let used = if used == 0 && !self.source.is_shared() { reserved } else { used };
             self.shard.access.rates().correct(self.key, self.shard.rt.now(), reserved, used);
+        }
+        if let Some(money) = self.money {
+            let cost = spend::cost(self, ending);
+            self.shard.access.rates().settle(self.key, money, cost);
         }
         let duration = self.age();
         let (status, failed) = match ending {

@@ -41,6 +41,7 @@ mod secure;
 mod serve;
 mod side;
 mod source;
+mod spend;
 mod stay;
 mod stream;
 mod translate;

@@ -114,6 +114,7 @@ impl<R: Runtime> Known<'_, R> {
             api: self.api,
             key,
             route: route.map_or("", |labels| &labels.route),
+            reserved_nanos: self.money.map_or(0, |money| money.nanos),
             ..Record::default()
         }
     }

@@ -20,6 +20,15 @@ impl Ledger {
         self.spent_of(None, from_ms, to_ms)
     }
 
+    /// A number that is another one whenever anybody else has written to the store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn others(&self) -> Result<i64, StoreError> {
+        let version = self.db.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        version.map_err(|error| self.db.blame(&error))
+    }
+
     /// The same of one key.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 mod agents;
 mod bad_input;
 mod books;
+mod budgets;
 mod cached;
 mod certificates;
 mod chat;
