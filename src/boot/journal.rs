@@ -249,7 +249,7 @@ impl Reader {
     /// Tells the budgets what other processes have spent.
     fn tell_budgets(&mut self, adopted: bool) {
         let Some(ledger) = &self.ledger else { return };
-        if let Err(error) = self.spent.look(&ledger.book, adopted) {
+        if let Err(error) = self.spent.look(&ledger.book, adopted, unix_millis()) {
             say(Level::Error, &format!("budgets do not know what others have spent: {error}"));
         }
     }

@@ -11,7 +11,6 @@ use crate::base::date::DAY_MS;
 use crate::config::Budget;
 use crate::journal::Record;
 use crate::policy::KeyId;
-use crate::rt::unix_millis;
 use crate::shard::Access;
 use crate::store::{Ledger, StoreError};
 
@@ -44,11 +43,16 @@ impl Spent {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub(super) fn look(&mut self, ledger: &Ledger, adopted: bool) -> Result<(), StoreError> {
+    pub(super) fn look(
+        &mut self,
+        ledger: &Ledger,
+        adopted: bool,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
         let state = Some(ledger.others()?);
         if adopted || self.seen != state {
             let access = self.access.read();
-            self.tell(ledger, &access, unix_millis())?;
+            self.tell(ledger, &access, now_ms)?;
         }
         self.seen = state;
         Ok(())
@@ -175,14 +179,14 @@ mod tests {
         let before = [(1, record(NOON, 2)), (2, record(NOON - DAY_MS, 3))];
         ledger.append(7, &before).unwrap();
         let mut spent = Spent::new(Latest::of(access.clone()));
-        spent.look(&ledger, true).unwrap();
+        spent.look(&ledger, true, NOON).unwrap();
         assert_eq!(used(&access, NOON), [2, 5]);
         let reserved = access.rates.spend(KEY, NOON, 4 * USD).unwrap();
         access.rates.settle(KEY, reserved, USD);
         ledger.append(8, &[(1, record(NOON, 1))]).unwrap();
         spent.on_record(&record(NOON, 1));
-        spent.look(&ledger, true).unwrap();
-        spent.look(&ledger, true).unwrap();
+        spent.look(&ledger, true, NOON).unwrap();
+        spent.look(&ledger, true, NOON).unwrap();
         assert_eq!(used(&access, NOON), [3, 6]);
     }
 
@@ -191,14 +195,14 @@ mod tests {
         let store = Store::new("beside");
         let (ledger, mut other, access) = (store.ledger(), store.ledger(), access());
         let mut spent = Spent::new(Latest::of(access.clone()));
-        spent.look(&ledger, false).unwrap();
+        spent.look(&ledger, false, NOON).unwrap();
         assert_eq!(used(&access, NOON), [0, 0]);
         other.append(7, &[(1, record(NOON, 2))]).unwrap();
-        spent.look(&ledger, false).unwrap();
+        spent.look(&ledger, false, NOON).unwrap();
         assert_eq!(used(&access, NOON), [2, 2]);
         other.append(7, &[(2, record(NOON, 5))]).unwrap();
-        spent.look(&ledger, false).unwrap();
-        spent.look(&ledger, false).unwrap();
+        spent.look(&ledger, false, NOON).unwrap();
+        spent.look(&ledger, false, NOON).unwrap();
         assert_eq!(used(&access, NOON), [7, 7]);
         // A day later the day's budget is free, and what others spend then counts.
         other.append(7, &[(3, record(NOON + DAY_MS, 1))]).unwrap();
