@@ -21,7 +21,6 @@ use super::limits;
 use super::marks::Marks;
 use super::reply::{Envelope, Phases};
 use super::source::{self, Source};
-use super::spend;
 use super::stay::Stay;
 
 /// The vendor's own field of that kind.
@@ -420,7 +419,8 @@ impl<'s, R: Runtime> Exchange<'s, R> {
             self.shard.access.rates().correct(self.key, self.shard.rt.now(), reserved, used);
         }
         if let Some(money) = self.money {
-            let cost = spend::cost(self, ending);
+            // What nobody knows the price of does not count, here as in the ledger.
+            let cost = charge.nanos.unwrap_or(0);
             self.shard.access.rates().settle(self.key, money, cost);
         }
         let duration = self.age();

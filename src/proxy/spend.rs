@@ -57,7 +57,7 @@ fn dearest<R: Runtime>(
     now_ms: u64,
 ) -> Option<u64> {
     let model = shard.config.upstream_model(target, asked);
-    crate::policy::price::Price::of(model).map(|price| price.rates(prompt).cost(prompt, answer))
+    shard.prices.find(target.upstream, model, now_ms)?.estimate(prompt, answer)
 }
 
 fn unknown<R: Runtime>(shard: &Shard<R>, target: &Target, asked: &str) -> ApiError {
@@ -91,16 +91,4 @@ fn refusal<R: Runtime>(shard: &Shard<R>, short: &Short, nanos: u64, now_ms: u64)
     );
     let wait = short.resets_ms.map(|ms| ms.saturating_sub(now_ms).max(1));
     ApiError::new(Row::BUDGET_SPENT, message).with_retry_after(wait)
-}
-
-pub(super) fn cost<R: Runtime>(
-    known: &super::exchange::Known<'_, R>,
-    ending: super::exchange::Ending,
-) -> u64 {
-    if matches!(ending, super::exchange::Ending::Failed(..)) {
-        return 0;
-    }
-    let usage = known.usage();
-    crate::policy::price::Price::of(known.model())
-        .map_or(0, |price| price.rates(usage.prompt).cost(usage.prompt, usage.completion))
 }
