@@ -18,7 +18,7 @@ use crate::shard::{Access, Letter};
 use crate::store::db::FILE;
 use crate::store::{Db, StoreError, keys};
 
-use super::control::say;
+use super::say::say;
 use super::state;
 
 /// How often the store is looked at. A key that is revoked must not open a second later.

@@ -104,9 +104,8 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
     let (sight, listeners) = sight::start(&mut config, &material.trust()?)?;
-    let spent = Spent::new(keys.latest());
-    let (journals, keeper) =
-        keep_journals(&config, &machine, cores.len())?.keep(listeners, spent)?;
+    let (journals, keeper) = keep_journals(&config, &machine, cores.len())?
+        .keep(listeners, Spent::new(keys.latest()))?;
     let common = Common {
         config: &config,
         mailboxes: &mailboxes,
@@ -136,10 +135,8 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         // The thread reports its own end; nobody joins it.
         drop(spawn::shard(seed)?);
     }
-    keep_resolving(&config, addresses.clone(), mailboxes.clone())?;
-    security::keep(&config, material, mailboxes.clone())?;
     let latest = keys.latest();
-    keys.keep(&config, mailboxes.clone())?;
+    keep_current(&config, &addresses, &mailboxes, material, keys)?;
     Ok(Control {
         reports,
         shards: mailboxes,
@@ -157,6 +154,19 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         latest,
         sight: Some(sight),
     })
+}
+
+/// Starts the threads that tell the shards what has changed outside.
+fn keep_current(
+    config: &Config,
+    addresses: &[Vec<SocketAddr>],
+    mailboxes: &[Mailbox<Letter<Accepted>>],
+    material: Material,
+    keys: Keys,
+) -> io::Result<()> {
+    keep_resolving(config, addresses.to_vec(), mailboxes.to_vec())?;
+    security::keep(config, material, mailboxes.to_vec())?;
+    keys.keep(config, mailboxes.to_vec())
 }
 
 /// A journal for each shard, in the ledger's folder if there is one.

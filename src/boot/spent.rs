@@ -6,6 +6,7 @@
 //! moment when every record is in both or in none.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::base::date::DAY_MS;
 use crate::config::Budget;
@@ -77,12 +78,15 @@ impl Spent {
             let key = KeyId::Configured(place);
             let name = cut(&holder.name);
             for (budget, _, since_ms) in access.rates.spent(key, now_ms) {
-                if !totals.contains_key(&since_ms) {
-                    let all = ledger.spent_by_key(since_ms, u64::MAX)?;
-                    totals.insert(since_ms, all.into_iter().collect());
-                }
-                let all = totals.get(&since_ms).and_then(|all| all.get(name)).copied();
-                let others = all.unwrap_or(0).saturating_sub(self.own_since(name, since_ms));
+                let all = match totals.entry(since_ms) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => {
+                        let all = ledger.spent_by_key(since_ms, u64::MAX)?;
+                        place.insert(all.into_iter().collect())
+                    }
+                };
+                let all = all.get(name).copied().unwrap_or(0);
+                let others = all.saturating_sub(self.own_since(name, since_ms));
                 let (more, less) = self.news(name, budget, since_ms, others);
                 if more > 0 || less > 0 {
                     access.rates.correct_spent(key, budget, now_ms, (more, less));

@@ -129,18 +129,14 @@ fn what_was_spent_is_what_was_used_and_a_restart_does_not_forget_it() {
             (&"insufficient_quota".into(), &"insufficient_quota".into())
         );
         let message = error["message"].as_str().expect("a message");
-        let nanos = served * ANSWER_NANOS;
-        let says = format!("budget of 0.0005 USD per month until 20");
-        assert!(message.contains(&says), "{message}");
-        let usd = format!("0.{nanos:09}");
-        assert!(
-            message.contains(&format!("{} USD are spent", usd.trim_end_matches('0'))),
-            "{message}"
-        );
+        for says in ["budget of 0.0005 USD per month until 20", "USD are spent or reserved"] {
+            assert!(message.contains(says), "{message}");
+        }
         assert_eq!(refused.field("x-should-retry"), Some("false"));
         assert!(refused.field("retry-after").is_some());
         gateway.signal("TERM");
         assert!(gateway.wait(20).is_some_and(|status| status.success()));
+        let usd = format!("0.{:09}", served * ANSWER_NANOS);
         usd.trim_end_matches('0').to_owned()
     };
     assert_eq!(cost_usd(&folder.0), spent);
