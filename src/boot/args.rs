@@ -91,6 +91,9 @@ pub enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
+    /// Show what operators have changed
+    #[command(subcommand)]
+    Audit(Audit),
     /// Print a shell's completion script
     Completions {
         /// The shell
@@ -98,6 +101,26 @@ pub enum Command {
     },
     /// Print the man page
     Man,
+}
+
+/// What can be done with the audit log.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Audit {
+    /// Print the last changes, the newest first
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// At most so many
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        limit: u32,
+    },
+    /// Check that no entry was changed, removed or put in between
+    Verify {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Options of `check`.

@@ -9,7 +9,7 @@ use crate::control::Pages;
 use crate::obs::log::Level;
 use crate::rt::handover::{Ready, send_signal};
 use crate::rt::{Accepted, Mailbox, unix_millis};
-use crate::shard::{Letter, Report, TokenReport};
+use crate::shard::{Errand, Letter, Report, TokenReport};
 
 use super::handover::{Handover, notify};
 use super::journal::Keeper;
@@ -24,6 +24,8 @@ pub(super) struct Control {
     pub(super) reports: Receiver<Report>,
     pub(super) shards: Vec<Mailbox<Letter<Accepted>>>,
     pub(super) pages: Pages,
+    /// To the thread that answers operators.
+    pub(super) admin: Sender<Question>,
     /// To the threads that keep tokens, by service account: refused serial numbers.
     pub(super) refusals: Vec<Sender<u64>>,
     /// When the process started, in milliseconds since 1970.
@@ -50,6 +52,13 @@ pub(super) struct Control {
     pub(super) sight: Option<Sight>,
 }
 
+/// What an operator asks, and how the process stands.
+pub(super) struct Question {
+    pub(super) errand: Box<Errand>,
+    pub(super) pages: Pages,
+    pub(super) uptime: Duration,
+}
+
 impl Control {
     /// Runs until every shard has ended; true when that was what the operator wanted.
     pub(super) fn run(mut self) -> bool {
@@ -64,6 +73,16 @@ impl Control {
                     self.pages.budgets = self.latest.budgets(now);
                     ask.reply.send(self.pages.render(ask.page, Duration::from_millis(age)));
                 }
+                Report::Errand(errand) => {
+                    let age = unix_millis().saturating_sub(self.started_ms);
+                    let uptime = Duration::from_millis(age);
+                    let question = Question { errand, pages: self.pages.clone(), uptime };
+                    // The thread ends with this one.
+                    let _nobody = self.admin.send(question);
+                }
+                Report::Drain if self.signalled => {}
+                Report::Drain => self.signal(),
+                Report::Reload => self.hand_over(),
                 Report::Started { shard, driver, instead_of } => {
                     self.started(shard, driver, instead_of.as_deref());
                 }

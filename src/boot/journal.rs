@@ -82,7 +82,6 @@ pub(super) trait Listener: Send {
 /// What the thread is asked.
 pub(super) enum Ask {
     /// Which exchanges run.
-    #[expect(dead_code, reason = "the administration's pages ask it")]
     Running(Sender<Vec<Owned>>),
     /// Every shard has ended: read the rest, and end.
     Stop,

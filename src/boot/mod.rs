@@ -1,6 +1,8 @@
 //! Wiring: arguments, environment, threads, signals.
 
+mod admin;
 pub mod args;
+mod audit;
 mod control;
 pub mod env;
 mod explain;
@@ -78,6 +80,10 @@ pub fn run() -> ExitCode {
         Some(Command::Ledger { command }) => {
             name_process("vb-cli");
             ledger::run(&line, command)
+        }
+        Some(Command::Audit(what)) => {
+            name_process("vb-cli");
+            audit::run(&line, *what)
         }
         Some(Command::Completions { shell }) => {
             name_process("vb-cli");

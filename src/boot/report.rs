@@ -20,14 +20,16 @@ pub fn text(config: &Config, keys: &Keyring, machine: &Machine) -> String {
     let mut page = Page(format!("vertex-bridge {}\n", env!("CARGO_PKG_VERSION")));
     let capacity = config.limits.capacity(machine.room());
     page.row("listen", &listen(config));
+    if let Some(listen) = config.admin_listen {
+        page.row("listen admin", &listen.to_string());
+    }
     page.row("clients", &clients(config, keys));
     for key in keys.holders() {
         let models = if key.models.is_empty() { "all".to_owned() } else { key.models.join(" ") };
         let closed = if key.secrets.is_empty() { " (revoked)" } else { "" };
         page.row("  key", &format!("{} = ***, models: {models}{closed}", key.name));
     }
-    let admin = if config.auth.admin.is_some() { "***" } else { "none" };
-    page.row("admin key", admin);
+    page.row("admin key", admin_key(config, keys));
     let log = format!("{} ({})", config.log.level.as_str(), log_format(config));
     page.row("log", &log);
     let runtime = &config.runtime;
@@ -214,6 +216,11 @@ fn word(value: &Value) -> String {
 
 /// The report as one JSON object and a line end.
 pub fn json(config: &Config, keys: &Keyring, machine: &Machine) -> String {
+    format!("{}\n", value(config, keys, machine))
+}
+
+/// The report as JSON.
+pub fn value(config: &Config, keys: &Keyring, machine: &Machine) -> Value {
     let capacity = config.limits.capacity(machine.room());
     let millis = |wait: Option<Duration>| wait.map(|wait| u64::try_from(wait.as_millis()).ok());
     let timeouts: serde_json::Map<String, Value> = waits(&config.timeouts)
@@ -236,9 +243,10 @@ pub fn json(config: &Config, keys: &Keyring, machine: &Machine) -> String {
     });
     let options: serde_json::Map<String, Value> =
         options(config).into_iter().map(|(name, value)| (name.replace(' ', "."), value)).collect();
-    let report = json!({
+    json!({
         "version": env!("CARGO_PKG_VERSION"),
         "listen": listen(config),
+        "admin_listen": config.admin_listen,
         "simulated": config.simulated,
         "auth": {
             "development": keys.holders().is_empty(),
@@ -263,8 +271,7 @@ pub fn json(config: &Config, keys: &Keyring, machine: &Machine) -> String {
         "upstreams": upstreams.collect::<Vec<_>>(),
         "routes": routes.collect::<Vec<_>>(),
         "warnings": config.warnings,
-    });
-    format!("{report}\n")
+    })
 }
 
 /// One line for each mistake.
@@ -314,6 +321,14 @@ fn clients(config: &Config, keys: &Keyring) -> String {
         stored => format!(" ({stored} of them in the store)"),
     };
     format!("{count} configured {}{stored}{none}", if count == 1 { "key" } else { "keys" })
+}
+
+fn admin_key(config: &Config, keys: &Keyring) -> &'static str {
+    match (&config.auth.admin, keys.holders().is_empty()) {
+        (Some(_), _) => "***",
+        (None, true) => "the development key, from this machine only",
+        (None, false) => "none: nobody may administrate",
+    }
 }
 
 fn log_format(config: &Config) -> &'static str {

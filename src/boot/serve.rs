@@ -24,19 +24,23 @@ use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
 use crate::policy::price::Book;
 use crate::proxy::fixed;
 use crate::rt::handover::{self, Inherited, Kept, Ready};
-use crate::rt::{self, Accepted, ListenSocket, Mailbox};
+use crate::rt::{self, Accepted, Letters, ListenSocket, Mailbox};
 use crate::shard::{Access, Board, Cache, FixedBody, Letter, Parts, Probes, Report, Signatures};
+use crate::web::Trust;
 
+use super::admin::Reach;
 use super::args::CommandLine;
 use super::control::{Control, say};
 use super::handover::Handover;
+use super::journal::Keeper;
 use super::keys::Keys;
 use super::machine::Machine;
 use super::out::complain;
 use super::security::{self, Material};
+use super::sight::{self, Sight};
 use super::spawn::{self, Seed};
 use super::spent::Spent;
-use super::{env, journal, report, sight, simulate, tokens};
+use super::{admin, env, journal, report, simulate, tokens};
 
 /// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -91,21 +95,22 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     let (sender, reports) = channel();
     // Before anybody can see that we are there: a signal that nobody hears ends the process.
     hear_signals(sender.clone())?;
-    let (sockets, predecessor) = listen(&config, cores.len())?;
+    let Listening { sockets, operators, predecessor } = listen(&config, cores.len())?;
     let at = address_of(&sockets, &config)?;
     let simulator = if config.simulated { Some(simulate::embed(&config)?) } else { None };
     if let Some(address) = simulator {
         config.simulate_at(address);
     }
-    let handover = Handover::new(Kept::of(&sockets)?, sender.clone())?;
+    let handover = Handover::new(Kept::of(&sockets, operators.as_ref())?, sender.clone())?;
     let (mailboxes, letters): (Vec<_>, Vec<_>) = cores.iter().map(|_| rt::mailbox()).unzip();
     let shape = shape_of(&config);
     let refusals = tokens::keep(&mut config, &material.trust()?, &mailboxes, &sender)?;
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
-    let (sight, listeners) = sight::start(&mut config, &material.trust()?)?;
-    let (journals, keeper) = keep_journals(&config, &machine, cores.len())?
-        .keep(listeners, Spent::new(keys.latest()))?;
+    let (last, trust) = (admin::Last::default(), material.trust()?);
+    let spent = Spent::new(keys.latest());
+    let (journals, keeper, sight) =
+        record(&mut config, &machine, cores.len(), (&trust, &last, spent))?;
     let common = Common {
         config: &config,
         mailboxes: &mailboxes,
@@ -121,24 +126,21 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         addresses: &addresses,
         machine: &machine,
     };
-    let started = cores.iter().zip(sockets).zip(letters).zip(journals).enumerate();
-    for (index, (((core, socket), letters), journal)) in started {
-        let seed = Seed {
-            core: *core,
-            backend: config.runtime.backend,
-            driver: config.runtime.driver,
-            socket,
-            letters,
-            parts: common.parts(index, Arc::clone(&cells[index]), journal, material.security()?),
-            drain: config.timeouts.drain,
-        };
-        // The thread reports its own end; nobody joins it.
-        drop(spawn::shard(seed)?);
-    }
+    let places = cores.iter().zip(sockets).zip(letters).zip(journals);
+    let places = places.map(|(((core, socket), letters), journal)| Place {
+        core: *core,
+        socket,
+        letters,
+        journal,
+    });
+    common.start(places.collect(), operators, &cells, &material)?;
     let latest = keys.latest();
+    let in_force = report::value(&config, &keys.access().keys, &machine);
     keep_current(&config, &addresses, &mailboxes, material, keys)?;
+    let reach = Reach::new(&mailboxes, sender, keeper.asks.clone(), recheck);
     Ok(Control {
         reports,
+        admin: admin::keep(&config, in_force, reach, last)?,
         shards: mailboxes,
         pages: pages(&config, &addresses, sight.watched(Registry::new(cells, shape))),
         refusals,
@@ -175,6 +177,19 @@ fn keep_journals(config: &Config, machine: &Machine, shards: usize) -> io::Resul
     journal::make(journal::Ledger::open(config)?, shards, in_flight, random)
 }
 
+/// Where the shards record exchanges, the thread that reads it, and who is told what was read.
+fn record(
+    config: &mut Config,
+    machine: &Machine,
+    shards: usize,
+    (trust, last, spent): (&Trust, &admin::Last, Spent),
+) -> io::Result<(Vec<Journal>, Keeper, Sight)> {
+    let (sight, mut listeners) = sight::start(config, trust)?;
+    listeners.push(last.listener());
+    let (journals, keeper) = keep_journals(config, machine, shards)?.keep(listeners, spent)?;
+    Ok((journals, keeper, sight))
+}
+
 /// The vendors' marks, where they are kept.
 fn signatures(config: &Config) -> Signatures {
     Signatures::new(if config.gemini.signatures.cache { SIGNATURE_BYTES } else { 0 })
@@ -191,17 +206,47 @@ fn recheck() -> Result<(), String> {
         .map_err(|errors| report::errors_text(&errors))
 }
 
-/// The listening sockets, one for each shard: a predecessor's, systemd's, or new ones.
-fn listen(config: &Config, shards: usize) -> io::Result<(Vec<ListenSocket>, Option<Ready>)> {
-    if let Some(Inherited { sockets, ready }) =
+/// Where this process listens.
+struct Listening {
+    /// One for each shard.
+    sockets: Vec<ListenSocket>,
+    /// The one that serves operators, if they have one of their own.
+    operators: Option<ListenSocket>,
+    /// Whom to tell that we serve.
+    predecessor: Option<Ready>,
+}
+
+/// The listening sockets: a predecessor's, systemd's, or new ones.
+fn listen(config: &Config, shards: usize) -> io::Result<Listening> {
+    if let Some(Inherited { sockets, operators, ready }) =
         handover::inherited(|name| std::env::var_os(name)?.into_string().ok())?
     {
-        return Ok((handover::share(sockets, shards)?, ready));
+        let sockets = handover::share(sockets, shards)?;
+        let operators = listen_for_operators(config, operators)?;
+        return Ok(Listening { sockets, operators, predecessor: ready });
     }
     let at = listen_address(&config.server.host, config.server.port)?;
     let bound = rt::bind(at, shards)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {at}: {error}")))?;
-    Ok((bound, None))
+    let operators = listen_for_operators(config, None)?;
+    Ok(Listening { sockets: bound, operators, predecessor: None })
+}
+
+/// The socket for operators, if they have an address of their own: the predecessor's, when it still
+/// is the one that is wanted.
+fn listen_for_operators(
+    config: &Config,
+    inherited: Option<ListenSocket>,
+) -> io::Result<Option<ListenSocket>> {
+    let Some(at) = config.admin_listen else { return Ok(None) };
+    let fits = |socket: &ListenSocket| socket.local_addr().is_ok_and(|known| known == at);
+    if let Some(socket) = inherited.filter(fits) {
+        return Ok(Some(socket));
+    }
+    let bound = rt::bind(at, 1).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {at} (admin.listen): {error}"))
+    });
+    Ok(bound?.pop())
 }
 
 /// Where the sockets listen, which a predecessor may have decided.
@@ -256,7 +301,41 @@ struct Common<'c> {
     machine: &'c Machine,
 }
 
+/// What one shard alone gets.
+struct Place {
+    core: usize,
+    socket: ListenSocket,
+    letters: Letters<Letter<Accepted>>,
+    journal: Journal,
+}
+
 impl Common<'_> {
+    /// Starts the thread of each shard. One of them serves operators, too: that is enough for them.
+    fn start(
+        &self,
+        places: Vec<Place>,
+        mut operators: Option<ListenSocket>,
+        cells: &[Arc<Cells>],
+        material: &Material,
+    ) -> io::Result<()> {
+        for (index, (place, cells)) in places.into_iter().zip(cells).enumerate() {
+            let security = material.security()?;
+            let seed = Seed {
+                core: place.core,
+                backend: self.config.runtime.backend,
+                driver: self.config.runtime.driver,
+                socket: place.socket,
+                operators: operators.take(),
+                letters: place.letters,
+                parts: self.parts(index, Arc::clone(cells), place.journal, security),
+                drain: self.config.timeouts.drain,
+            };
+            // The thread reports its own end; nobody joins it.
+            drop(spawn::shard(seed)?);
+        }
+        Ok(())
+    }
+
     fn parts(
         &self,
         index: usize,

@@ -15,6 +15,8 @@ pub(super) struct Seed {
     pub(super) backend: Backend,
     pub(super) driver: Driver,
     pub(super) socket: ListenSocket,
+    /// The one that serves operators, on one of the shards.
+    pub(super) operators: Option<ListenSocket>,
     pub(super) letters: Letters<Letter<Accepted>>,
     pub(super) parts: Parts<Accepted>,
     pub(super) drain: Duration,
@@ -85,9 +87,10 @@ where
     R: Runtime<Socket = ListenSocket, Accepted = Accepted>,
 {
     let listener = runtime.listen(seed.socket)?;
+    let operators = seed.operators.map(|socket| runtime.listen(socket)).transpose()?;
     let (index, control) = (seed.parts.index, seed.parts.control.clone());
     let shard = Shard::new(runtime, seed.parts);
     let _nobody = control.send(Report::Started { shard: index, driver, instead_of });
-    proxy::run(shard, listener, seed.letters, seed.drain).await;
+    proxy::run_both(shard, (listener, operators), seed.letters, seed.drain).await;
     Ok(())
 }

@@ -43,6 +43,7 @@ impl Row {
     pub const INVALID_API_KEY: Self = row(401, "authentication_error", "invalid_api_key");
     pub const PERMISSION_DENIED: Self = row(403, "permission_error", "permission_denied");
     pub const UNKNOWN_URL: Self = row(404, INVALID, "unknown_url");
+    pub const NOT_FOUND: Self = row(404, INVALID, "not_found");
     pub const METHOD_NOT_ALLOWED: Self = row(405, INVALID, "method_not_allowed");
     pub const MODEL_NOT_FOUND: Self = row(404, INVALID, "model_not_found");
     pub const REQUEST_TIMEOUT: Self = row(408, INVALID, "request_timeout");
@@ -66,6 +67,7 @@ impl Row {
     pub const OVERLOADED: Self = row(503, SERVER, "overloaded");
     pub const SHUTTING_DOWN: Self = row(503, SERVER, "shutting_down");
     pub const NOT_CACHED: Self = last(row(504, INVALID, "not_cached"));
+    pub const STORE_UNAVAILABLE: Self = row(503, SERVER, "store_unavailable");
     pub const INTERNAL: Self = row(500, SERVER, "internal_error");
 }
 

@@ -1,5 +1,6 @@
 //! From settings to the one checked `Config`: defaults, and the rules between keys.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::answers_keys;
@@ -33,6 +34,7 @@ impl Config {
         let keys = client_keys(&settings, &mut notes);
         let admin = admin_key(&keys, &settings, &mut notes);
         let auth = Auth { required: true, keys, admin, unless_stored: None };
+        let admin_listen = admin_listen(&auth, &settings, &mut notes);
         let auth = check_auth(auth, &server, &settings, &mut notes);
         let mut service = upstreams::service(&settings, &mut notes);
         telemetry_keys::propagate(&settings, &mut service.upstreams);
@@ -48,6 +50,7 @@ impl Config {
             server,
             auth,
             ledger: Ledger::of(&settings, showing),
+            admin_listen,
             log: log(&settings),
             runtime: runtime(&settings),
             timeouts: timeouts(&settings),
@@ -128,6 +131,17 @@ fn check_auth(auth: Auth, server: &Server, settings: &Settings, notes: &mut Note
         ));
     }
     Auth { required: wanted.unwrap_or(true), unless_stored, ..auth }
+}
+
+/// An address of its own for the administration. Only this machine may be let in without a key.
+fn admin_listen(auth: &Auth, settings: &Settings, notes: &mut Notes) -> Option<SocketAddr> {
+    let listen: SocketAddr = settings.text("admin.listen")?.parse().ok()?;
+    if auth.admin.is_none() && !listen.ip().is_loopback() && !settings.is_set("auth.admin_key") {
+        let found = format!("no admin key, though {listen} is not a loopback address");
+        let fix = "an admin key of 16 characters or more (APP_AUTH__ADMIN_KEY), or 127.0.0.1";
+        notes.error("auth.admin_key", settings.place_of("admin.listen"), found, fix);
+    }
+    Some(listen)
 }
 
 fn log(settings: &Settings) -> Log {
@@ -532,9 +546,22 @@ mod tests {
     }
 
     #[test]
+    fn the_administration_is_never_open_to_others() {
+        let listen = |at: &str| format!("[admin]\nlisten = \"{at}\"\n");
+        let here = load(&listen("127.0.0.1:4001"), &[]).expect("only this machine");
+        assert_eq!(here.admin_listen, "127.0.0.1:4001".parse().ok());
+        let open = errors(&listen("0.0.0.0:4001"), &[]);
+        assert_eq!(open.len(), 1, "{open:?}");
+        assert!(open[0].starts_with("vb.toml:2: auth.admin_key: found no admin key"), "{open:?}");
+        let key = ("APP_AUTH__ADMIN_KEY", "admin-0123456789");
+        let config = load(&listen("0.0.0.0:4001"), &[key]).expect("it has a key");
+        assert!(config.auth.admin.is_some() && config.auth.keys.is_empty());
+    }
+
+    #[test]
     fn what_has_no_effect_is_said() {
         let file = "[rate_limit]\ncapacity = 7\n[cache]\nenabled = false\n[retry]\nattempts = 0\n\
-                    [fallback]\nafter = \"off\"\n[admin]\nlisten = \"127.0.0.1:1\"\n";
+                    [fallback]\nafter = \"off\"\n[stream]\nearly_head = \"5s\"\n";
         let variables = [
             ("APP_RETRY__BUDGET", "1"),
             ("APP_OPENAI__HARVESTER_URL", "http://x"),
@@ -547,7 +574,7 @@ mod tests {
              GOOGLE_APPLICATION_CREDENTIALS",
             "APP_OPENAI__HARVESTER_URL has no effect; use OPENAI_API_KEY and OPENAI_BASE_URL (the \
              official API)",
-            "vb.toml:10: admin.listen is accepted but has no effect in this release",
+            "vb.toml:10: stream.early_head is accepted but has no effect in this release",
             "HTTPS_PROXY is accepted but has no effect in this release",
         ];
         let mut found = config.warnings;

@@ -27,6 +27,9 @@ pub struct Config {
     pub server: Server,
     /// Who may connect.
     pub auth: Auth,
+    /// Where the admin API listens when it has an address of its own; `/admin`, `/dashboard` and
+    /// both pages of metrics are served there only.
+    pub admin_listen: Option<SocketAddr>,
     /// What is written to standard error.
     pub log: Log,
     /// Executor and cores.

@@ -27,8 +27,8 @@ pub struct UpstreamState {
 }
 
 impl UpstreamState {
-    /// `circuit` is 0 closed, 1 half open, 2 open.
-    fn word(&self, tokens: &[TokenFigures], circuit: u64) -> &'static str {
+    /// In a word, can it be asked? `circuit` is 0 closed, 1 half open, 2 open.
+    pub fn word(&self, tokens: &[TokenFigures], circuit: u64) -> &'static str {
         let token = self.account.map(|account| tokens.get(account));
         match token {
             _ if !self.resolved => "unresolved",

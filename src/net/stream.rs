@@ -1,5 +1,7 @@
 //! A connection as the gateway uses it: plain, or through TLS. Nothing above knows which.
 
+use std::net::SocketAddr;
+
 use crate::rt::{Conn, Lent, Peek, RawConn, Runtime};
 
 use super::tls::Tls;
@@ -37,6 +39,14 @@ impl<C: RawConn> Stream<C> {
             }
         }
         self.write_all(buffer).await
+    }
+
+    /// Where the peer is; unknown when the connection is gone, and in memory.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(conn) => conn.peer_address(),
+            Self::Tls(tls) => tls.peer_address(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, Read, Write};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use rustls::{Connection, HandshakeKind};
@@ -261,6 +262,13 @@ impl<C: RawConn> Shared<C> {
         if client {
             self.say_goodbye();
         }
+    }
+}
+
+impl<C: RawConn> Tls<C> {
+    /// Where the peer is; unknown when the connection is gone, and in memory.
+    pub(super) fn peer_address(&self) -> Option<SocketAddr> {
+        self.0.conn.peer_address()
     }
 }
 

@@ -72,6 +72,18 @@ impl Merged {
         to_f64(self.sum_micros) / 1e6
     }
 
+    /// Their sum in microseconds.
+    pub fn sum_micros(&self) -> u64 {
+        self.sum_micros
+    }
+
+    /// The buckets that hold anything: from and to in microseconds, the end not included, and how
+    /// many. What was counted between two looks is the difference of their buckets.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+        let filled = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+        filled.map(|(index, count)| (lower_bound(index), lower_bound(index + 1), *count))
+    }
+
     /// Their mean in milliseconds; 0 without any.
     pub fn mean_ms(&self) -> f64 {
         if self.count == 0 { 0.0 } else { to_f64(self.sum_micros) / 1e3 / to_f64(self.count) }
@@ -164,6 +176,8 @@ mod tests {
             let got = merged.quantile_ms(share);
             assert!((got - expected).abs() / expected < 0.035, "{share}: {got}");
         }
+        assert_eq!(merged.buckets().map(|(_, _, count)| count).sum::<u64>(), 1000);
+        assert!(merged.buckets().all(|(from, to, _)| from < to));
         let coarse = merged.coarse(&[0.1, 0.5, 10.0]);
         assert_eq!(coarse.iter().map(|(_, count)| count).sum::<u64>(), 1000);
         assert!((95..=100).contains(&coarse[0].1), "{coarse:?}");

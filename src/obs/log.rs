@@ -21,6 +21,13 @@ pub enum Level {
 }
 
 impl Level {
+    const ALL: [Self; 4] = [Self::Error, Self::Warn, Self::Info, Self::Debug];
+
+    /// The level of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+
     /// Its name in lines and settings.
     pub const fn name(self) -> &'static str {
         match self {
@@ -160,7 +167,7 @@ fn escape(value: &str) -> String {
 }
 
 /// RFC 3339 in UTC with milliseconds.
-fn timestamp(unix_millis: u64) -> String {
+pub fn timestamp(unix_millis: u64) -> String {
     let (days, millis) = (unix_millis / 86_400_000, unix_millis % 86_400_000);
     // Days of eras of 400 years that begin in March, so that the leap day comes last.
     let shifted = days + 719_468;

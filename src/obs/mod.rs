@@ -11,6 +11,7 @@ pub mod names;
 pub mod prometheus;
 pub mod registry;
 pub mod seen;
+pub mod snapshot;
 mod spread;
 
 pub use cells::{Cells, HandshakeEnd, Settled, Shape, TargetLabels, Tokens, UpstreamFailure};
@@ -18,3 +19,4 @@ pub use exported::ExportCells;
 pub use forms::Form;
 pub use registry::{Aside, BudgetFigures, Registry, TokenFigures};
 pub use seen::Seen;
+pub use snapshot::{Answered, ShardFigures, Snapshot};

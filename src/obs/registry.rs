@@ -17,8 +17,8 @@ use super::spread::Spread;
 /// All shards' cells.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    shards: Vec<Arc<Cells>>,
-    shape: Shape,
+    pub(super) shards: Vec<Arc<Cells>>,
+    pub(super) shape: Shape,
     seen: Arc<Seen>,
     exported: Arc<ExportCells>,
 }
@@ -372,11 +372,11 @@ impl Registry {
         }
     }
 
-    fn sum(&self, cell: impl Fn(&Cells) -> &Cell) -> u64 {
+    pub(super) fn sum(&self, cell: impl Fn(&Cells) -> &Cell) -> u64 {
         self.shards.iter().map(|cells| cell(cells).read()).sum()
     }
 
-    fn merged(&self, histogram: impl Fn(&Cells) -> &Histogram) -> Merged {
+    pub(super) fn merged(&self, histogram: impl Fn(&Cells) -> &Histogram) -> Merged {
         Histogram::merge(&self.shards.iter().map(|cells| histogram(cells)).collect::<Vec<_>>())
     }
 }

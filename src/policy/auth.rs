@@ -72,6 +72,33 @@ impl Keyring {
         Self { known, starts, salt, holders, admin, required }
     }
 
+    /// Decides whether the value of the `authorization` field is the admin key, and names it by
+    /// its fingerprint, eight hexadecimal digits of its SHA-256.
+    ///
+    /// Without an admin key the development key stands for it as long as no client's key is
+    /// configured either, which only a loopback address allows. It is known to everybody, so the
+    /// request must be meant for this machine: `host` is its `host` field. A web page whose name
+    /// was bent to this address is meant for another one.
+    ///
+    /// # Errors
+    /// [`Reject::NoKey`], [`Reject::WrongKey`], or [`Reject::NoAdminKey`] when there is none.
+    pub fn check_admin(
+        &self,
+        authorization: Option<&[u8]>,
+        host: Option<&[u8]>,
+    ) -> Result<String, Reject> {
+        let development = self.holders.is_empty().then(|| sha256(DEVELOPMENT_KEY.as_bytes()));
+        let known = self.admin.or(development).ok_or(Reject::NoAdminKey)?;
+        let value = authorization.ok_or(Reject::NoKey)?;
+        let sent = sha256(bearer(value).ok_or(Reject::WrongKey)?);
+        let meant = self.admin.is_some() || host.is_some_and(is_this_machine);
+        if !equal(&sent, &known) || !meant {
+            return Err(Reject::WrongKey);
+        }
+        let hex = known.iter().take(4).map(|byte| format!("{byte:02x}"));
+        Ok(hex.collect())
+    }
+
     /// Decides on the value of the `authorization` field, if there is one. `now_ms`, in
     /// milliseconds since 1970, is only asked for a key that ends.
     ///
@@ -112,16 +139,6 @@ impl Keyring {
         }
         let development = self.holders.is_empty();
         Ok(if development { KeyId::Development } else { KeyId::Configured(known.place) })
-    }
-
-    /// Is this the administrator's key?
-    pub fn is_admin(&self, token: &[u8]) -> bool {
-        self.admin.as_ref().is_some_and(|admin| equal(&sha256(token), admin))
-    }
-
-    /// Is there an administrator's key?
-    pub const fn has_admin(&self) -> bool {
-        self.admin.is_some()
     }
 
     /// All keys, by their places.
@@ -199,6 +216,16 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     is_key.then_some(token)
 }
 
+/// Does a `host` field name the loopback, with any port?
+fn is_this_machine(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let end = host.rfind(']').map_or_else(|| host.find(':'), |end| Some(end + 1));
+    let name = end.and_then(|end| host.get(..end)).unwrap_or(host);
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +246,40 @@ mod tests {
     fn ring(keys: &[&str], required: bool) -> Keyring {
         let auth = auth(keys, required);
         Keyring::new(Holder::of(&auth.keys), &auth, 7)
+    }
+
+    #[test]
+    fn the_admin_key_is_one_of_its_own() {
+        let admin = Some(Secret::new("admin-0123456789ab".to_owned()));
+        let clients = ring(&["first-0123456789ab"], true);
+        let (good, client) = (b"Bearer admin-0123456789ab", b"Bearer first-0123456789ab");
+        let host = Some(&b"gateway.example"[..]);
+        assert_eq!(clients.check_admin(Some(client), host), Err(Reject::NoAdminKey));
+        let auth = Auth { admin, ..auth(&["first-0123456789ab"], true) };
+        let with_admin = Keyring::new(Holder::of(&auth.keys), &auth, 7);
+        assert_eq!(with_admin.check_admin(None, host), Err(Reject::NoKey));
+        assert_eq!(with_admin.check_admin(Some(client), host), Err(Reject::WrongKey));
+        let who = with_admin.check_admin(Some(good), host).expect("it is let in");
+        assert!(who.len() == 8 && who.bytes().all(|byte| byte.is_ascii_hexdigit()), "{who}");
+        assert_eq!(
+            with_admin.check(Some(good), || NOW),
+            Err(Reject::WrongKey),
+            "it is no client's"
+        );
+    }
+
+    #[test]
+    fn in_development_only_this_machine_may_administrate() {
+        let ring = ring(&[], false);
+        let key = Some(&b"Bearer sk-vertex-bridge-dev"[..]);
+        for host in ["localhost", "LOCALHOST:4000", "127.0.0.1:4000", "[::1]:4000", "[::1]"] {
+            assert!(ring.check_admin(key, Some(host.as_bytes())).is_ok(), "{host}");
+        }
+        for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:4000", "", "[::1"] {
+            let refused = ring.check_admin(key, Some(host.as_bytes()));
+            assert_eq!(refused, Err(Reject::WrongKey), "{host}");
+        }
+        assert_eq!(ring.check_admin(None, Some(b"localhost")), Err(Reject::NoKey));
     }
 
     #[test]
@@ -352,14 +413,5 @@ mod tests {
             assert_eq!(ring.check_token(wrong.as_bytes(), || NOW), Err(Reject::WrongKey));
         }
         assert!(ring.starts.windows(2).all(|pair| pair[1] - pair[0] < 3 * COMPARTMENT));
-    }
-
-    #[test]
-    fn the_administrators_key_is_no_clients_and_no_clients_is_his() {
-        let mut auth = auth(&["first-0123456789ab"], true);
-        auth.admin = Some(Secret::new("admin-0123456789ab".to_owned()));
-        let ring = Keyring::new(Holder::of(&auth.keys), &auth, 7);
-        assert!(ring.is_admin(b"admin-0123456789ab") && !ring.is_admin(b"first-0123456789ab"));
-        assert_eq!(ring.check_token(b"admin-0123456789ab", || NOW), Err(Reject::WrongKey));
     }
 }

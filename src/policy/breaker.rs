@@ -47,6 +47,9 @@ enum State {
     HalfOpen { successes: u32 },
 }
 
+/// Until this time an operator keeps a circuit open: until it is closed by hand.
+pub const HELD: Tick = Tick::NEVER;
+
 /// The breaker.
 #[derive(Clone, Copy, Debug)]
 pub struct Breaker {
@@ -84,6 +87,11 @@ impl Breaker {
     /// Did the upstream ask to be left alone at this time?
     pub fn is_cooling(&self, now: Tick) -> bool {
         now < self.cooling
+    }
+
+    /// An operator wants the upstream left alone until the circuit is closed by hand.
+    pub fn hold_open(&mut self) {
+        self.state = State::Open { until: HELD };
     }
 
     /// A probe is under way.
@@ -172,6 +180,16 @@ mod tests {
         assert_eq!(breaker.circuit(at(65)), Circuit::HalfOpen);
         breaker.on_success(&THRESHOLDS);
         assert_eq!(breaker.circuit(at(65)), Circuit::Closed);
+    }
+
+    #[test]
+    fn what_an_operator_holds_open_stays_open() {
+        let mut breaker = Breaker::default();
+        breaker.hold_open();
+        breaker.on_success(&THRESHOLDS);
+        fail(&mut breaker, 1);
+        assert_eq!(breaker.pass(at(1_000_000)), Pass::No(HELD));
+        assert_eq!(breaker.circuit(at(1_000_000)), Circuit::Open);
     }
 
     #[test]

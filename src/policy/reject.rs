@@ -11,6 +11,8 @@ pub enum Reject {
     KeyInQuery,
     /// 400: more than one field with a key, so that two readers could disagree.
     DuplicateKey,
+    /// 403: no admin key is configured, so nobody may administrate.
+    NoAdminKey,
     /// 403: the key may not use this model.
     ModelNotAllowed,
     /// 403: the key may not use this route.
@@ -27,6 +29,7 @@ impl Reject {
                 "the API key stands in the URL, which ends in logs: send it in a header field"
             }
             Self::DuplicateKey => "more than one API key",
+            Self::NoAdminKey => "no admin key is configured: set auth.admin_key",
             Self::ModelNotAllowed => "this API key may not use this model",
             Self::RouteNotAllowed => "this API key may not use the route of this model",
         }

@@ -11,6 +11,7 @@ use crate::rt::{Letters, Listener, Runtime, catch};
 use crate::shard::deadline::SWEEP;
 use crate::shard::{Letter, Shard};
 
+use super::route::Port;
 use super::serve;
 
 /// How long a client that is idle when a drain begins may still send a request.
@@ -18,6 +19,9 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// How often a draining shard looks whether it is done, and a full one whether it has room.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Connections of operators beyond those that a shard has for clients.
+const OPERATORS_MAX: usize = 64;
 
 /// Sweeps between two looks at the idle links.
 const SWEEPS_PER_PRUNE: u32 = 40;
@@ -29,21 +33,37 @@ pub async fn run<R: Runtime>(
     letters: Letters<Letter<R::Accepted>>,
     drain_max: Duration,
 ) {
+    run_both(shard, (listener, None), letters, drain_max).await;
+}
+
+/// The same with a second listener, which serves operators.
+pub async fn run_both<R: Runtime>(
+    shard: Rc<Shard<R>>,
+    (listener, operators): (R::Listener, Option<R::Listener>),
+    letters: Letters<Letter<R::Accepted>>,
+    drain_max: Duration,
+) {
     let listener = Rc::new(listener);
+    let operators = operators.map(Rc::new);
     shard.rt.spawn(sweep(Rc::clone(&shard)));
     shard.rt.spawn(accept(Rc::clone(&shard), Rc::clone(&listener)));
+    if let Some(operators) = &operators {
+        shard.rt.spawn(accept_operators(Rc::clone(&shard), Rc::clone(operators)));
+    }
     loop {
         match letters.next().await {
-            Letter::Connection(accepted) => serve_here(&shard, accepted),
+            Letter::Connection(accepted) => serve_here(&shard, accepted, port_of(&shard)),
             Letter::Addresses { upstream, addresses } => shard.new_addresses(upstream, addresses),
             Letter::Token { account, news } => shard.on_token_news(account, news),
             Letter::Security(security) => shard.secure(security),
             Letter::Keys(access) => shard.access.replace(access),
+            Letter::Order(order) => shard.obey(&order),
             Letter::Drain => break shard.drain(DRAIN_GRACE),
             Letter::Retire => {
                 shard.retire();
                 // What waits in the queue is the successor's, which has the same socket.
                 listener.stop();
+                operators.iter().for_each(|listener| listener.stop());
                 break;
             }
             Letter::Stop => return,
@@ -51,6 +71,7 @@ pub async fn run<R: Runtime>(
     }
     drained(&shard, &letters, drain_max).await;
     listener.stop();
+    operators.iter().for_each(|listener| listener.stop());
 }
 
 /// Waits until the last client of all shards has gone, the drain has lasted long enough, or a stop
@@ -82,9 +103,10 @@ async fn drained<R: Runtime>(
         .await;
         match letter {
             Some(Letter::Stop) => return,
-            Some(Letter::Connection(accepted)) => serve_here(shard, accepted),
+            Some(Letter::Connection(accepted)) => serve_here(shard, accepted, port_of(shard)),
             Some(Letter::Token { account, news }) => shard.on_token_news(account, news),
             Some(Letter::Keys(access)) => shard.access.replace(access),
+            Some(Letter::Order(order)) => shard.obey(&order),
             Some(Letter::Drain) => {
                 shard.drain(DRAIN_GRACE);
                 end = end.min(limit());
@@ -126,6 +148,25 @@ async fn accept<R: Runtime>(shard: Rc<Shard<R>>, listener: Rc<R::Listener>) {
     }
 }
 
+/// Accepts operators, also when clients fill the shard: they stay here, and only their number is
+/// bounded.
+async fn accept_operators<R: Runtime>(shard: Rc<Shard<R>>, listener: Rc<R::Listener>) {
+    loop {
+        while shard.connections() >= shard.connections_max.saturating_add(OPERATORS_MAX) {
+            shard.rt.sleep(LOOK_AGAIN).await;
+        }
+        match listener.accept().await {
+            Ok((accepted, _peer)) => {
+                shard.cells.connections_accepted.add(1);
+                shard.board.enter(shard.index);
+                serve_here(&shard, accepted, Port::Operators);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
+            Err(_) => shard.rt.sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
 /// Serves a new connection here, or hands it to a shard with clearly fewer.
 fn place<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted) {
     let chosen = shard.board.place(shard.index);
@@ -134,17 +175,22 @@ fn place<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted) {
             shard.cells.connections_handed_over.add(1);
             mailbox.send(Letter::Connection(accepted));
         }
-        _ => serve_here(shard, accepted),
+        _ => serve_here(shard, accepted, port_of(shard)),
     }
 }
 
-fn serve_here<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted) {
+/// What the main listener serves.
+const fn port_of<R: Runtime>(shard: &Shard<R>) -> Port {
+    if shard.config.admin_listen.is_some() { Port::Clients } else { Port::All }
+}
+
+fn serve_here<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted, port: Port) {
     let guard = shard.connection();
     let Ok(conn) = shard.rt.adopt(accepted) else { return };
     let for_task = Rc::clone(shard);
     shard.rt.spawn(async move {
         let _counted = guard;
-        if catch(serve::connection(&for_task, conn)).await.is_err() {
+        if catch(serve::connection(&for_task, conn, port)).await.is_err() {
             for_task.cells.bugs.add(1);
         }
     });

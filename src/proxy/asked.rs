@@ -16,7 +16,7 @@ use super::candidate::Asker;
 use super::exact::Errand;
 use super::limits;
 use super::reply::Envelope;
-use super::route::{self, Endpoint, NoRoute};
+use super::route::{self, Endpoint, NoRoute, Port};
 use super::wishes::Wishes;
 
 /// What the head of a request asks for, without the head.
@@ -30,10 +30,21 @@ pub(super) struct Asked {
     pub(super) head_bytes: usize,
 }
 
+/// What an operator asks for.
+pub(super) struct Wish {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: String,
+    /// The fingerprint of the admin key; nobody for the page.
+    pub(super) who: Option<String>,
+}
+
 /// What is to be done.
 pub(super) enum What {
     /// A conversation.
     Talk(Permit, Asker),
+    /// Something that the admin API answers.
+    Errand(Box<Wish>),
     Health,
     Page(Page),
     Models,
@@ -47,7 +58,11 @@ pub(super) enum What {
 }
 
 /// Reads a head and decides what is to be done, before any byte of the body is awaited.
-pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<Asked, WireError> {
+pub(super) fn understand<R: Runtime>(
+    shard: &Shard<R>,
+    port: Port,
+    bytes: &[u8],
+) -> Result<Asked, WireError> {
     let config = &shard.config.limits;
     let limits = HeadLimits {
         head_bytes: config.head_bytes,
@@ -70,7 +85,11 @@ pub(super) fn understand<R: Runtime>(shard: &Shard<R>, bytes: &[u8]) -> Result<A
     };
     let expects_continue = head.expects_continue()?;
     let mut key = KeyId::Nobody;
-    let what = decide(shard, &head, framing, envelope.dialect, &mut key);
+    let what = match route::find(port, head.method, head.path(), head.query()) {
+        Ok(endpoint) => decide(shard, &head, (endpoint, framing), envelope.dialect, &mut key),
+        Err(NoRoute::Unknown) => What::Fixed(404, "", false),
+        Err(NoRoute::Method(allow)) => What::Fixed(405, allow, false),
+    };
     Ok(Asked { envelope, key, what, framing, expects_continue, head_bytes: bytes.len() })
 }
 
@@ -83,19 +102,17 @@ fn accepts(head: &RequestHead<'_, '_>) -> Accepts {
     }
 }
 
-/// Route, key, size, rate and room, in this order. `who_asks` is set as soon as it is known.
+/// Key, size, rate and room, in this order. `who_asks` is set as soon as it is known.
 fn decide<R: Runtime>(
     shard: &Shard<R>,
     head: &RequestHead<'_, '_>,
-    framing: Framing,
+    (endpoint, framing): (Endpoint<'_>, Framing),
     dialect: Dialect,
     who_asks: &mut KeyId,
 ) -> What {
-    let endpoint = match route::find(head.method, head.path(), head.query()) {
-        Ok(endpoint) => endpoint,
-        Err(NoRoute::Unknown) => return What::Fixed(404, "", false),
-        Err(NoRoute::Method(allow)) => return What::Fixed(405, allow, false),
-    };
+    if let Endpoint::Admin | Endpoint::Dashboard = endpoint {
+        return operate(shard, head, endpoint);
+    }
     let counted = matches!(
         endpoint,
         Endpoint::Door(..) | Endpoint::Embeddings | Endpoint::CountTokens | Endpoint::Explain
@@ -104,6 +121,8 @@ fn decide<R: Runtime>(
     if !matches!(endpoint, Endpoint::Health | Endpoint::Ready) {
         match who(shard, head, dialect) {
             Ok(known) => (key, *who_asks) = (known, known),
+            // Operators may see the metrics with their own key.
+            Err(_) if is_metrics(endpoint) && administrator(shard, head).is_ok() => {}
             Err(reject) => return refused(reject, counted),
         }
     }
@@ -143,7 +162,44 @@ fn decide<R: Runtime>(
             let (errand, beside) = (Errand::Talk(Door::Chat), Beside::default());
             admit(shard, head, framing, asker(errand, beside, true))
         }
+        Endpoint::Admin | Endpoint::Dashboard => operate(shard, head, endpoint),
     }
+}
+
+const fn is_metrics(endpoint: Endpoint<'_>) -> bool {
+    matches!(endpoint, Endpoint::Metrics | Endpoint::Prometheus)
+}
+
+/// What is for operators. The page itself holds nothing that is secret, so a browser may load it;
+/// what it shows it asks for with the admin key.
+fn operate<R: Runtime>(
+    shard: &Shard<R>,
+    head: &RequestHead<'_, '_>,
+    endpoint: Endpoint<'_>,
+) -> What {
+    let who = match administrator(shard, head) {
+        _ if endpoint == Endpoint::Dashboard => None,
+        Ok(who) => Some(who),
+        Err(reject @ Reject::NoAdminKey) => {
+            return What::Error(ApiError::new(Row::PERMISSION_DENIED, reject.message()));
+        }
+        Err(reject) => return refused(reject, false),
+    };
+    What::Errand(Box::new(Wish {
+        method: head.method,
+        path: head.path().to_owned(),
+        query: head.query().unwrap_or_default().to_owned(),
+        who,
+    }))
+}
+
+/// The fingerprint of the admin key that the request has.
+fn administrator<R: Runtime>(
+    shard: &Shard<R>,
+    head: &RequestHead<'_, '_>,
+) -> Result<String, Reject> {
+    screen(head.count_known(Known::Authorization), head.query())?;
+    shard.access.keys().check_admin(head.known(Known::Authorization), head.known(Known::Host))
 }
 
 /// The fields that keep a session at one target, as numbers that are the same in every process.

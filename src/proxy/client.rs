@@ -11,6 +11,7 @@ use crate::shard::{Deadline, Late, Lead, Shard};
 
 use super::lane::Lane;
 use super::posted::Posted;
+use super::route::Port;
 
 /// The client's side of one connection.
 pub(super) struct Client<'s, R: Runtime, F, M> {
@@ -20,6 +21,8 @@ pub(super) struct Client<'s, R: Runtime, F, M> {
     pub(super) posted: Posted<'s, F, M>,
     /// What is written is kept here, for all who ask the same, and not sent.
     pub(super) lead: Option<&'s Lead>,
+    /// What is served where it has connected.
+    pub(super) port: Port,
 }
 
 /// The client has left, or reads too slowly: nothing more can be written.
@@ -47,7 +50,8 @@ where
         's: 'r,
     {
         let posted = Posted::racer(slot, lane);
-        Client { shard: self.shard, conn: self.conn, deadline, posted, lead: self.lead }
+        let (lead, port) = (self.lead, self.port);
+        Client { shard: self.shard, conn: self.conn, deadline, posted, lead, port }
     }
 
     /// A client that keeps what it is told, for all who ask the same as this one.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::Tick;
 use crate::chat::{ApiError, Row};
 use crate::config::{Route, Target};
-use crate::policy::breaker::Pass;
+use crate::policy::breaker::{HELD, Pass};
 use crate::rt::{Lent, Runtime};
 use crate::shard::{Place, Shard};
 
@@ -57,7 +57,9 @@ where
     let now = shard.rt.lately();
     let probe = match upstream.health.pass(now) {
         Pass::Yes => None,
-        Pass::No(_) if forced => None,
+        // Not even then where an operator holds it open.
+        Pass::No(until) if forced && until != HELD => None,
+        Pass::No(HELD) => return Err(Shut::Open(shard.config.breaker.timeout)),
         Pass::No(until) => return Err(Shut::Open(until.since(now))),
         Pass::Probe => {
             let probe = shard.probes.take(plan.index).ok_or(Shut::Open(SOON))?;

@@ -14,6 +14,7 @@ mod client;
 mod course;
 mod credential;
 mod entry;
+mod errand;
 mod exact;
 mod exchange;
 pub mod explain;
@@ -48,4 +49,4 @@ mod translate;
 mod unary;
 mod wishes;
 
-pub use accept::run;
+pub use accept::{run, run_both};

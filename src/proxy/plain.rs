@@ -112,7 +112,7 @@ where
             answer::send_error_with(client, envelope, error, fields).await
         }
         What::Error(error) => answer::send_error(client, envelope, error).await,
-        What::Talk(..) => Ok(0),
+        What::Talk(..) | What::Errand(_) => Ok(0),
     }
 }
 

@@ -27,6 +27,36 @@ pub(super) enum Endpoint<'p> {
     Metrics,
     /// `GET /metrics/prometheus`
     Prometheus,
+    /// `/admin` and what is below it, whatever the method
+    Admin,
+    /// `GET /dashboard`
+    Dashboard,
+}
+
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    /// Everything.
+    All,
+    /// Everything but what an address of its own has for operators.
+    Clients,
+    /// What is for operators, and health.
+    Operators,
+}
+
+impl Port {
+    /// Is an endpoint served here?
+    const fn serves(self, endpoint: Endpoint<'_>) -> bool {
+        let operators = matches!(
+            endpoint,
+            Endpoint::Admin | Endpoint::Dashboard | Endpoint::Metrics | Endpoint::Prometheus
+        );
+        match self {
+            Self::All => true,
+            Self::Clients => !operators,
+            Self::Operators => operators || matches!(endpoint, Endpoint::Health | Endpoint::Ready),
+        }
+    }
 }
 
 /// Why there is none.
@@ -72,13 +102,33 @@ fn generate<'p>(path: &'p str, query: Option<&str>) -> Option<Endpoint<'p>> {
     (!model.is_empty()).then_some(Endpoint::Door(Door::Generate(series), model))
 }
 
-/// Finds the endpoint of `path`. A trailing slash is another path, as in the vendors' APIs.
+/// Finds the endpoint of `path` on a listener. A trailing slash is another path, as in the vendors'
+/// APIs.
 pub(super) fn find<'p>(
+    port: Port,
     method: Method,
     path: &'p str,
     query: Option<&str>,
 ) -> Result<Endpoint<'p>, NoRoute> {
-    let (endpoint, wants) = match path {
+    let (endpoint, wants) = listed(method, path, query).ok_or(NoRoute::Unknown)?;
+    if !port.serves(endpoint) {
+        return Err(NoRoute::Unknown);
+    }
+    // HEAD is GET without the body (RFC 9110 section 9.3.2).
+    let fits = method == wants || (method == Method::Head && wants == Method::Get);
+    if fits {
+        return Ok(endpoint);
+    }
+    Err(NoRoute::Method(if wants == Method::Post { "POST" } else { "GET, HEAD" }))
+}
+
+/// The endpoint of a path, and the method that it wants.
+fn listed<'p>(
+    method: Method,
+    path: &'p str,
+    query: Option<&str>,
+) -> Option<(Endpoint<'p>, Method)> {
+    Some(match path {
         "/v1/chat/completions" => (Endpoint::Door(Door::Chat, ""), Method::Post),
         "/v1/completions" => (Endpoint::Door(Door::Completions, ""), Method::Post),
         "/v1/embeddings" => (Endpoint::Embeddings, Method::Post),
@@ -91,6 +141,8 @@ pub(super) fn find<'p>(
         "/health/ready" => (Endpoint::Ready, Method::Get),
         "/metrics" => (Endpoint::Metrics, Method::Get),
         "/metrics/prometheus" => (Endpoint::Prometheus, Method::Get),
+        "/dashboard" => (Endpoint::Dashboard, Method::Get),
+        _ if path.starts_with("/admin/") => (Endpoint::Admin, method),
         _ => {
             let model = path.strip_prefix("/v1/models/");
             let model = model.or_else(|| path.strip_prefix("/v1beta/models/"));
@@ -98,16 +150,10 @@ pub(super) fn find<'p>(
                 // A colon may as well stand in the name of a model that is looked up.
                 (Some(endpoint), _) if method != Method::Get => (endpoint, Method::Post),
                 (_, Some(id)) if !id.is_empty() => (Endpoint::Model(id), Method::Get),
-                _ => return Err(NoRoute::Unknown),
+                _ => return None,
             }
         }
-    };
-    // HEAD is GET without the body (RFC 9110 section 9.3.2).
-    let fits = method == wants || (method == Method::Head && wants == Method::Get);
-    if fits {
-        return Ok(endpoint);
-    }
-    Err(NoRoute::Method(if wants == Method::Post { "POST" } else { "GET, HEAD" }))
+    })
 }
 
 /// A name as it stands in a path (RFC 3986 section 2.1), decoded. What is not UTF-8 then is no
@@ -146,11 +192,11 @@ mod tests {
     use super::*;
 
     fn get(path: &str) -> Result<Endpoint<'_>, NoRoute> {
-        find(Method::Get, path, None)
+        find(Port::All, Method::Get, path, None)
     }
 
     fn post(path: &str) -> Result<Endpoint<'_>, NoRoute> {
-        find(Method::Post, path, Some("alt=sse"))
+        find(Port::All, Method::Post, path, Some("alt=sse"))
     }
 
     #[test]
@@ -159,13 +205,29 @@ mod tests {
         assert_eq!(post("/v1/messages"), Ok(Endpoint::Door(Door::Messages, "")));
         assert_eq!(post("/v1/messages/count_tokens"), Ok(Endpoint::CountTokens));
         assert_eq!(post("/v1/explain"), Ok(Endpoint::Explain));
-        assert_eq!(find(Method::Head, "/health", None), Ok(Endpoint::Health));
+        assert_eq!(find(Port::All, Method::Head, "/health", None), Ok(Endpoint::Health));
         assert_eq!(get("/v1/models/a/b"), Ok(Endpoint::Model("a/b")));
         assert_eq!(get("/v1/models/a:generateContent"), Ok(Endpoint::Model("a:generateContent")));
         assert_eq!(get("/v1/models/"), Err(NoRoute::Unknown));
         assert_eq!(get("/v1/chat/completions"), Err(NoRoute::Method("POST")));
-        assert_eq!(find(Method::Connect, "/metrics", None), Err(NoRoute::Method("GET, HEAD")));
+        assert_eq!(
+            find(Port::All, Method::Connect, "/metrics", None),
+            Err(NoRoute::Method("GET, HEAD"))
+        );
         assert_eq!(post("/"), Err(NoRoute::Unknown));
+    }
+
+    #[test]
+    fn what_is_for_operators_may_have_an_address_of_its_own() {
+        let get = |port, path| find(port, Method::Get, path, None).is_ok();
+        for path in ["/admin/v1/state", "/dashboard", "/metrics", "/metrics/prometheus"] {
+            let served = [Port::All, Port::Clients, Port::Operators].map(|port| get(port, path));
+            assert_eq!(served, [true, false, true], "{path}");
+        }
+        assert!(get(Port::Operators, "/health") && get(Port::Clients, "/health/ready"));
+        assert!(!get(Port::Operators, "/v1/models") && get(Port::Clients, "/v1/models"));
+        let delete = find(Port::All, Method::Delete, "/admin/v1/exchanges/x", None);
+        assert_eq!(delete, Ok(Endpoint::Admin), "the API knows its methods itself");
     }
 
     #[test]
@@ -176,9 +238,12 @@ mod tests {
         let stream = "/v1beta/models/m:streamGenerateContent";
         assert_eq!(post(stream), door(Some(Series::Events), "m"));
         for query in [None, Some("alt=json"), Some("x=alt=sse")] {
-            assert_eq!(find(Method::Post, stream, query), door(Some(Series::Array), "m"));
+            assert_eq!(
+                find(Port::All, Method::Post, stream, query),
+                door(Some(Series::Array), "m")
+            );
         }
-        assert_eq!(find(Method::Put, stream, None), Err(NoRoute::Method("POST")));
+        assert_eq!(find(Port::All, Method::Put, stream, None), Err(NoRoute::Method("POST")));
         for path in ["/v1beta/models/:generateContent", "/v1beta/models/m:tune", "/v1beta/files"] {
             assert!(post(path).is_err(), "{path}");
         }

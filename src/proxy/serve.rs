@@ -14,12 +14,14 @@ use super::asked::{Asked, What, understand, wire_error};
 use super::candidate::Asker;
 use super::chat;
 use super::client::{Client, Gone};
+use super::errand;
 use super::exchange::{After, Exchange};
 use super::incoming::{Body, Incoming, NoBody};
 use super::plain::plain;
 use super::posted::{Ended, Posted};
 use super::recorded;
 use super::reply::Envelope;
+use super::route::Port;
 use super::secure::{self, Welcome};
 
 /// How much of an unread body is taken before a close, so that the answer is not lost in a reset.
@@ -29,7 +31,7 @@ const LINGER_BYTES_MAX: usize = 64 * 1024;
 const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves `conn` until it closes.
-pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn) {
+pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn, port: Port) {
     let (conn, mut refused) = match Box::pin(secure::with_client(shard, conn)).await {
         Welcome::Stream(conn) => (conn, false),
         Welcome::PlainHttp(conn) => (conn, true),
@@ -38,7 +40,7 @@ pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn) {
     let deadline = shard.deadlines.register(conn.clone());
     let mut slot = pin!(None);
     let posted = Posted::new(slot.as_mut(), |buffer| conn.read(buffer));
-    let mut client = Client { shard, conn: &conn, deadline: &deadline, posted, lead: None };
+    let mut client = Client { shard, conn: &conn, deadline: &deadline, posted, lead: None, port };
     let mut inbox = Vec::new();
     let mut first = true;
     loop {
@@ -88,6 +90,7 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    client.deadline.tag(0);
     let head = read_head(client, inbox, first).await;
     answer_to(client, inbox, head).await
 }
@@ -128,7 +131,7 @@ where
     };
     let started = shard.rt.now();
     let head = inbox.get(..head_bytes).unwrap_or_default();
-    let asked = match understand(shard, head) {
+    let asked = match understand(shard, client.port, head) {
         Ok(asked) => asked,
         Err(error) => return boxed(refuse_head(client, wire_error(error, shard))),
     };
@@ -138,6 +141,10 @@ where
             let body = Incoming { head_bytes, framing, expects_continue };
             let exchange = (envelope, key, started);
             boxed(chat_request(client, inbox, (permit, asker), (exchange, body)))
+        }
+        What::Errand(wish) => {
+            let body = Incoming { head_bytes, framing, expects_continue };
+            boxed(errand::serve(client, inbox, envelope, *wish, body))
         }
         what => {
             let asked = Asked { envelope, key, what, framing, expects_continue, head_bytes };
@@ -248,6 +255,7 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let (envelope, key, started) = exchange;
+    client.deadline.tag(envelope.id.tag());
     let mut exchange = Exchange::new(client.shard, (envelope, key), started, Some(permit));
     exchange.trace_state = asker.trace_state.take();
     exchange.api = recorded::api(asker.errand);

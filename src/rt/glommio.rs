@@ -253,4 +253,8 @@ impl RawConn for GlommioConn {
     fn try_write(&self, bytes: &[u8]) -> usize {
         socket::try_write(self.0.borrow().as_raw_fd(), bytes)
     }
+
+    fn peer_address(&self) -> Option<SocketAddr> {
+        socket::peer_address(self.0.borrow().as_raw_fd())
+    }
 }

@@ -17,6 +17,9 @@ use super::listen::ListenSocket;
 /// Numbers of listening descriptors, separated by commas.
 const LISTEN: &str = "VERTEX_BRIDGE_LISTEN_FDS";
 
+/// The number of the listening descriptor that serves operators.
+const OPERATORS: &str = "VERTEX_BRIDGE_ADMIN_FD";
+
 /// The descriptor on which a successor says that it serves.
 const READY: &str = "VERTEX_BRIDGE_READY_FD";
 
@@ -25,16 +28,20 @@ const SYSTEMD_FIRST: RawFd = 3;
 
 /// Copies of the listening sockets: as long as they are there, no queue is lost.
 #[derive(Debug)]
-pub struct Kept(Vec<OwnedFd>);
+pub struct Kept {
+    clients: Vec<OwnedFd>,
+    operators: Option<OwnedFd>,
+}
 
 impl Kept {
     /// Copies these sockets.
     ///
     /// # Errors
     /// The operating system's reason.
-    pub fn of(sockets: &[ListenSocket]) -> io::Result<Self> {
+    pub fn of(clients: &[ListenSocket], operators: Option<&ListenSocket>) -> io::Result<Self> {
         let copy = |socket: &ListenSocket| socket.0.try_clone().map(OwnedFd::from);
-        sockets.iter().map(copy).collect::<io::Result<_>>().map(Self)
+        let clients = clients.iter().map(copy).collect::<io::Result<_>>()?;
+        Ok(Self { clients, operators: operators.map(copy).transpose()? })
     }
 }
 
@@ -53,11 +60,15 @@ impl Successor {
     #[expect(unsafe_code, reason = "what a child inherits is decided between fork and exec")]
     pub fn start(mut command: Command, kept: &Kept) -> io::Result<Self> {
         let (ready, writer): (PipeReader, PipeWriter) = io::pipe()?;
-        let numbers: Vec<RawFd> = kept.0.iter().map(AsRawFd::as_raw_fd).collect();
+        let numbers: Vec<RawFd> = kept.clients.iter().map(AsRawFd::as_raw_fd).collect();
         let list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
         command.env(LISTEN, list.join(",")).env(READY, writer.as_raw_fd().to_string());
         command.env_remove("LISTEN_FDS").env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
-        let inherited: Vec<RawFd> = numbers.into_iter().chain([writer.as_raw_fd()]).collect();
+        command.env_remove(OPERATORS);
+        let operators = kept.operators.as_ref().map(AsRawFd::as_raw_fd);
+        command.envs(operators.map(|number| (OPERATORS, number.to_string())));
+        let others = operators.into_iter().chain([writer.as_raw_fd()]);
+        let inherited: Vec<RawFd> = numbers.into_iter().chain(others).collect();
         let keep_open = move || {
             for number in &inherited {
                 // SAFETY: fcntl on a number reads and writes no memory of ours, and is allowed
@@ -109,6 +120,8 @@ pub fn send_signal(pid: u32, signal: i32) {
 pub struct Inherited {
     /// Listening sockets, one or more.
     pub sockets: Vec<ListenSocket>,
+    /// The one that serves operators, if they have one of their own.
+    pub operators: Option<ListenSocket>,
     /// Where it says that it serves; none for systemd's.
     pub ready: Option<Ready>,
 }
@@ -137,7 +150,8 @@ pub fn inherited(text: impl Fn(&str) -> Option<String>) -> io::Result<Option<Inh
         let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
         let ready = text(READY).and_then(|number| number.parse().ok());
         let ready = ready.map(open).transpose()?.map(|end| Ready(PipeWriter::from(end)));
-        return Ok(Some(Inherited { sockets, ready }));
+        let operators = text(OPERATORS).map(|text| number(&text).and_then(adopt)).transpose()?;
+        return Ok(Some(Inherited { sockets, operators, ready }));
     }
     let own = text("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string());
     let count = text("LISTEN_FDS").and_then(|count| count.parse::<RawFd>().ok()).unwrap_or(0);
@@ -146,7 +160,7 @@ pub fn inherited(text: impl Fn(&str) -> Option<String>) -> io::Result<Option<Inh
     }
     let numbers = SYSTEMD_FIRST..SYSTEMD_FIRST.saturating_add(count);
     let sockets = numbers.map(adopt).collect::<io::Result<Vec<_>>>()?;
-    Ok(Some(Inherited { sockets, ready: None }))
+    Ok(Some(Inherited { sockets, operators: None, ready: None }))
 }
 
 fn not_ours(name: &str) -> io::Error {

@@ -164,4 +164,9 @@ pub trait RawConn: Conn {
     /// Hands over what the connection takes at once, without waiting; returns how many bytes
     /// that was. Only while no write is pending.
     fn try_write(&self, bytes: &[u8]) -> usize;
+
+    /// Where the peer is; unknown when the connection is gone, and in memory.
+    fn peer_address(&self) -> Option<SocketAddr> {
+        None
+    }
 }

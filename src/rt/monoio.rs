@@ -230,4 +230,8 @@ impl RawConn for MonoioConn {
     fn try_write(&self, bytes: &[u8]) -> usize {
         socket::try_write(self.descriptor(), bytes)
     }
+
+    fn peer_address(&self) -> Option<SocketAddr> {
+        socket::peer_address(self.descriptor())
+    }
 }

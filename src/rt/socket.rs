@@ -1,7 +1,7 @@
 //! The few socket calls that neither executor wraps. Each is non-blocking.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{FromRawFd, RawFd};
 
 use super::Peek;
@@ -39,6 +39,14 @@ pub(super) fn peek(descriptor: RawFd) -> Peek {
         _ if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock => Peek::Quiet,
         _ => Peek::Closed,
     }
+}
+
+/// Where the peer is.
+#[expect(unsafe_code, reason = "the executor owns the descriptor")]
+pub(super) fn peer_address(descriptor: RawFd) -> Option<SocketAddr> {
+    // SAFETY: the caller's stream keeps `descriptor` open during the call.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) };
+    socket2::SockRef::from(&borrowed).peer_addr().ok()?.as_socket()
 }
 
 /// Takes what has arrived.

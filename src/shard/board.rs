@@ -50,6 +50,11 @@ impl Board {
         chosen
     }
 
+    /// A connection stays with `shard`, whatever the others have.
+    pub fn enter(&self, shard: usize) {
+        self.add(shard);
+    }
+
     /// A connection of `shard` has ended.
     pub fn leave(&self, shard: usize) {
         if let Some(count) = self.0.get(shard) {

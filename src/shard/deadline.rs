@@ -37,6 +37,8 @@ struct Slot<C> {
     late: Cell<Late>,
     fired: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
+    /// Stands for the id of the exchange that runs; zero when none does.
+    tag: Cell<u64>,
 }
 
 /// The slots of one shard.
@@ -69,6 +71,7 @@ impl<C: Conn> Deadlines<C> {
             late: Cell::new(Late::Abort),
             fired: Cell::new(false),
             waiting: RefCell::new(None),
+            tag: Cell::new(0),
         };
         let mut slots = self.slots.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(slots.len());
@@ -110,6 +113,13 @@ impl<C: Conn> Deadlines<C> {
         }
     }
 
+    /// Aborts the connections on which an exchange with this tag runs; returns how many.
+    pub fn cancel(&self, tag: u64) -> usize {
+        let slots = self.slots.borrow();
+        let tagged = slots.iter().flatten().filter(|slot| tag != 0 && slot.tag.get() == tag);
+        tagged.inspect(|slot| slot.conn.abort()).count()
+    }
+
     /// How many slots are in use.
     pub fn len(&self) -> usize {
         self.slots.borrow().len() - self.free.borrow().len()
@@ -147,6 +157,11 @@ impl<C: Conn> Deadline<C> {
     /// Nothing is late any more. A deadline that has fired stays fired.
     pub fn clear(&self) {
         self.set(Tick::NEVER, Late::Abort);
+    }
+
+    /// An exchange with this tag runs on the connection from now on; zero: none does.
+    pub fn tag(&self, tag: u64) {
+        self.slot(|slot| slot.tag.set(tag));
     }
 
     /// Was the connection aborted because its time had passed?
@@ -207,6 +222,19 @@ mod tests {
         second.clear();
         assert_eq!(deadlines.sweep(Tick(u64::MAX - 1)), 0);
         assert_eq!((early.0.get(), late.0.get()), (1, 0));
+    }
+
+    #[test]
+    fn only_what_runs_under_a_tag_is_cancelled() {
+        let deadlines = Rc::new(Deadlines::default());
+        let (one, other) = (Counted::default(), Counted::default());
+        let (first, second) = (deadlines.register(one.clone()), deadlines.register(other.clone()));
+        first.tag(7);
+        second.tag(8);
+        assert_eq!((deadlines.cancel(9), deadlines.cancel(7)), (0, 1));
+        second.tag(0);
+        assert_eq!((deadlines.cancel(8), deadlines.cancel(0)), (0, 0));
+        assert_eq!((one.0.get(), other.0.get()), (1, 0));
     }
 
     #[test]

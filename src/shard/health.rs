@@ -42,10 +42,23 @@ impl Drop for Probe {
     }
 }
 
+/// What an operator may do with an upstream's circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// The upstream is left alone until the circuit is closed by hand.
+    Open,
+    /// Requests pass again, and failures are counted from zero.
+    Close,
+    /// The same, and the upstream's latency and its repeats are forgotten, too.
+    Reset,
+}
+
 /// One upstream as this shard has met it.
 #[derive(Debug)]
 pub struct Health {
     thresholds: Thresholds,
+    /// Share of traffic that may be repeats.
+    repeats: f64,
     state: RefCell<State>,
 }
 
@@ -56,6 +69,16 @@ struct State {
     budget: Budget,
 }
 
+impl State {
+    fn new(repeats: f64) -> Self {
+        Self {
+            breaker: Breaker::default(),
+            latency: PeakEwma::default(),
+            budget: Budget::new(repeats),
+        }
+    }
+}
+
 impl Health {
     /// Nothing has happened yet.
     pub fn new(config: &Config) -> Self {
@@ -64,12 +87,18 @@ impl Health {
             timeout: config.breaker.timeout,
             successes: config.breaker.successes,
         };
-        let state = State {
-            breaker: Breaker::default(),
-            latency: PeakEwma::default(),
-            budget: Budget::new(config.retry.budget),
-        };
-        Self { thresholds, state: RefCell::new(state) }
+        let repeats = config.retry.budget;
+        Self { thresholds, repeats, state: RefCell::new(State::new(repeats)) }
+    }
+
+    /// Does what an operator wants done with the circuit.
+    pub fn switch(&self, to: Switch) {
+        let mut state = self.state.borrow_mut();
+        match to {
+            Switch::Open => state.breaker.hold_open(),
+            Switch::Close => state.breaker = Breaker::default(),
+            Switch::Reset => *state = State::new(self.repeats),
+        }
     }
 
     /// What decides the order of candidates.

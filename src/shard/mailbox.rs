@@ -1,11 +1,13 @@
 //! The only ways into and out of a shard: letters to it, and questions it asks the control thread.
 
 use std::net::SocketAddr;
+use std::sync::mpsc::Sender;
 
 use crate::net::Security;
 use crate::rt::Mailbox;
 
 use super::access::Access;
+use super::health::Switch;
 use super::token::News;
 
 /// What the control thread or another shard tells a shard.
@@ -31,6 +33,8 @@ pub enum Letter<A> {
     Keys(Access),
     /// Certificates have changed.
     Security(Security),
+    /// An operator wants something done.
+    Order(Order),
     /// Finish what runs, take no more.
     Drain,
     /// Another process has taken over: take no new connection, serve those that are there once
@@ -38,6 +42,58 @@ pub enum Letter<A> {
     Retire,
     /// End now.
     Stop,
+}
+
+/// What an operator wants done on every shard.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What.
+    pub what: Deed,
+    /// Hears once from each shard how many things were changed.
+    pub done: Sender<usize>,
+}
+
+/// What can be done on a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// End the exchanges with this tag ([`crate::base::Rng::digest`] of their id).
+    Cancel(u64),
+    /// Move the circuit of the upstream with this index.
+    Circuit(usize, Switch),
+}
+
+/// A request to the admin API, which a thread of its own answers.
+#[derive(Debug)]
+pub struct Errand {
+    /// `GET`, `POST`, `PUT`, `DELETE`, or something else.
+    pub method: &'static str,
+    /// The path of the request's target.
+    pub path: String,
+    /// What stands behind its question mark.
+    pub query: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Who asks: the fingerprint of the admin key; nobody for the page that everybody may load.
+    pub who: Option<String>,
+    /// From where.
+    pub peer: Option<SocketAddr>,
+    /// The request's id.
+    pub id: String,
+    /// Where the answer goes.
+    pub reply: Mailbox<Reply>,
+}
+
+/// The answer to an errand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// What the body is.
+    pub content_type: &'static str,
+    /// Ready field lines.
+    pub fields: Vec<u8>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// A page that the control thread renders, because rendering would hold up a core.
@@ -67,6 +123,12 @@ pub struct Ask {
 pub enum Report {
     /// A shard wants a page.
     Ask(Ask),
+    /// Somebody asks the admin API.
+    Errand(Box<Errand>),
+    /// An operator wants the process to finish what runs and end.
+    Drain,
+    /// An operator wants the configuration read again.
+    Reload,
     /// A shard accepts connections; the text names its driver.
     Started {
         /// Which shard.

@@ -26,7 +26,7 @@ use super::cache::Cache;
 use super::deadline::Deadlines;
 use super::gate::Gate;
 use super::health::{Health, Probes};
-use super::mailbox::{Letter, Report};
+use super::mailbox::{Deed, Letter, Order, Report};
 use super::packer::Packer;
 use super::permit::Permits;
 use super::signatures::Signatures;
@@ -378,6 +378,20 @@ impl<R: Runtime> Shard<R> {
                 Circuit::Open => 2,
             });
         }
+    }
+
+    /// Does what an operator wants done, and tells.
+    pub fn obey(&self, order: &Order) {
+        let done = match order.what {
+            Deed::Cancel(tag) => self.deadlines.cancel(tag),
+            Deed::Circuit(upstream, to) => {
+                let known = self.upstreams.get(upstream).map(|known| known.health.switch(to));
+                self.show_circuit(upstream);
+                usize::from(known.is_some())
+            }
+        };
+        // Who asked may have stopped waiting.
+        let _unheard = order.done.send(done);
     }
 
     /// TLS towards upstreams, as it is now.

@@ -21,7 +21,7 @@ const BUSY: Duration = Duration::from_secs(5);
 const APPLICATION: i32 = 0x7662_6467;
 
 /// How many steps this program knows.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// What each release has added to the tables, in order. A step that was released is never changed,
 /// and only adds: the release before must be able to read on, since during a hand-over it does.
@@ -30,7 +30,22 @@ const STEPS: [&str; SCHEMA as usize] = [
     "CREATE TABLE store (oldest_reader INTEGER NOT NULL); INSERT INTO store VALUES (1);",
     tables::LEDGER,
     key_tables::KEYS,
+    AUDIT,
 ];
+
+/// The audit log's table, which SQLite itself keeps from being changed by mistake.
+const AUDIT: &str = "
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    previous BLOB NOT NULL,
+    text TEXT NOT NULL,
+    hash BLOB NOT NULL
+);
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+CREATE TRIGGER audit_is_never_cut BEFORE DELETE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+";
 
 /// Why the store cannot be used.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //!
 //! Everything here blocks, so nothing of it is called on a core.
 
+pub mod audit;
 pub mod db;
 mod key_tables;
 pub mod keys;

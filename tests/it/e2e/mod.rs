@@ -7,6 +7,7 @@
     reason = "a test stops where it cannot go on, and waits in real time"
 )]
 
+mod admin;
 mod agents;
 mod bad_input;
 mod books;
