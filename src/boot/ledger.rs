@@ -156,11 +156,13 @@ fn price_now(config: &Config, book: &Book, record: &Record<'_>) -> Option<(u64, 
         prompt: record.prompt,
         cached: record.cached,
         cache_write: record.cache_write,
+        cache_write_1h: record.cache_write_1h,
         prompt_audio: record.prompt_audio,
+        cached_audio: record.cached_audio,
         completion: record.completion,
         reasoning: record.reasoning,
         completion_audio: record.completion_audio,
-        ..Tokens::default()
+        completion_image: record.completion_image,
     };
-    Some((price.cost(&tokens, Tier::Standard)?, price.version()))
+    Some((price.cost(&tokens, Tier::of_number(record.tier))?, price.version()))
 }

@@ -70,6 +70,19 @@ pub struct Rates {
 }
 
 impl Tier {
+    const ALL: [Self; 6] =
+        [Self::Standard, Self::Flex, Self::Priority, Self::Fast, Self::Ultrafast, Self::Other];
+
+    /// Its number in records.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The tier of a number in a record; one that nobody knows has no price.
+    pub fn of_number(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Other)
+    }
+
     /// The tiers that have a table of their own, with its key.
     pub(super) const TABLES: [(Self, &'static str); 4] = [
         (Self::Flex, "flex"),

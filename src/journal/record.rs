@@ -5,7 +5,7 @@
 //! record always fits into [`RECORD_BYTES`].
 
 /// The room that every record fits into.
-pub const RECORD_BYTES: usize = 640;
+pub const RECORD_BYTES: usize = 672;
 
 /// The room that the record of an admission fits into: of it, upstream and cause are empty.
 pub const ADMISSION_BYTES: usize = 576;
@@ -96,6 +96,12 @@ pub struct Record<'t> {
     pub reasoning: u64,
     /// Of them, audio.
     pub completion_audio: u64,
+    /// Of the tokens written to a cache, those that stay there for an hour or more.
+    pub cache_write_1h: u64,
+    /// Of the prompt's audio, what was read from a cache.
+    pub cached_audio: u64,
+    /// Of the completion tokens, images.
+    pub completion_image: u64,
     /// What was reserved when it was admitted, in nano-dollars.
     pub reserved_nanos: u64,
     /// What it cost, in nano-dollars; meaningless unless `priced`.
@@ -134,6 +140,8 @@ pub struct Record<'t> {
     pub api: Api,
     /// Why the last attempt that failed did so: a number of the metrics' reasons; 0 is none.
     pub reason: u8,
+    /// How urgently it was served: a number of the prices' tiers; 0 is as usual.
+    pub tier: u8,
     /// Did the last attempt use an idle connection?
     pub reused: bool,
     /// Is `cost_nanos` known?
@@ -249,6 +257,9 @@ impl<'t> Record<'t> {
             self.completion,
             self.reasoning,
             self.completion_audio,
+            self.cache_write_1h,
+            self.cached_audio,
+            self.completion_image,
             self.reserved_nanos,
             self.cost_nanos,
             self.bytes_in,
@@ -275,7 +286,7 @@ impl<'t> Record<'t> {
         let flags =
             [self.priced, self.estimated, self.stream, self.cache_hit, self.sampled, self.reused];
         let bits = flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(flag));
-        put.bytes(&[self.ending as u8, self.api as u8, self.reason, bits]);
+        put.bytes(&[self.ending as u8, self.api as u8, self.reason, self.tier, bits]);
         let texts = [self.id, self.key, self.route, self.upstream_name, self.model, self.cause];
         for (text, most) in texts.into_iter().zip(ROOM) {
             put.text(text, most);
@@ -300,6 +311,9 @@ impl<'t> Record<'t> {
             &mut record.completion,
             &mut record.reasoning,
             &mut record.completion_audio,
+            &mut record.cache_write_1h,
+            &mut record.cached_audio,
+            &mut record.completion_image,
             &mut record.reserved_nanos,
             &mut record.cost_nanos,
             &mut record.bytes_in,
@@ -323,7 +337,8 @@ impl<'t> Record<'t> {
         for number in [&mut record.status, &mut record.attempts, &mut record.shard] {
             *number = take.u16()?;
         }
-        let [ending, api, reason, bits] = take.array()?;
+        let [ending, api, reason, tier, bits] = take.array()?;
+        record.tier = tier;
         record.reason = reason;
         record.ending = Ending::of(ending)?;
         record.api = *Api::ALL.get(usize::from(api))?;

@@ -17,6 +17,7 @@ pub(super) const COST_FIELD: &str = "x-vertex-bridge-cost-usd";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Charge {
     pub(super) usage: Usage,
+    pub(super) tier: Tier,
     /// Nano-dollars; none when that is not known.
     pub(super) nanos: Option<u64>,
     /// The day of the prices, as `yyyymmdd`; zero when none was known.
@@ -146,7 +147,7 @@ impl<'s> Account<'s> {
             None => (usage == Usage::default()).then_some(0),
         };
         let prices = nanos.and(self.price).map_or(0, Price::version);
-        let charge = Charge { usage, nanos, prices, estimated };
+        let charge = Charge { usage, tier: self.tier, nanos, prices, estimated };
         self.before.map_or(charge, |before| before.and(&charge))
     }
 
@@ -179,6 +180,7 @@ impl Charge {
         let nanos = self.nanos.zip(other.nanos).map(|(one, other)| one.saturating_add(other));
         Self {
             usage: self.usage.plus(&other.usage),
+            tier: other.tier,
             nanos,
             prices: nanos.map_or(0, |_| self.prices.max(other.prices)),
             estimated: self.estimated || other.estimated,

@@ -21,7 +21,7 @@ const BUSY: Duration = Duration::from_secs(5);
 const APPLICATION: i32 = 0x7662_6467;
 
 /// How many steps this program knows.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// What each release has added to the tables, in order. A step that was released is never changed,
 /// and only adds: the release before must be able to read on, since during a hand-over it does.
@@ -31,6 +31,7 @@ const STEPS: [&str; SCHEMA as usize] = [
     tables::LEDGER,
     key_tables::KEYS,
     AUDIT,
+    tables::KINDS,
 ];
 
 /// The audit log's table, which SQLite itself keeps from being changed by mistake.

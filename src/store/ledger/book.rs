@@ -18,10 +18,11 @@ const INSERT: &str = "INTO exchange (process, seq, started_ms, written_ms, endin
         route, upstream, model, cause, prompt, cached, cache_write, prompt_audio, completion,
         reasoning, completion_audio, estimated, cost_nanos, prices, reserved_nanos, stream,
         cache_hit, attempts, shard, bytes_in, bytes_out, parse, queue, connect, tls,
-        upstream_first, waited, first_token, total, id, trace, span)
+        upstream_first, waited, first_token, total, id, trace, span,
+        cache_write_1h, cached_audio, completion_image, tier)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
         ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37,
-        ?38, ?39)";
+        ?38, ?39, ?40, ?41, ?42, ?43)";
 
 /// The ledger in the store.
 #[derive(Debug)]
@@ -192,6 +193,10 @@ fn put(
         record.id,
         trace,
         (record.span != 0).then_some(record.span.cast_signed()),
+        day::tokens(record.cache_write_1h),
+        day::tokens(record.cached_audio),
+        day::tokens(record.completion_image),
+        record.tier,
     ])
 }
 

@@ -63,7 +63,8 @@ SELECT e.started_ms, e.process, e.seq, p.boot, e.written_ms, e.ending, e.status,
     u.text, m.text, c.text, e.prompt, e.cached, e.cache_write, e.prompt_audio, e.completion,
     e.reasoning, e.completion_audio, e.estimated, e.cost_nanos, e.prices, e.reserved_nanos,
     e.stream, e.cache_hit, e.attempts, e.shard, e.bytes_in, e.bytes_out, e.parse, e.queue,
-    e.connect, e.tls, e.upstream_first, e.waited, e.first_token, e.total, e.id, e.trace, e.span
+    e.connect, e.tls, e.upstream_first, e.waited, e.first_token, e.total, e.id, e.trace, e.span,
+    e.cache_write_1h, e.cached_audio, e.completion_image, e.tier
 FROM exchange e JOIN process p ON p.n = e.process JOIN word k ON k.n = e.key
     JOIN word r ON r.n = e.route JOIN word u ON u.n = e.upstream JOIN word m ON m.n = e.model
     JOIN word c ON c.n = e.cause
@@ -146,6 +147,10 @@ fn record<'r>(row: &'r Row<'_>) -> rusqlite::Result<Record<'r>> {
         completion: count(row, 16)?,
         reasoning: count(row, 17)?,
         completion_audio: count(row, 18)?,
+        cache_write_1h: count(row, 40)?,
+        cached_audio: count(row, 41)?,
+        completion_image: count(row, 42)?,
+        tier: row.get(43)?,
         reserved_nanos: count(row, 22)?,
         cost_nanos: cost.and_then(|cost| u64::try_from(cost).ok()).unwrap_or(0),
         bytes_in: count(row, 27)?,

@@ -115,3 +115,11 @@ INSERT INTO kept VALUES (0);
 CREATE INDEX correction_valid ON correction (valid_ms);
 CREATE INDEX correction_exchange ON correction (process, seq) WHERE process IS NOT NULL;
 ";
+
+/// What prices tell apart beyond the first form.
+pub const KINDS: &str = "
+ALTER TABLE exchange ADD COLUMN cache_write_1h INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE exchange ADD COLUMN cached_audio INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE exchange ADD COLUMN completion_image INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE exchange ADD COLUMN tier INTEGER NOT NULL DEFAULT 0;
+";
