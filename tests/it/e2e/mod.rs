@@ -28,6 +28,7 @@ pub(crate) mod gateway;
 mod google;
 mod handover;
 mod keys;
+mod kills;
 mod life;
 mod native;
 mod rates;
