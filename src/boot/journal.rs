@@ -6,11 +6,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, WhenFull};
 use crate::journal::{Folder, Journal, Owned, Reading, Record, pair};
 use crate::obs::log::Level;
-use crate::rt::unix_millis;
-use crate::store::ledger;
+use crate::policy::books::{Books, Stored, What};
+use crate::rt::{Clock, unix_millis};
+use crate::store::{StoreError, ledger};
 
 use super::say::say;
 use super::spent::Spent;
@@ -44,6 +45,7 @@ pub(super) struct Ledger {
     book: ledger::Ledger,
     /// How long exchanges are kept; for ever without.
     retention: Option<Duration>,
+    when_full: WhenFull,
 }
 
 impl Ledger {
@@ -58,7 +60,8 @@ impl Ledger {
         let opened = state::make_store(config).and_then(|file| {
             let book = ledger::Ledger::open(&file).map_err(|error| error.to_string())?;
             let folder = file.parent().unwrap_or(&file);
-            Ok(Self { folder: Folder::new(folder), book, retention: config.ledger.retention })
+            let (retention, when_full) = (config.ledger.retention, config.ledger.when_full);
+            Ok(Self { folder: Folder::new(folder), book, retention, when_full })
         });
         match opened {
             Ok(ledger) => Ok(Some(ledger)),
@@ -130,7 +133,17 @@ impl Made {
     ) -> io::Result<(Vec<Journal>, Keeper)> {
         let (asks, questions) = channel();
         let Self { journals, readings, ledger } = self;
-        let mut reader = Reader { readings, ledger, listeners, spent, failed: false };
+        let when_full = ledger.as_ref().map_or(WhenFull::Serve, |ledger| ledger.when_full);
+        let mut reader = Reader {
+            readings,
+            ledger,
+            listeners,
+            spent,
+            clock: Clock::start(),
+            books: Books::new(when_full),
+            shut: false,
+            failed: false,
+        };
         // Before anything is admitted: what was spent must be known.
         reader.adopt();
         let thread = thread::Builder::new()
@@ -156,6 +169,11 @@ struct Reader {
     listeners: Vec<Box<dyn Listener>>,
     /// What budgets are told of other processes.
     spent: Spent,
+    clock: Clock,
+    /// Can the ledger be written?
+    books: Books,
+    /// Are requests refused because it cannot?
+    shut: bool,
     /// The ledger has failed, and was not tried again since.
     failed: bool,
 }
@@ -163,7 +181,7 @@ struct Reader {
 impl Reader {
     fn run(mut self, questions: &Receiver<Ask>) {
         let (mut busy, mut old) = (false, true);
-        let (mut waited, mut looked) = (Duration::ZERO, Duration::ZERO);
+        let (mut adopted, mut looked) = (self.clock.now(), self.clock.now());
         loop {
             let wait = if self.failed {
                 AGAIN
@@ -185,16 +203,15 @@ impl Reader {
                 Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => busy = self.look(),
             }
-            waited += wait;
-            looked += wait;
-            if waited >= ADOPT_EVERY {
-                waited = Duration::ZERO;
+            let now = self.clock.now();
+            if now.since(adopted) >= ADOPT_EVERY {
+                adopted = now;
                 self.adopt();
                 old = true;
             }
             old = old && self.forget();
-            if looked >= LOOK_EVERY {
-                looked = Duration::ZERO;
+            if now.since(looked) >= LOOK_EVERY {
+                looked = now;
                 self.tell_budgets(false);
             }
         }
@@ -207,8 +224,8 @@ impl Reader {
 
     /// Takes what has ended; true when there may be more.
     fn look(&mut self) -> bool {
-        self.failed = false;
         let mut more = false;
+        let mut stored = None;
         for reading in &mut self.readings {
             let before = reading.held().count();
             let taken = reading.take(BATCH);
@@ -218,16 +235,41 @@ impl Reader {
             if let Some(ledger) = &mut self.ledger {
                 let batch: Vec<_> = reading.held().collect();
                 if let Err(error) = append(ledger, reading.boot, &batch) {
-                    self.failed = true;
-                    say(Level::Error, &format!("the ledger cannot be written: {error}"));
+                    stored = Some(failure(&error));
+                    say(Level::Debug, &format!("the ledger cannot be written: {error}"));
                     continue;
+                }
+                if !batch.is_empty() {
+                    stored = stored.or(Some(Stored::Well));
                 }
                 batch.iter().for_each(|(_, record)| self.spent.on_record(record));
             }
             reading.free();
             more |= taken == BATCH;
         }
-        more
+        self.failed = stored.is_some_and(|stored| stored != Stored::Well);
+        if let Some(stored) = stored {
+            self.keep_books(stored);
+        }
+        more && !self.failed
+    }
+
+    /// Says what has become of the ledger, and closes the door to what it could not be told of, if
+    /// that is wanted.
+    fn keep_books(&mut self, stored: Stored) {
+        let lost: u64 = self.readings.iter().map(Reading::lost).sum();
+        self.books.on_lost(lost.saturating_sub(self.books.lost()));
+        let now = self.clock.now();
+        if let Some(news) = self.books.on_stored(now, stored) {
+            let level = if news.what == What::Over { Level::Info } else { Level::Error };
+            say(level, &news.to_string());
+        }
+        let shut = self.books.refuses(now);
+        if shut && !self.shut {
+            say(Level::Error, "requests are refused until the ledger can be written");
+        }
+        self.shut = shut;
+        self.readings.iter().for_each(|reading| reading.shut(shut));
     }
 
     /// Removes some of what need not be kept any longer; true when there may be more.
@@ -267,6 +309,7 @@ impl Reader {
                 kept.iter().map(|(serial, kept)| (*serial, kept.record())).collect();
             let count = batch.len();
             let written = append(ledger, left.boot(), &batch);
+            let written = written.map_err(|error| error.to_string());
             match written.and_then(|()| left.remove().map_err(|error| error.to_string())) {
                 Ok(()) if count == 0 => {}
                 Ok(()) => {
@@ -283,9 +326,10 @@ impl Reader {
     }
 }
 
-fn append(ledger: &mut Ledger, boot: u64, batch: &[(u64, Record<'_>)]) -> Result<(), String> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    ledger.book.append(boot, batch).map_err(|error| error.to_string())
+const fn failure(error: &StoreError) -> Stored {
+    if error.full { Stored::Full } else { Stored::Failed }
+}
+
+fn append(ledger: &mut Ledger, boot: u64, batch: &[(u64, Record<'_>)]) -> Result<(), StoreError> {
+    if batch.is_empty() { Ok(()) } else { ledger.book.append(boot, batch) }
 }

@@ -2,12 +2,16 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vertex_bridge::journal::{Ending, Record};
 use vertex_bridge::store::Ledger;
 
-use super::gateway::{BINARY, Folder};
+use super::client::post;
+use super::gateway::{BINARY, Flavour, Folder, Gateway};
+
+const HELLO: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"hi"}]}"#;
 
 /// 2026-11-01T00:00:00Z.
 const NOVEMBER_MS: u64 = 1_793_491_200_000;
@@ -146,4 +150,36 @@ fn without_a_store_the_commands_say_where_they_looked() {
     std::fs::write(folder.0.join("vertex-bridge.db"), "no database").expect("a file");
     let (code, _, wrong) = run(&folder.0, "usage");
     assert!(code == Some(1) && wrong.contains("not a database"), "{wrong}");
+}
+
+/// Somebody else holds the store's file: nothing can be written, as on a full disk.
+#[test]
+fn what_the_ledger_cannot_be_told_of_is_refused_where_that_is_wanted() {
+    let folder = Folder::new();
+    let path = folder.0.to_str().expect("text");
+    let variables = [("APP_LEDGER__PATH", path), ("APP_LEDGER__WHEN_FULL", "refuse")];
+    let gateway = Gateway::start(Flavour::Uring, &variables);
+    let until = |status: u16, seconds: u64| {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let answer = gateway.ask(&post(HELLO));
+            if answer.status == status {
+                return answer;
+            }
+            assert!(Instant::now() < end, "{}: {}", answer.status, answer.body);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    until(200, 1);
+    let store = rusqlite::Connection::open(folder.0.join("vertex-bridge.db")).expect("it opens");
+    store.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+    let refused = until(503, 40);
+    assert!(refused.body.contains("the ledger cannot be written"), "{}", refused.body);
+    assert!(gateway.log_with("requests are refused").contains("requests are refused"));
+    store.execute_batch("ROLLBACK").expect("it ends");
+    until(200, 20);
+    assert!(gateway.log_with("is written again").contains("is written again"));
+    assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+    let usage = json_of(&folder.0, "ledger verify --json");
+    assert_eq!(usage["problems"], json!([]), "{usage}");
 }

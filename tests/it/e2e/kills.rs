@@ -8,7 +8,7 @@ use super::gateway::{BINARY, Folder};
 #[test]
 fn ten_kills_under_load_leave_right_books() {
     let folder = Folder::new();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/verify/kill9.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/load/kill9.py");
     let mut command = Command::new("python3");
     command.arg("-B").arg(script).arg(BINARY).arg(&folder.0).args(["10", "1"]);
     let output = command.output().expect("python runs");
