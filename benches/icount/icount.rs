@@ -31,6 +31,9 @@ mod cell;
 #[expect(dead_code, unused_imports, reason = "only the side that counts is measured")]
 #[path = "../../src/obs/histogram.rs"]
 mod histogram;
+#[expect(dead_code, reason = "only the side that counts is measured")]
+#[path = "../../src/obs/spread.rs"]
+mod spread;
 #[expect(dead_code, reason = "the test of allocations uses the rest of it")]
 #[path = "../../tests/traffic/mod.rs"]
 mod traffic;
