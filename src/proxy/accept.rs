@@ -1,5 +1,6 @@
 //! Accepting connections on one core, and the core's main task.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -46,9 +47,12 @@ pub async fn run_both<R: Runtime>(
     let listener = Rc::new(listener);
     let operators = operators.map(Rc::new);
     shard.rt.spawn(sweep(Rc::clone(&shard)));
-    shard.rt.spawn(accept(Rc::clone(&shard), Rc::clone(&listener)));
+    let accepting = Rc::new(Cell::new(1));
+    shard.rt.spawn(accept(Rc::clone(&shard), Rc::clone(&listener), Rc::clone(&accepting)));
     if let Some(operators) = &operators {
-        shard.rt.spawn(accept_operators(Rc::clone(&shard), Rc::clone(operators)));
+        accepting.set(2);
+        let (listener, accepting) = (Rc::clone(operators), Rc::clone(&accepting));
+        shard.rt.spawn(accept_operators(Rc::clone(&shard), listener, accepting));
     }
     loop {
         match letters.next().await {
@@ -61,9 +65,9 @@ pub async fn run_both<R: Runtime>(
             Letter::Drain => break shard.drain(DRAIN_GRACE),
             Letter::Retire => {
                 shard.retire();
-                // What waits in the queue is the successor's, which has the same socket.
                 listener.stop();
                 operators.iter().for_each(|listener| listener.stop());
+                leave(&shard, &listener, operators.as_deref(), &accepting).await;
                 break;
             }
             Letter::Stop => return,
@@ -72,6 +76,27 @@ pub async fn run_both<R: Runtime>(
     drained(&shard, &letters, drain_max).await;
     listener.stop();
     operators.iter().for_each(|listener| listener.stop());
+}
+
+/// What will come into the queues is the successor's, which has the same sockets; what has come
+/// while both waited for it may have been announced here alone, so it is served here. `accepting`
+/// is how many tasks still accept.
+async fn leave<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    listener: &R::Listener,
+    operators: Option<&R::Listener>,
+    accepting: &Cell<u32>,
+) {
+    while accepting.get() > 0 {
+        shard.rt.sleep(LOOK_AGAIN).await;
+    }
+    while let Some(accepted) = listener.take_waiting() {
+        shard.cells.connections_accepted.add(1);
+        place(shard, accepted);
+    }
+    while let Some(accepted) = operators.and_then(|listener| listener.take_waiting()) {
+        serve_operator(shard, accepted);
+    }
 }
 
 /// Waits until the last client of all shards has gone, the drain has lasted long enough, or a stop
@@ -130,10 +155,14 @@ async fn sweep<R: Runtime>(shard: Rc<Shard<R>>) {
     }
 }
 
-async fn accept<R: Runtime>(shard: Rc<Shard<R>>, listener: Rc<R::Listener>) {
+async fn accept<R: Runtime>(
+    shard: Rc<Shard<R>>,
+    listener: Rc<R::Listener>,
+    accepting: Rc<Cell<u32>>,
+) {
     loop {
         // At the cap the kernel's queue holds new clients; accepting them would end in EMFILE.
-        while shard.connections() >= shard.connections_max {
+        while shard.connections() >= shard.connections_max && !shard.is_retiring() {
             shard.rt.sleep(LOOK_AGAIN).await;
         }
         match listener.accept().await {
@@ -141,30 +170,39 @@ async fn accept<R: Runtime>(shard: Rc<Shard<R>>, listener: Rc<R::Listener>) {
                 shard.cells.connections_accepted.add(1);
                 place(&shard, accepted);
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => break,
             // The client left between its handshake and here, or descriptors ran out.
             Err(_) => shard.rt.sleep(LOOK_AGAIN).await,
         }
     }
+    accepting.set(accepting.get().saturating_sub(1));
 }
 
 /// Accepts operators, also when clients fill the shard: they stay here, and only their number is
 /// bounded.
-async fn accept_operators<R: Runtime>(shard: Rc<Shard<R>>, listener: Rc<R::Listener>) {
+async fn accept_operators<R: Runtime>(
+    shard: Rc<Shard<R>>,
+    listener: Rc<R::Listener>,
+    accepting: Rc<Cell<u32>>,
+) {
+    let most = shard.connections_max.saturating_add(OPERATORS_MAX);
     loop {
-        while shard.connections() >= shard.connections_max.saturating_add(OPERATORS_MAX) {
+        while shard.connections() >= most && !shard.is_retiring() {
             shard.rt.sleep(LOOK_AGAIN).await;
         }
         match listener.accept().await {
-            Ok((accepted, _peer)) => {
-                shard.cells.connections_accepted.add(1);
-                shard.board.enter(shard.index);
-                serve_here(&shard, accepted, Port::Operators);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return,
+            Ok((accepted, _peer)) => serve_operator(&shard, accepted),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => break,
             Err(_) => shard.rt.sleep(LOOK_AGAIN).await,
         }
     }
+    accepting.set(accepting.get().saturating_sub(1));
+}
+
+fn serve_operator<R: Runtime>(shard: &Rc<Shard<R>>, accepted: R::Accepted) {
+    shard.cells.connections_accepted.add(1);
+    shard.board.enter(shard.index);
+    serve_here(shard, accepted, Port::Operators);
 }
 
 /// Serves a new connection here, or hands it to a shard with clearly fewer.

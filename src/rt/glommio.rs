@@ -73,6 +73,8 @@ pub struct GlommioConn(Rc<RefCell<TcpStream>>);
 /// A listening socket of one core.
 pub struct GlommioListener {
     listener: TcpListener,
+    /// The listener's, which does not tell it.
+    descriptor: RawFd,
     stopped: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
@@ -136,8 +138,10 @@ impl Runtime for Glommio {
     }
 
     fn listen(&self, socket: ListenSocket) -> io::Result<GlommioListener> {
+        let descriptor = socket.0.into_raw_fd();
         Ok(GlommioListener {
-            listener: adopt_listener(socket.0.into_raw_fd()),
+            listener: adopt_listener(descriptor),
+            descriptor,
             stopped: Cell::new(false),
             waiting: RefCell::new(None),
         })
@@ -189,6 +193,10 @@ impl Listener for GlommioListener {
         if let Some(waiting) = self.waiting.borrow_mut().take() {
             waiting.wake();
         }
+    }
+
+    fn take_waiting(&self) -> Option<Accepted> {
+        socket::accept_waiting(self.descriptor)
     }
 }
 

@@ -115,6 +115,10 @@ pub trait Listener: 'static {
     /// Ends a pending `accept` and refuses further ones. The socket stays open until the listener
     /// is dropped, so that another process can go on accepting from it.
     fn stop(&self);
+
+    /// A connection that waits already, to be asked for after `stop`: of several that wait for one
+    /// queue the kernel wakes only one, so what it announced here nobody else has heard of.
+    fn take_waiting(&self) -> Option<Self::Accepted>;
 }
 
 /// What a connection that nobody reads from has in store.

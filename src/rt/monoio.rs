@@ -168,6 +168,10 @@ impl Listener for MonoioListener {
             drop(canceller.cancel());
         }
     }
+
+    fn take_waiting(&self) -> Option<Accepted> {
+        socket::accept_waiting(self.listener.as_raw_fd())
+    }
 }
 
 impl MonoioConn {

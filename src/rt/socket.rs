@@ -1,8 +1,10 @@
-//! The few socket calls that neither executor wraps. Each is non-blocking.
+//! The few socket calls that neither executor wraps. None waits, but one, and that for a
+//! millisecond at most.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{FromRawFd, RawFd};
+use std::time::Duration;
 
 use super::Peek;
 use super::listen::Accepted;
@@ -24,6 +26,31 @@ pub(super) fn copy(descriptor: RawFd) -> io::Result<Accepted> {
     // SAFETY: the caller's stream keeps `descriptor` open during the call.
     let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) };
     Ok(Accepted(borrowed.try_clone_to_owned()?.into()))
+}
+
+/// How long is waited at most for a connection that another process took meanwhile.
+const TAKEN_WAIT: Duration = Duration::from_millis(1);
+
+/// A connection that waits in a listening socket's queue. The socket may be in blocking mode, which
+/// all processes that share it have in common; so the wait gets an end instead.
+#[expect(unsafe_code, reason = "the executors' listeners offer no accept that never waits")]
+pub(super) fn accept_waiting(descriptor: RawFd) -> Option<Accepted> {
+    let mut look = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, which is ours and valid for the call; no time is waited.
+    let waits = unsafe { libc::poll(&raw mut look, 1, 0) } > 0;
+    if !waits {
+        return None;
+    }
+    // SAFETY: the caller's listener keeps `descriptor` open during the calls.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) };
+    let listener = socket2::SockRef::from(&borrowed);
+    listener.set_read_timeout(Some(TAKEN_WAIT)).ok()?;
+    let accepted = listener.accept();
+    // What is accepted later must not inherit it.
+    listener.set_read_timeout(None).ok()?;
+    let (socket, _peer) = accepted.ok()?;
+    socket.set_read_timeout(None).ok()?;
+    Some(Accepted(socket.into()))
 }
 
 /// Looks at the first waiting byte without taking it.

@@ -266,6 +266,11 @@ impl<R: Runtime> Shard<R> {
         self.draining.get()
     }
 
+    /// Does another process serve new connections?
+    pub fn is_retiring(&self) -> bool {
+        self.retiring.get()
+    }
+
     /// Does a connection end with its answer?
     pub fn closes_connections(&self) -> bool {
         self.draining.get() || self.retiring.get()

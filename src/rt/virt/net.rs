@@ -222,6 +222,11 @@ impl Listener for VirtListener {
             acceptor.wake();
         }
     }
+
+    fn take_waiting(&self) -> Option<VirtConn> {
+        let (accepted, _from) = self.backlog.borrow_mut().waiting.pop_front()?;
+        accepted.downcast::<VirtConn>().ok().map(|conn| *conn)
+    }
 }
 
 impl Drop for VirtListener {

@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::client::get;
 use super::gateway::{Flavour, Folder, Gateway};
-use super::handover::{Reaper, ask, keep_asking, start, successors, wait_until, whole_stream};
+use super::handover::{
+    Reaper, ask, keep_asking, kill, start, successors, wait_until, whole_stream,
+};
 
 /// What is added to a good file, the line in it that is wrong, the key, and what is said of it.
 type Mistake = (&'static str, usize, &'static str, &'static str);
@@ -179,4 +182,25 @@ fn a_reload_under_streams_and_requests_drops_none() {
     });
     assert!(served.load(Ordering::Relaxed) > 300, "there was traffic");
     assert_eq!(successors(&gateway).len(), 1);
+}
+
+/// Who asks while the one process leaves and the other has come is answered by one of them, also
+/// when nobody else asks.
+#[test]
+fn a_lone_request_is_answered_whenever_it_comes() {
+    let folder = Folder::new();
+    let gateway = start(Flavour::Uring, &folder, "");
+    let _reaper = Reaper(&gateway);
+    let mut leaving = gateway.child.id();
+    for turn in 1..=12 {
+        kill("-HUP", leaving);
+        wait_until("a successor", || {
+            assert_eq!(gateway.ask(&get("/health")).status, 200);
+            successors(&gateway).len() == turn
+        });
+        for _ in 0..20 {
+            assert_eq!(gateway.ask(&get("/health")).status, 200);
+        }
+        leaving = successors(&gateway)[turn - 1];
+    }
 }
