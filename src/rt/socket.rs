@@ -50,6 +50,8 @@ pub(super) fn accept_waiting(descriptor: RawFd) -> Option<Accepted> {
     listener.set_read_timeout(None).ok()?;
     let (socket, _peer) = accepted.ok()?;
     socket.set_read_timeout(None).ok()?;
+    // Where the executor polls, the listener does not block, and what it accepts must not either.
+    socket.set_nonblocking(listener.nonblocking().ok()?).ok()?;
     Some(Accepted(socket.into()))
 }
 
