@@ -164,11 +164,13 @@ impl<'s> Account<'s> {
         let said = estimate(usize::try_from(self.said).unwrap_or(usize::MAX));
         match self.usage {
             Some(usage) if got == Got::Whole || self.stage == Stage::Ended => (usage, false),
-            // Vendors that count as they go have not counted the last words yet.
-            Some(usage) => (Usage { completion: usage.completion.max(said), ..usage }, true),
-            None => {
-                let prompt = estimate(self.body_bytes);
-                (Usage { prompt, completion: said, ..Usage::default() }, true)
+            // Vendors that count as they go have not counted the last words yet, and no prompt has
+            // no tokens.
+            counted => {
+                let usage = counted.unwrap_or_default();
+                let prompt =
+                    if usage.prompt == 0 { estimate(self.body_bytes) } else { usage.prompt };
+                (Usage { prompt, completion: usage.completion.max(said), ..usage }, true)
             }
         }
     }
