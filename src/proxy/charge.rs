@@ -218,3 +218,19 @@ const fn tokens(usage: &Usage) -> Tokens {
         completion_image: usage.completion_image,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_that_was_counted_as_nothing_is_estimated_when_the_answer_breaks_off() {
+        let mut account = Account { body_bytes: 400, ..Account::default() };
+        account.answers();
+        for (counted, prompt) in [(None, 100), (Some(0), 100), (Some(7), 7)] {
+            account.usage = counted.map(|prompt| Usage { prompt, ..Usage::default() });
+            let charge = account.charge(Got::Part);
+            assert_eq!((charge.usage.prompt, charge.estimated), (prompt, true), "{counted:?}");
+        }
+    }
+}
