@@ -2,7 +2,18 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Tells clients that go on until they are told to stop, also when the test fails: whoever waits
+/// for them would wait for ever.
+pub(super) struct Stop<'s>(pub(super) &'s AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// One answer.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::client::{Client, get, post};
+use super::client::{Client, Stop, get, post};
 use super::gateway::{Flavour, Folder, Gateway};
 use super::replay::{self, Reply};
 use super::upstream::read_request;
@@ -157,6 +157,7 @@ fn a_new_binary_takes_over_and_gives_back_under_traffic() {
         {
             let reaper = Reaper(&gateway);
             thread::scope(|scope| {
+                let told = Stop(&stop);
                 let asking = |fresh| {
                     let (stop, served) = (&stop, &served);
                     scope.spawn(move || keep_asking(address, fresh, stop, served))
@@ -178,7 +179,7 @@ fn a_new_binary_takes_over_and_gives_back_under_traffic() {
                 for stream in streams.into_iter().chain(later) {
                     stream.join().expect("no stream is cut");
                 }
-                stop.store(true, Ordering::Relaxed);
+                drop(told);
                 for client in clients {
                     client.join().expect("no request fails");
                 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::client::{Client, post_to};
+use super::client::{Client, Stop, post_to};
 use super::gateway::{BINARY, FLAVOURS, Flavour, Folder, Gateway};
 
 const HELLO: &str = r#"{"model":"gemini-2.5-flash","messages":[{"role":"user","content":"hi"}]}"#;
@@ -126,12 +126,13 @@ fn under_load_no_request_is_accepted_a_second_after_the_revocation() {
             (last, accepted, refused)
         };
         thread::scope(|scope| {
+            let told = Stop(&stop);
             let clients: [_; 8] = std::array::from_fn(|_| scope.spawn(load));
             thread::sleep(Duration::from_millis(500));
             keys_well(&folder.0, &["revoke", "a"]);
             let revoked = Instant::now();
             thread::sleep(Duration::from_secs(2));
-            stop.store(true, Ordering::Relaxed);
+            drop(told);
             for client in clients {
                 let (last, accepted, refused) = client.join().expect("it ends");
                 assert!(accepted > 0 && refused > 0, "{accepted} and {refused}");
@@ -164,6 +165,7 @@ fn a_rotation_under_load_loses_no_request() {
         served
     };
     let last = thread::scope(|scope| {
+        let told = Stop(&stop);
         let clients: [_; 8] = std::array::from_fn(|_| scope.spawn(load));
         for _ in 0..5 {
             let next = keys_well(&folder.0, &["rotate", "a", "--overlap", "2s"]);
@@ -171,7 +173,7 @@ fn a_rotation_under_load_loses_no_request() {
             thread::sleep(SOON);
             *secret.lock().expect("no panic") = next;
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(told);
         for client in clients {
             assert!(client.join().expect("every request was served") > 10);
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::client::get;
+use super::client::{Stop, get};
 use super::gateway::{Flavour, Folder, Gateway};
 use super::handover::{
     Reaper, ask, keep_asking, kill, start, successors, wait_until, whole_stream,
@@ -136,15 +136,6 @@ fn check(file: &Path) -> String {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{told}");
     told
-}
-
-/// Tells the clients to stop, also when the test fails.
-struct Stop<'s>(&'s AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]
