@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::control::Readiness;
 use crate::journal::Record;
 use crate::obs::{Registry, TokenFigures};
+use crate::policy::price::usd;
 use crate::store::audit::Entry;
 
 /// The words of a circuit, by its number in the cells.
@@ -118,28 +119,4 @@ pub fn audited(entry: &Entry) -> Value {
         "result": deed.result,
         "hash": entry.hash,
     })
-}
-
-/// Nano-dollars as dollars, without zeros at the end.
-fn usd(nanos: u64) -> String {
-    let text = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_exact() {
-        for (nanos, want) in [
-            (0, "0"),
-            (1, "0.000000001"),
-            (1_500_000_000, "1.5"),
-            (10_000_000_000, "10"),
-            (u64::MAX, "18446744073.709551615"),
-        ] {
-            assert_eq!(usd(nanos), want);
-        }
-    }
 }

@@ -229,11 +229,11 @@ impl Reader {
         for reading in &mut self.readings {
             let before = reading.held().count();
             let taken = reading.take(BATCH);
-            for (_, record) in reading.held().skip(before) {
-                self.listeners.iter_mut().for_each(|listener| listener.hear(&record));
+            let batch: Vec<_> = reading.held().collect();
+            for (_, record) in batch.iter().skip(before) {
+                self.listeners.iter_mut().for_each(|listener| listener.hear(record));
             }
             if let Some(ledger) = &mut self.ledger {
-                let batch: Vec<_> = reading.held().collect();
                 if let Err(error) = append(ledger, reading.boot, &batch) {
                     stored = Some(failure(&error));
                     say(Level::Debug, &format!("the ledger cannot be written: {error}"));

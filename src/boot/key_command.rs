@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::base::date::rfc3339;
 use crate::config::{Budget, Config};
 use crate::policy::Limits;
-use crate::policy::price::push_usd;
+use crate::policy::price::usd;
 use crate::rt::unix_millis;
 use crate::store::Db;
 use crate::store::keys::{self, KeyError, Made, Standing, StoredKey, Wanted};
@@ -209,12 +209,6 @@ const fn word(standing: Standing) -> &'static str {
 fn budgets(key: &StoredKey) -> Vec<String> {
     let text = |budget: &Budget| format!("{}/{}", usd(budget.nanos), budget.per.as_str());
     key.wanted.limits.budgets.iter().map(text).collect()
-}
-
-fn usd(nanos: u64) -> String {
-    let mut out = Vec::new();
-    push_usd(nanos, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn moment(ms: u64) -> String {

@@ -1,7 +1,5 @@
 //! The keys of the store: read before the first request, and again whenever they change.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +16,7 @@ use crate::shard::{Access, Letter};
 use crate::store::db::FILE;
 use crate::store::{Db, StoreError, keys};
 
+use super::random::random;
 use super::say::say;
 use super::state;
 
@@ -120,7 +119,7 @@ impl Keys {
         {
             return Err(error.clone());
         }
-        let salt = RandomState::new().build_hasher().finish();
+        let salt = random();
         let access = Access::new(config, roll.holders(), rt::unix_millis(), salt);
         let latest = Latest::of(access);
         Ok(Self { path, store, roll, latest, salt })

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::config::{Config, Tier, Upstream};
-use crate::journal::Record;
+use crate::journal::{Folder, Record};
 use crate::policy::price::{Book, Tokens};
 use crate::rt::unix_millis;
 use crate::store::db::SCHEMA;
@@ -66,28 +66,16 @@ fn verify(config: &Config, file: Option<&Path>, json: bool) -> Result<ExitCode, 
         }
         None => {
             // Those that end while we look are in the list.
-            let running = journals(&state::folder(config)?)?;
+            let folder = state::folder(config)?;
+            let running = Folder::new(&folder)
+                .boots()
+                .map_err(|error| format!("{}: {}", folder.display(), env::reason(&error)))?;
             open(config)?.verify(Some(&running)).map_err(told)?
         }
     };
     let text = if json { verified_json(&found) } else { verified_text(&found) };
     let printed = print(text.as_bytes());
     Ok(if found.problems.is_empty() { printed } else { ExitCode::FAILURE })
-}
-
-/// The processes whose journals are still there: `journal-PROCESS-SHARD-BOOT.slots`.
-fn journals(folder: &Path) -> Result<Vec<u64>, String> {
-    let wrong = |error: &std::io::Error| format!("{}: {}", folder.display(), env::reason(error));
-    let mut boots = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| wrong(&error))? {
-        let name = entry.map_err(|error| wrong(&error))?.file_name();
-        let boot = name.to_str().and_then(|name| {
-            let name = name.strip_prefix("journal-")?.strip_suffix(".slots")?;
-            u64::from_str_radix(name.rsplit('-').next()?, 16).ok()
-        });
-        boots.extend(boot);
-    }
-    Ok(boots)
 }
 
 fn verified_text(found: &Verified) -> String {

@@ -18,6 +18,7 @@ pub mod machine;
 mod models;
 mod name;
 mod out;
+mod random;
 pub mod report;
 mod say;
 pub mod security;

@@ -1,7 +1,5 @@
 //! `vertex-bridge serve`: configuration, sockets, threads, and the wait for their end.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -36,6 +34,7 @@ use super::journal::Keeper;
 use super::keys::Keys;
 use super::machine::Machine;
 use super::out::complain;
+use super::random::random;
 use super::security::{self, Material};
 use super::sight::{self, Sight};
 use super::spawn::{self, Seed};
@@ -373,11 +372,6 @@ impl Common<'_> {
 /// One shard's part of what all may have.
 fn share(all: u64, shards: usize) -> usize {
     usize::try_from(all).unwrap_or(usize::MAX).div_ceil(shards)
-}
-
-/// The library's own randomness: different in every process and at every call.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 /// The first line that an operator sees.

@@ -1,8 +1,6 @@
 //! Who listens to the journal, so that people see what happens: figures, lines of the log, traces.
 //! What blocks (standard error, a collector) has a thread of its own behind a bounded queue.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
@@ -18,6 +16,7 @@ use crate::obs::{ExportCells, Registry, Seen};
 use crate::web::Trust;
 
 use super::journal::Listener;
+use super::random::random;
 
 /// How long the end of the process waits for what is still on its way out.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -64,7 +63,7 @@ pub(super) fn start(
         Box::new(Lines::new(config.log.exchanges, out)),
     ];
     if let Some(export) = config.take_export() {
-        let seed = RandomState::new().build_hasher().finish();
+        let seed = random();
         let collector = Collector::new(export, &format!("{seed:016x}"), trust);
         let (feed, exporter) = Exporter::new(collector, places, Arc::clone(&exported), seed);
         listeners.push(Box::new(feed));

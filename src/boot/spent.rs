@@ -11,14 +11,12 @@ use std::collections::btree_map::Entry;
 use crate::base::date::DAY_MS;
 use crate::config::Budget;
 use crate::journal::Record;
+use crate::journal::record::key_as_kept;
 use crate::policy::KeyId;
 use crate::shard::Access;
 use crate::store::{Ledger, StoreError};
 
 use super::keys::Latest;
-
-/// Bytes of a key's name that a record keeps.
-const NAME_BYTES: usize = 63;
 
 /// What is known of the spend of others.
 #[derive(Debug)]
@@ -76,7 +74,7 @@ impl Spent {
         let mut totals: BTreeMap<u64, BTreeMap<String, u64>> = BTreeMap::new();
         for (place, holder) in access.keys.holders().iter().enumerate() {
             let key = KeyId::Configured(place);
-            let name = cut(&holder.name);
+            let name = key_as_kept(&holder.name);
             for (budget, _, since_ms) in access.rates.spent(key, now_ms) {
                 let all = match totals.entry(since_ms) {
                     Entry::Occupied(known) => known.into_mut(),
@@ -110,11 +108,6 @@ impl Spent {
         *told = (since_ms, others);
         (others.saturating_sub(before), before.saturating_sub(others))
     }
-}
-
-/// A name as records have it.
-fn cut(name: &str) -> &str {
-    name.get(..name.floor_char_boundary(NAME_BYTES)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::base::date::{civil, rfc3339};
 use crate::config::Config;
 use crate::journal::Ending;
-use crate::policy::price::push_usd;
+use crate::policy::price;
 use crate::store::StoreError;
 use crate::store::ledger::{By, Entry, Ledger, Sums, Usage};
 
@@ -47,9 +47,8 @@ pub(super) fn told(error: StoreError) -> String {
 
 /// An amount in dollars, exactly: `-0.00003`.
 pub(super) fn usd(nanos: i64) -> String {
-    let mut text = if nanos < 0 { b"-".to_vec() } else { Vec::new() };
-    push_usd(nanos.unsigned_abs(), &mut text);
-    String::from_utf8_lossy(&text).into_owned()
+    let sign = if nanos < 0 { "-" } else { "" };
+    format!("{sign}{}", price::usd(nanos.unsigned_abs()))
 }
 
 fn sums(config: &Config, options: &ledger_args::Usage) -> Result<String, String> {

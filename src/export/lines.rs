@@ -147,9 +147,7 @@ fn line(level: Level, record: &Record<'_>) -> Line {
     ] {
         line.number(name, count);
     }
-    if record.priced {
-        let nanos = record.cost_nanos;
-        let cost = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    if let Some(cost) = record.cost_usd() {
         line.field("cost_usd", &cost);
     }
     if record.estimated {

@@ -119,9 +119,7 @@ fn exchange(record: &Record<'_>, places: &Places, time: (u64, u64)) -> Span {
     ] {
         attributes.extend((!text.is_empty()).then(|| attribute(name, text)));
     }
-    if record.priced {
-        let nanos = record.cost_nanos;
-        let cost = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    if let Some(cost) = record.cost_usd() {
         // As text, like everywhere: a binary fraction would round it.
         attributes.push(attribute("vertex_bridge.cost_usd", cost.as_str()));
         attributes.push(attribute("vertex_bridge.cost_estimated", record.estimated));

@@ -171,18 +171,35 @@ impl Folder {
     /// The folder cannot be read.
     pub fn left(&self) -> io::Result<Vec<Left>> {
         let mut found = Vec::new();
-        for entry in std::fs::read_dir(&self.0)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let ours = name
-                .to_str()
-                .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        for (path, _) in self.files()? {
             // One that cannot be opened has just been read and removed by somebody else.
-            if ours && let Ok(Some(dead)) = Dead::read(&entry.path()) {
-                found.push(Left { dead, path: entry.path() });
+            if let Ok(Some(dead)) = Dead::read(&path) {
+                found.push(Left { dead, path });
             }
         }
         Ok(found)
+    }
+
+    /// What names the records of all files that are there, of living processes and dead ones.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn boots(&self) -> io::Result<Vec<u64>> {
+        Ok(self.files()?.into_iter().filter_map(|(_, boot)| boot).collect())
+    }
+
+    /// All files of slots, and what their names say names their records.
+    fn files(&self) -> io::Result<Vec<(PathBuf, Option<u64>)>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let ours =
+                name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+            let boot = |name: &str| u64::from_str_radix(name.rsplit('-').next()?, 16).ok();
+            files.extend(ours.map(|name| (entry.path(), boot(name))));
+        }
+        Ok(files)
     }
 }
 

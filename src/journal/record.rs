@@ -190,6 +190,16 @@ impl Ending {
     }
 }
 
+/// A key's name as records have it.
+pub fn key_as_kept(name: &str) -> &str {
+    cut(name, ROOM[1])
+}
+
+/// At most so many bytes of a text, cut at a character.
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
+}
+
 /// Writes from the front of a buffer on; what does not fit is left out.
 struct Put<'b>(&'b mut [u8], usize);
 
@@ -202,8 +212,7 @@ impl Put<'_> {
     }
 
     fn text(&mut self, text: &str, most: usize) {
-        let end = text.floor_char_boundary(most);
-        let text = text.get(..end).unwrap_or_default().as_bytes();
+        let text = cut(text, most).as_bytes();
         self.bytes(&[u8::try_from(text.len()).unwrap_or(0)]);
         self.bytes(text);
     }
@@ -292,6 +301,12 @@ impl<'t> Record<'t> {
             put.text(text, most);
         }
         put.1
+    }
+
+    /// What it cost in dollars, to the nano-dollar; none when that is not known.
+    pub fn cost_usd(&self) -> Option<String> {
+        let (dollars, nanos) = (self.cost_nanos / 1_000_000_000, self.cost_nanos % 1_000_000_000);
+        self.priced.then(|| format!("{dollars}.{nanos:09}"))
     }
 
     /// Reads the bytes of a record; none when they are not one's.

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use crate::base::date::{DAY_MS, civil};
+
 /// Importance, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -168,16 +170,8 @@ fn escape(value: &str) -> String {
 
 /// RFC 3339 in UTC with milliseconds.
 pub fn timestamp(unix_millis: u64) -> String {
-    let (days, millis) = (unix_millis / 86_400_000, unix_millis % 86_400_000);
-    // Days of eras of 400 years that begin in March, so that the leap day comes last.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
+    let (days, millis) = (unix_millis / DAY_MS, unix_millis % DAY_MS);
+    let (year, month, day) = civil(days);
     let (hour, minute) = (millis / 3_600_000, millis / 60_000 % 60);
     let (second, rest) = (millis / 1000 % 60, millis % 1000);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{rest:03}Z")

@@ -7,13 +7,11 @@
 use std::cmp::Reverse;
 
 use crate::base::ascii;
+use crate::base::date::{DAY_MS, days_since_1970};
 use crate::config::{Config, PRICES_AS_OF, Price as Listed, Rates, Tariff, Tier};
 
 /// Pico-dollars of a nano-dollar.
 const PICOS: u128 = 1000;
-
-/// Milliseconds of a day.
-const DAY_MS: u64 = 86_400_000;
 
 /// Tokens of one exchange by kind: parts are contained in their sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,11 +115,6 @@ impl Book {
             place = name.shorter;
         }
         best
-    }
-
-    /// The day of the list prices, as `yyyymmdd`.
-    pub const fn version(&self) -> u32 {
-        PRICES_AS_OF
     }
 }
 
@@ -248,12 +241,15 @@ fn nanos(picos: u128) -> u64 {
 /// When a day `yyyymmdd` begins (UTC), in milliseconds since 1970; 0 for days before.
 fn start_ms(day: u32) -> u64 {
     let (year, month, day) = (u64::from(day / 10_000), u64::from(day / 100 % 100), day % 100);
-    // Years that begin with March end with the leap day.
-    let (year, month) =
-        if month > 2 { (year, month - 3) } else { (year.saturating_sub(1), month + 9) };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    let days = year * 365 + leap_days + (153 * month + 2) / 5 + u64::from(day);
-    days.saturating_sub(719_469) * DAY_MS
+    // No day is always.
+    if day == 0 { 0 } else { days_since_1970(year, month, u64::from(day)) * DAY_MS }
+}
+
+/// An amount in dollars, as [`push_usd`] writes it.
+pub fn usd(nanos: u64) -> String {
+    let mut out = Vec::new();
+    push_usd(nanos, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Appends an amount in dollars, exactly and without trailing zeros: `0.00003`.
@@ -432,6 +428,19 @@ mod tests {
             let twice =
                 twice.filter(|other| (&other.model, other.from) == (&price.model, price.from));
             assert_eq!(twice.count(), 0, "{price:?}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_exact() {
+        for (nanos, want) in [
+            (0, "0"),
+            (1, "0.000000001"),
+            (1_500_000_000, "1.5"),
+            (10_000_000_000, "10"),
+            (u64::MAX, "18446744073.709551615"),
+        ] {
+            assert_eq!(usd(nanos), want);
         }
     }
 }

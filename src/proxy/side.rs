@@ -66,48 +66,29 @@ impl<'s, R: Runtime, P: Pipe<R>> Side<'s, R, P> {
 impl<'s, R: Runtime, P> Side<'s, R, P> {
     /// The pipe, and the side without it.
     pub(super) fn split(self) -> (P, Side<'s, R, ()>) {
-        let Self {
-            exchange,
-            pipe,
-            out,
-            head_sent,
-            fields,
-            told,
-            quiet,
-            ping,
-            content_type,
-            promised,
-        } = self;
-        let side = Side {
-            exchange,
-            pipe: (),
-            out,
-            head_sent,
-            fields,
-            told,
-            quiet,
-            ping,
-            content_type,
-            promised,
-        };
-        (pipe, side)
+        self.swap(())
     }
 
     /// The same side with another pipe.
     pub(super) fn with<Q>(self, pipe: Q) -> Side<'s, R, Q> {
-        let (_, side) = self.split();
-        Side {
-            exchange: side.exchange,
-            pipe,
-            out: side.out,
-            head_sent: side.head_sent,
-            fields: side.fields,
-            told: side.told,
-            quiet: side.quiet,
-            ping: side.ping,
-            content_type: side.content_type,
-            promised: side.promised,
-        }
+        self.swap(pipe).1
+    }
+
+    /// The pipe, and the side with another one.
+    fn swap<Q>(self, other: Q) -> (P, Side<'s, R, Q>) {
+        let side = Side {
+            exchange: self.exchange,
+            pipe: other,
+            out: self.out,
+            head_sent: self.head_sent,
+            fields: self.fields,
+            told: self.told,
+            quiet: self.quiet,
+            ping: self.ping,
+            content_type: self.content_type,
+            promised: self.promised,
+        };
+        (self.pipe, side)
     }
 
     /// The same side with a pipe that is made of the one it has.

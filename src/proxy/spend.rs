@@ -5,7 +5,7 @@ use crate::base::date::rfc3339;
 use crate::chat::{ApiError, Outline, Row, bound};
 use crate::config::{Route, Target};
 use crate::policy::budget::Short;
-use crate::policy::price::push_usd;
+use crate::policy::price::usd;
 use crate::rt::Runtime;
 use crate::shard::{Limit, Shard};
 
@@ -73,11 +73,6 @@ fn unknown<R: Runtime>(shard: &Shard<R>, target: &Target, asked: &str) -> ApiErr
 
 fn refusal<R: Runtime>(shard: &Shard<R>, short: &Short, nanos: u64, now_ms: u64) -> ApiError {
     shard.cells.limited[Limit::Budget as usize].add(1);
-    let usd = |nanos| {
-        let mut out = Vec::new();
-        push_usd(nanos, &mut out);
-        String::from_utf8_lossy(&out).into_owned()
-    };
     let limit = match short.resets_ms {
         None => "in total".to_owned(),
         Some(ms) => format!("per {} until {}", short.budget.per.as_str(), rfc3339(ms / 1000)),

@@ -30,6 +30,11 @@ const HEADER_BYTES: usize = 4096;
 /// Bytes that describe one slot: state, lengths of the halves, serial number.
 const NOTE_BYTES: usize = 32;
 
+/// Where the lengths of the halves and the serial number stand in a note; the state is first.
+const FIRST_AT: usize = 4;
+const SECOND_AT: usize = 8;
+const SERIAL_AT: usize = 16;
+
 /// How many slots there are, and the room of their halves in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -274,13 +279,13 @@ impl Shared {
     fn note(&self, slot: u32, length: usize, serial: u64) {
         let at = place(self.shape, 0, slot);
         let length = u32::try_from(length).unwrap_or(0);
-        self.region.write(at + 4, &length.to_le_bytes());
-        self.region.write(at + 16, &serial.to_le_bytes());
+        self.region.write(at + FIRST_AT, &length.to_le_bytes());
+        self.region.write(at + SERIAL_AT, &serial.to_le_bytes());
     }
 
     fn note_second(&self, slot: u32, length: usize) {
         let length = u32::try_from(length).unwrap_or(0);
-        self.region.write(place(self.shape, 0, slot) + 8, &length.to_le_bytes());
+        self.region.write(place(self.shape, 0, slot) + SECOND_AT, &length.to_le_bytes());
     }
 
     /// Serial number and lengths of a slot that has begun; the last is only sure once it has ended.
@@ -292,7 +297,7 @@ impl Shared {
             u64::from_le_bytes(number)
         };
         let length = |number: u64| usize::try_from(number).unwrap_or(0);
-        (note(16, 8), length(note(4, 4)), length(note(8, 4)))
+        (note(SERIAL_AT, 8), length(note(FIRST_AT, 4)), length(note(SECOND_AT, 4)))
     }
 
     /// Bytes that nobody writes at present.
@@ -364,9 +369,9 @@ impl Dead {
             if state == State::Free as usize {
                 continue;
             }
-            let first = half(1, note(4, 4), self.shape.first);
-            let second = half(2, note(8, 4), self.shape.second);
-            let serial = u64::try_from(note(16, 8)).unwrap_or(0);
+            let first = half(1, note(FIRST_AT, 4), self.shape.first);
+            let second = half(2, note(SECOND_AT, 4), self.shape.second);
+            let serial = u64::try_from(note(SERIAL_AT, 8)).unwrap_or(0);
             look(serial, first, (state == State::Ended as usize).then_some(second));
         }
     }

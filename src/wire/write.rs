@@ -1,6 +1,7 @@
 //! Writing heads and chunks into a caller's buffer.
 
 use crate::base::ascii;
+use crate::base::date::civil;
 
 /// How many bytes [`begin_chunk`] reserves: eight hex digits and CR LF.
 const CHUNK_HEAD: usize = 10;
@@ -117,19 +118,6 @@ pub fn push_rfc3339(out: &mut Vec<u8>, unix_seconds: u64) {
         pad(out, value, 2);
     }
     out.push(b'Z');
-}
-
-/// Year, month and day of days since 1970, by counting eras of 400 years that begin in March, so
-/// that the leap day comes last.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (year + era * 400 + u64::from(month <= 2), month, day)
 }
 
 fn pad(out: &mut Vec<u8>, value: u64, width: u32) {

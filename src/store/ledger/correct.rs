@@ -10,6 +10,7 @@ use super::book::Ledger;
 use super::day::{self, Group, Sums, of_ms, whole};
 use super::entry::{Cursor, Entry};
 use super::report::Span;
+use crate::base::date::DAY_MS;
 use crate::journal::{Ending, Record};
 
 /// Exchanges that are priced anew in one transaction.
@@ -187,7 +188,7 @@ fn compare(
     let read = statement.query_row([boot, seq], |row| {
         let started: i64 = row.get(1)?;
         let group = Group {
-            day: started / whole(day::DAY_MS),
+            day: started / whole(DAY_MS),
             key: row.get(2)?,
             route: row.get(3)?,
             upstream: row.get(4)?,

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::base::date::DAY_MS;
 use crate::journal::{Ending, Record};
 
-/// Milliseconds of a day.
-pub(super) const DAY_MS: u64 = 24 * 3600 * 1000;
 /// More tokens of a kind no exchange has: what claims to have is counted as this many, so that
 /// sums stay far from the end of 64 bits.
 const TOKENS_MAX: u64 = 1 << 32;

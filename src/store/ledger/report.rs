@@ -4,8 +4,9 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::super::db::StoreError;
 use super::book::Ledger;
-use super::day::{DAY_MS, Sums, whole};
+use super::day::{Sums, whole};
 use super::entry::{self, Entry};
+use crate::base::date::DAY_MS;
 
 /// Exchanges that are read in one go. Between two goes others may tidy up behind us.
 const PAGE: usize = 10_000;

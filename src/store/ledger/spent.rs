@@ -4,7 +4,8 @@ use rusqlite::params;
 
 use super::super::db::StoreError;
 use super::book::Ledger;
-use super::day::{DAY_MS, of_ms, whole};
+use super::day::{of_ms, whole};
+use crate::base::date::DAY_MS;
 
 impl Ledger {
     /// What exchanges that began from `from_ms` on and before `to_ms` cost, in nano-dollars, for

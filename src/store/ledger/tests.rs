@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::TryRecvError;
 
-use super::day::DAY_MS;
 use super::{By, Entry, Ledger, Mode, Repriced, Span, Sums};
+use crate::base::date::DAY_MS;
 use crate::journal::{Ending, Record};
 
 /// A folder that goes when it is dropped.
