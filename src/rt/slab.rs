@@ -92,8 +92,11 @@ pub struct Dead {
 
 #[derive(Debug)]
 struct Own {
-    /// Numbers that the writer may use, the hottest last.
+    /// Numbers that have come back from the reader.
     free: Vec<u32>,
+    /// No slot from this one on was ever used. They are the last choice, since their pages cost
+    /// memory from the first touch on.
+    fresh: u32,
     serial: u64,
     /// Which entry is in a slot that has begun.
     begun: Vec<u64>,
@@ -133,7 +136,7 @@ pub fn create(path: Option<&Path>, shape: Shape, owner: u64) -> io::Result<(Writ
         _file: file,
     });
     let slots = usize::try_from(shape.slots).unwrap_or(0);
-    let own = Own { free: (0..shape.slots).rev().collect(), serial: 0, begun: vec![0; slots] };
+    let own = Own { free: Vec::with_capacity(slots), fresh: 0, serial: 0, begun: vec![0; slots] };
     let writer = Writer { shared: Arc::clone(&shared), own: RefCell::new(own) };
     Ok((writer, Reader { shared, held: Vec::new() }))
 }
@@ -186,7 +189,6 @@ impl Writer {
         }
         drop(own);
         let shared = &*self.shared;
-        shared.used.fetch_max(slot + 1, Ordering::Relaxed);
         // SAFETY: the slot is free and was ours alone to take, so nobody else looks at this half.
         let half = unsafe { shared.half(slot, 1) };
         let length = fill(half).min(half.len());
@@ -213,12 +215,19 @@ impl Writer {
         true
     }
 
-    /// Takes over what the reader has given back.
+    /// Takes over what the reader has given back, or else a slot that was never used.
     fn refill(&self, own: &mut Own) -> Option<u32> {
         while let Some(slot) = self.shared.freed.pop() {
             own.free.push(slot);
         }
-        own.free.pop()
+        own.free.pop().or_else(|| {
+            let slot = own.fresh;
+            (slot < self.shared.shape.slots).then(|| {
+                own.fresh += 1;
+                self.shared.used.store(own.fresh, Ordering::Relaxed);
+                slot
+            })
+        })
     }
 }
 
@@ -530,6 +539,19 @@ mod tests {
     fn pass(writer: &Writer, text: &[u8]) {
         let entry = std::iter::repeat_with(|| writer.begin(put(text))).flatten().next();
         assert!(entry.is_some_and(|entry| writer.end(entry, put(text))));
+    }
+
+    #[test]
+    fn slots_that_came_back_are_used_before_new_ones() {
+        let shape = Shape { slots: 64, ..SHAPE };
+        let (writer, mut reader) = create(None, shape, 7).unwrap();
+        for _ in 0..40 {
+            pass(&writer, b"a");
+            pass(&writer, b"b");
+            assert_eq!(reader.take(64), 2);
+            reader.give_back();
+        }
+        assert_eq!(writer.shared.used.load(Ordering::Relaxed), 2, "pages cost memory");
     }
 
     #[test]
