@@ -26,7 +26,7 @@
 //! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared base64 ring rusqlite serde_json |
 //! | `import` | another gateway's configuration to ours: text in, text and notes out | config | saphyr_parser |
 //! | `export` | spans of exchanges to a collector; blocks, so never on a core | base config obs web rt journal | shared flate2 prost ureq |
-//! | `admin` | the admin API and the dashboard; blocks, so never on a core | base config obs chat policy journal shard control store | shared base64 ring serde serde_json |
+//! | `admin` | the admin API and the dashboard; blocks, so never on a core | base config obs wire chat policy journal shard control store | shared base64 ring serde serde_json |
 //! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async base64 ring serde serde_json serde_path_to_error |
 //! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy web credential rt net journal shard proxy control store admin export import simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
 //! | `main` | the process: allocator, then `boot` | boot | host mimalloc |

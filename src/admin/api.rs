@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::chat::{ApiError, Dialect, Row};
+use crate::config::Secret;
 use crate::control::Pages;
 use crate::obs::log::{self, Level};
 use crate::shard::{Errand, Reply};
 use crate::store::audit::{self, Deed};
 use crate::store::{Db, StoreError};
 
+use super::captures::Captures;
 use super::change::{self, Change, Hands, Refusal, refusal};
 use super::page::Dashboard;
 use super::query::Query;
@@ -38,6 +40,7 @@ pub struct Api<H> {
     store: FindStore,
     db: Option<Db>,
     recent: Arc<Mutex<Recent>>,
+    captures: Captures,
     dashboard: Dashboard,
 }
 
@@ -66,9 +69,16 @@ impl<H> std::fmt::Debug for Api<H> {
 }
 
 impl<H: Hands> Api<H> {
-    /// An API that reaches the process through `hands`. `config` holds no secrets.
-    pub fn new(hands: H, config: Value, store: FindStore, recent: Arc<Mutex<Recent>>) -> Self {
-        Self { hands, config, store, db: None, recent, dashboard: Dashboard::new() }
+    /// An API that reaches the process through `hands`. `config` holds none of the secrets,
+    /// which are never to be shown.
+    pub fn new(
+        hands: H,
+        (config, secrets): (Value, Vec<Secret>),
+        store: FindStore,
+        recent: Arc<Mutex<Recent>>,
+    ) -> Self {
+        let (captures, dashboard) = (Captures::new(secrets), Dashboard::new());
+        Self { hands, config, store, db: None, recent, captures, dashboard }
     }
 
     /// Answers a request.
@@ -189,6 +199,9 @@ impl<H: Hands> Api<H> {
                 moved = index;
                 change
             }
+            Endpoint::Captures => self.captures.look(standing.now_ms),
+            Endpoint::StartCapture => self.captures.start(hands, &errand.body, standing.now_ms)?,
+            Endpoint::StopCapture => self.captures.stop(hands),
             Endpoint::Drain => change::drain(hands),
             Endpoint::Reload => change::reload(hands),
             Endpoint::SetLogLevel => change::set_log_level(&errand.body)?,

@@ -7,7 +7,7 @@ use crate::base::RequestId;
 use crate::chat::{ApiError, Row};
 use crate::journal::Record;
 use crate::obs::log::{self, Level};
-use crate::shard::Switch;
+use crate::shard::{Switch, Watch};
 
 use super::query::decoded;
 
@@ -18,6 +18,9 @@ pub trait Hands {
 
     /// Moves an upstream's circuit on every shard.
     fn switch(&mut self, upstream: usize, to: Switch);
+
+    /// Has every shard keep what the clients of a key send and get, or keep nothing more.
+    fn capture(&mut self, watch: Option<Watch>);
 
     /// Finishes what runs and ends the process.
     fn drain(&mut self);
@@ -139,7 +142,8 @@ fn not_found(message: &str) -> Refusal {
     refusal(Row::NOT_FOUND, message)
 }
 
-fn read<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Refusal> {
+/// Reads a body.
+pub(super) fn read<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         let row = if error.is_data() { Row::INVALID_VALUE } else { Row::INVALID_JSON };
         refusal(row, format!("the body is not what is wanted here: {error}"))

@@ -4,8 +4,10 @@
 //! It blocks (the audit log is in SQLite), so it runs on a thread of its own, never on a core.
 
 pub mod api;
+mod captures;
 mod change;
 mod figures;
+mod mask;
 pub mod page;
 mod query;
 pub mod recent;

@@ -14,6 +14,9 @@ pub(super) enum Endpoint {
     Cancel,
     Recent,
     Audit,
+    Captures,
+    StartCapture,
+    StopCapture,
     Drain,
     Reload,
     LogLevel,
@@ -22,7 +25,7 @@ pub(super) enum Endpoint {
 }
 
 /// A path has at most one part that is not fixed, which is written as `{}`.
-const TABLE: [(&str, &str, Endpoint); 16] = [
+const TABLE: [(&str, &str, Endpoint); 19] = [
     ("GET", "state", Endpoint::State),
     ("GET", "figures", Endpoint::Figures),
     ("GET", "shards", Endpoint::Shards),
@@ -34,6 +37,9 @@ const TABLE: [(&str, &str, Endpoint); 16] = [
     ("DELETE", "exchanges/{}", Endpoint::Cancel),
     ("GET", "recent", Endpoint::Recent),
     ("GET", "audit", Endpoint::Audit),
+    ("GET", "capture", Endpoint::Captures),
+    ("PUT", "capture", Endpoint::StartCapture),
+    ("DELETE", "capture", Endpoint::StopCapture),
     ("POST", "drain", Endpoint::Drain),
     ("POST", "reload", Endpoint::Reload),
     ("GET", "log-level", Endpoint::LogLevel),

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::journal::Record;
 use crate::obs::log::Level;
 use crate::rt::{Accepted, Mailbox, unix_millis};
-use crate::shard::{Deed, Letter, Order, Reply, Report, Switch};
+use crate::shard::{Deed, Letter, Order, Reply, Report, Switch, Watch};
 
 use super::control::Question;
 use super::journal::{Ask, Listener};
@@ -67,7 +67,7 @@ pub(super) fn keep(
     let known = config.clone();
     // Only when something is changed: who only looks needs no folder.
     let store = Box::new(move || state::make_store(&known));
-    let api = Api::new(reach, in_force, store, last.0);
+    let api = Api::new(reach, (in_force, config.secrets()), store, last.0);
     let answering = move || answer_all(api, &questions, count);
     thread::Builder::new().name("vb-admin".to_owned()).spawn(answering)?;
     Ok(sender)
@@ -103,10 +103,10 @@ impl Reach {
     }
 
     /// Tells every shard, and sums what they have done.
-    fn order(&self, what: Deed) -> usize {
+    fn order(&self, what: &Deed) -> usize {
         let (done, results) = channel();
         for shard in &self.shards {
-            shard.send(Letter::Order(Order { what, done: done.clone() }));
+            shard.send(Letter::Order(Order { what: what.clone(), done: done.clone() }));
         }
         drop(done);
         self.shards.iter().map_while(|_| results.recv_timeout(OBEY).ok()).sum()
@@ -120,11 +120,15 @@ impl Reach {
 
 impl Hands for Reach {
     fn cancel(&mut self, tag: u64) -> usize {
-        self.order(Deed::Cancel(tag))
+        self.order(&Deed::Cancel(tag))
     }
 
     fn switch(&mut self, upstream: usize, to: Switch) {
-        self.order(Deed::Circuit(upstream, to));
+        self.order(&Deed::Circuit(upstream, to));
+    }
+
+    fn capture(&mut self, watch: Option<Watch>) {
+        self.order(&Deed::Capture(watch));
     }
 
     fn drain(&mut self) {

@@ -493,6 +493,15 @@ impl Config {
         taken
     }
 
+    /// Copies of all secrets that are in the configuration now, for whoever is to hide them.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let upstreams = self.upstreams.iter().flat_map(|upstream| &upstream.keys);
+        let clients = self.auth.keys.iter().map(|key| &key.secret);
+        let accounts = self.accounts.iter().map(|account| &account.private_key);
+        let all = upstreams.chain(clients).chain(&self.auth.admin).chain(accounts);
+        all.cloned().collect()
+    }
+
     /// Where traces go, with the secrets that are shown there: no shard needs them.
     pub fn take_export(&mut self) -> Option<Export> {
         self.otel.export.take()

@@ -1,12 +1,42 @@
 //! What may be answered from the response cache, and what may be put into it.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 
 /// What a request is found by: the digest of all that shapes its answer.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CacheKey([u8; SHA256_OUTPUT_LEN]);
+
+/// A digest is spread already: part of it will do, behind what [`CacheKey::place`] takes.
+impl Hash for CacheKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let part = self.0.last_chunk().map_or(0, |part| u64::from_le_bytes(*part));
+        state.write_u64(part);
+    }
+}
+
+/// For tables that are searched by a [`CacheKey`].
+#[derive(Debug, Default)]
+pub struct CacheHasher(u64);
+
+impl Hasher for CacheHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, part: u64) {
+        self.0 = part;
+    }
+
+    /// No key comes this way; what else does is spread, too.
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+}
 
 impl std::fmt::Debug for CacheKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

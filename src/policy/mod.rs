@@ -18,7 +18,7 @@ pub mod retry;
 mod roll;
 
 pub use auth::{KeyId, Keyring, screen};
-pub use cache::{CacheKey, CacheWish, NoSuchWish};
+pub use cache::{CacheHasher, CacheKey, CacheWish, NoSuchWish};
 pub use coding::{Accepts, Allowance, Coding};
 pub use digest::{Digest, sha256};
 pub use fault::Fault;

@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use crate::net::StreamOf;
 use crate::rt::{Lent, Mutant, Runtime};
-use crate::shard::{Deadline, Late, Lead, Shard};
+use crate::shard::{Capture, Deadline, Late, Lead, Shard};
 
 use super::lane::Lane;
 use super::posted::Posted;
@@ -23,6 +24,8 @@ pub(super) struct Client<'s, R: Runtime, F, M> {
     pub(super) lead: Option<&'s Lead>,
     /// What is served where it has connected.
     pub(super) port: Port,
+    /// An operator wants to see what is written.
+    pub(super) capture: Option<Rc<Capture>>,
 }
 
 /// The client has left, or reads too slowly: nothing more can be written.
@@ -50,8 +53,8 @@ where
         's: 'r,
     {
         let posted = Posted::racer(slot, lane);
-        let (lead, port) = (self.lead, self.port);
-        Client { shard: self.shard, conn: self.conn, deadline, posted, lead, port }
+        let (lead, port, capture) = (self.lead, self.port, self.capture.clone());
+        Client { shard: self.shard, conn: self.conn, deadline, posted, lead, port, capture }
     }
 
     /// A client that keeps what it is told, for all who ask the same as this one.
@@ -83,6 +86,9 @@ where
             std::future::poll_fn(|context| lead.poll_room(context)).await;
             bytes.clear();
             return (Ok(()), bytes);
+        }
+        if let Some(capture) = &self.capture {
+            capture.put(&bytes);
         }
         if bytes.len() <= SLICE_BYTES {
             return self.write_slice(bytes).await;

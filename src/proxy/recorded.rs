@@ -20,6 +20,8 @@ impl<R: Runtime> Known<'_, R> {
     /// # Errors
     /// It cannot be written down, and what cannot be is not to be served.
     #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
+    // A call of its own, so that a profile tells what it costs.
+    #[inline(never)]
     pub(super) fn record_admission(&mut self, model: &str) -> Result<(), ApiError> {
         let Shard { journal, config, .. } = self.shard;
         if !journal.is_kept() {
@@ -42,6 +44,8 @@ impl<R: Runtime> Known<'_, R> {
     }
 
     /// Writes that it has ended.
+    // A call of its own, so that a profile tells what it costs.
+    #[inline(never)]
     pub(super) fn record_end(
         &self,
         ending: Ending,

@@ -40,7 +40,9 @@ pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn, port
     let deadline = shard.deadlines.register(conn.clone());
     let mut slot = pin!(None);
     let posted = Posted::new(slot.as_mut(), |buffer| conn.read(buffer));
-    let mut client = Client { shard, conn: &conn, deadline: &deadline, posted, lead: None, port };
+    let (lead, capture) = (None, None);
+    let mut client =
+        Client { shard, conn: &conn, deadline: &deadline, posted, lead, port, capture };
     let mut inbox = Vec::new();
     let mut first = true;
     loop {
@@ -264,13 +266,17 @@ where
             Ok(Body::InPlace(end)) => {
                 exchange.bytes_in = u64::try_from(end).unwrap_or(u64::MAX);
                 let bytes = inbox.get(body.head_bytes..end).unwrap_or_default();
+                capture(client, &mut exchange, bytes);
                 let after = chat::serve(client, exchange, &asker, bytes).await;
+                client.capture = None;
                 client.posted.advance(inbox, end);
                 after
             }
             Ok(Body::Decoded(bytes)) => {
                 exchange.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                capture(client, &mut exchange, &bytes);
                 let after = chat::serve(client, exchange, &asker, &bytes).await;
+                client.capture = None;
                 client.posted.advance(inbox, 0);
                 after
             }
@@ -279,6 +285,22 @@ where
                 exchange.envelope.keep_alive = false;
                 answer::fail(client, exchange, &error).await
             }
+        }
+    }
+}
+
+/// Keeps what is sent and got, if an operator wants to see this key's.
+fn capture<R, F, M>(client: &mut Client<'_, R, F, M>, exchange: &mut Exchange<'_, R>, body: &[u8])
+where
+    R: Runtime,
+{
+    let shard = client.shard;
+    if shard.captures.is_on() {
+        let (now, known) = (shard.rt.unix_millis(), (exchange.envelope.id.as_str(), body));
+        client.capture = shard.captures.begin(&shard.access, exchange.key, now, known);
+        if client.capture.is_some() {
+            // What is packed cannot be read, nor searched for secrets.
+            exchange.envelope.accepts = Accepts::PLAIN;
         }
     }
 }

@@ -57,7 +57,11 @@ const SHARED: [&[u8]; 4] =
 /// Those of these lines that are everybody's.
 pub(super) fn shared(fields: &[u8]) -> Vec<u8> {
     let is_shared = |line: &&[u8]| SHARED.iter().any(|name| line.starts_with(name));
-    fields.split_inclusive(|byte| *byte == b'\n').filter(is_shared).flatten().copied().collect()
+    let mut found = Vec::new();
+    for line in fields.split_inclusive(|byte| *byte == b'\n').filter(is_shared) {
+        found.extend_from_slice(line);
+    }
+    found
 }
 
 /// Ends what an exchange led. `good`: its answer is whole and ended as it should.

@@ -52,6 +52,11 @@ impl AccessCell {
         Ref::map(self.0.borrow(), |access| &*access.keys)
     }
 
+    /// Who may call, to be kept beside later changes.
+    pub fn ring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.0.borrow().keys)
+    }
+
     /// How much clients have asked.
     pub fn rates(&self) -> Ref<'_, Rates> {
         Ref::map(self.0.borrow(), |access| &access.rates)

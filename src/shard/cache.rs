@@ -5,13 +5,14 @@
 //! answer counted; what has not been asked for again since its turn came last makes room first.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::base::Tick;
 use crate::config::Cache as Wanted;
-use crate::policy::{CacheKey, CacheWish};
+use crate::policy::{CacheHasher, CacheKey, CacheWish};
 
 use super::flight::{Flight, Head, Landing, Seat};
 
@@ -43,12 +44,14 @@ struct Entry {
     used: bool,
 }
 
+type Table<V> = HashMap<CacheKey, V, BuildHasherDefault<CacheHasher>>;
+
 #[derive(Debug, Default)]
 struct Slot {
-    entries: HashMap<CacheKey, Entry>,
+    entries: Table<Entry>,
     /// Whose turn it is to make room; each entry stands here once.
     order: VecDeque<CacheKey>,
-    flights: HashMap<CacheKey, Arc<Flight>>,
+    flights: Table<Arc<Flight>>,
     bytes: usize,
 }
 

@@ -7,6 +7,7 @@ use crate::net::Security;
 use crate::rt::Mailbox;
 
 use super::access::Access;
+use super::capture::Watch;
 use super::health::Switch;
 use super::token::News;
 
@@ -54,12 +55,14 @@ pub struct Order {
 }
 
 /// What can be done on a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Deed {
     /// End the exchanges with this tag ([`crate::base::Rng::digest`] of their id).
     Cancel(u64),
     /// Move the circuit of the upstream with this index.
     Circuit(usize, Switch),
+    /// Keep what the clients of a key send and get, or keep nothing more.
+    Capture(Option<Watch>),
 }
 
 /// A request to the admin API, which a thread of its own answers.

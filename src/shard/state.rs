@@ -23,6 +23,7 @@ use super::access::{Access, AccessCell};
 use super::board::Board;
 use super::buffers::Buffers;
 use super::cache::Cache;
+use super::capture::Captures;
 use super::deadline::Deadlines;
 use super::gate::Gate;
 use super::health::{Health, Probes};
@@ -166,6 +167,8 @@ pub struct Shard<R: Runtime> {
     pub buffers: Buffers,
     /// Packs answers.
     pub packer: Packer,
+    /// Whose bodies an operator wants to see.
+    pub captures: Captures,
     /// At most so many client connections.
     pub connections_max: usize,
     connections: Cell<usize>,
@@ -213,6 +216,7 @@ impl<R: Runtime> Shard<R> {
             waiting: Permits::new(WAITING_MAX),
             buffers: Buffers::default(),
             packer,
+            captures: Captures::default(),
             connections_max: parts.connections_max,
             connections: Cell::new(0),
             draining: Cell::new(false),
@@ -387,9 +391,13 @@ impl<R: Runtime> Shard<R> {
 
     /// Does what an operator wants done, and tells.
     pub fn obey(&self, order: &Order) {
-        let done = match order.what {
-            Deed::Cancel(tag) => self.deadlines.cancel(tag),
-            Deed::Circuit(upstream, to) => {
+        let done = match &order.what {
+            Deed::Cancel(tag) => self.deadlines.cancel(*tag),
+            Deed::Capture(watch) => {
+                self.captures.set(watch.clone());
+                1
+            }
+            &Deed::Circuit(upstream, to) => {
                 let known = self.upstreams.get(upstream).map(|known| known.health.switch(to));
                 self.show_circuit(upstream);
                 usize::from(known.is_some())

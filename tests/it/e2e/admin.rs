@@ -194,9 +194,7 @@ fn chat_with_key(stream: bool) -> Vec<u8> {
 
 /// The same request with another key.
 fn with_key(request: &[u8], key: &str) -> Vec<u8> {
-    let text = String::from_utf8(request.to_vec()).expect("text");
-    let lines = text.split("\r\n").filter(|line| !line.starts_with("authorization:"));
-    let text = lines.collect::<Vec<_>>().join("\r\n");
+    let text = String::from_utf8(without_key(request)).expect("text");
     text.replacen("\r\n", &format!("\r\nauthorization: Bearer {key}\r\n"), 1).into_bytes()
 }
 
@@ -421,4 +419,60 @@ fn the_dashboard_may_do_nothing_but_ask_us() {
     }
     assert!(!policy.contains("unsafe"), "{policy}");
     assert!(!page.body.contains("sk-vertex-bridge-dev") || page.body.contains("placeholder"));
+}
+#[test]
+fn bodies_are_seen_when_an_operator_asks_for_it_and_never_a_key() {
+    const STORED: &str = "sk-vb-0123456789abcdef0123456789abcdef";
+    for flavour in FLAVOURS {
+        let upstream = Upstream::start();
+        let admin = Administrated::start(flavour, &upstream, &[]);
+        let send = |text: &str, stream| {
+            assert_eq!(admin.gateway.ask(&with_key(&chat(text, stream), CLIENT)).status, 200);
+        };
+        send("before", false);
+        assert_eq!(admin.see("/capture"), json!({"key": null, "data": []}));
+        let wrong = admin.ask("PUT", "/capture", r#"{"key":"master","exchanges":101}"#);
+        assert_eq!((wrong.status, &wrong.json()["error"]["param"]), (400, &json!("exchanges")));
+        let asked = r#"{"key":"master","exchanges":3,"bytes":400}"#;
+        assert_eq!(admin.ask("PUT", "/capture", asked).status, 200);
+        // Nobody's key is not the one that is watched.
+        assert_eq!(admin.gateway.ask(&without_key(&chat("of nobody", false))).status, 200);
+        let keys = format!("{CLIENT} {ADMIN}\\n{STORED} AIzaSyD-end-to-end.");
+        send(&keys, false);
+        send(&keys, true);
+        send(&"long ".repeat(400), false);
+        send("too many", false);
+        let seen = admin.see("/capture");
+        assert_eq!((&seen["key"], &seen["exchanges_left"]), (&json!("master"), &json!(0)));
+        let data = seen["data"].as_array().expect("a list");
+        let text = |at: usize, side: &str| data[at][side]["text"].as_str().expect("text");
+        let mut requests: Vec<_> = (0..data.len()).map(|at| text(at, "request")).collect();
+        requests.sort_unstable();
+        assert_eq!(requests.len(), 3, "{flavour:?}: {seen}");
+        let masked = requests.iter().filter(|text| text.contains("*** ***\\n*** ***.\"")).count();
+        assert_eq!(masked, 2, "{flavour:?}: {requests:?}");
+        let long = data.iter().find(|one| one["request"]["whole"] == false).expect("a long one");
+        let kept = long["request"]["text"].as_str().expect("text").len();
+        assert!(kept <= 400 && long["request"]["bytes"].as_u64() > Some(2000), "{long}");
+        let answers: Vec<_> = (0..3).map(|at| text(at, "answer")).collect();
+        assert!(answers.iter().all(|text| text.starts_with("HTTP/1.1 200 OK\r\n")), "{seen}");
+        assert!(answers.iter().any(|text| text.contains("text/event-stream")), "{seen}");
+        let all = seen.to_string();
+        for secret in [CLIENT, ADMIN, STORED, "AIzaSyD-end-to-end", "of nobody", "before"] {
+            assert!(!all.contains(secret), "{flavour:?}: {secret}");
+        }
+        assert_eq!(admin.ask("DELETE", "/capture", "").json(), json!({"key": null}));
+        assert_eq!(admin.see("/capture"), json!({"key": null, "data": []}));
+        let mut told: Vec<_> = admin.audit().into_iter().map(|[action, ..]| action).collect();
+        told.reverse();
+        let want =
+            ["capture.read", "capture.start", "capture.read", "capture.stop", "capture.read"];
+        assert_eq!(told, want, "{flavour:?}");
+    }
+}
+
+fn without_key(request: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8(request.to_vec()).expect("text");
+    let lines = text.split("\r\n").filter(|line| !line.starts_with("authorization:"));
+    lines.collect::<Vec<_>>().join("\r\n").into_bytes()
 }
