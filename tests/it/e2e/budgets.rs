@@ -43,14 +43,29 @@ fn gateway(flavour: Flavour, folder: &Path, upstream: &Upstream, budget: &str) -
     Gateway::written(flavour, &text, "0,1")
 }
 
-fn refusals(gateway: &Gateway) -> u64 {
+/// How often two shards are asked a thousand times at once, with each executor.
+const ROUNDS: u64 = 50;
+
+/// What the gateway counts: a line of its metrics, up to the number.
+fn counted(gateway: &Gateway, line: &str) -> u64 {
     let get = format!(
         "GET /metrics/prometheus HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {MASTER}\r\n\r\n"
     );
     let page = gateway.ask(get.as_bytes()).body;
-    let line = "vertex_bridge_limited_total{limit=\"budget\"} ";
     let value = page.lines().find_map(|found| found.strip_prefix(line));
-    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {line} in {page}"))
+    let whole = value.and_then(|value| value.split('.').next()?.parse().ok());
+    whole.unwrap_or_else(|| panic!("no {line} in {page}"))
+}
+
+fn refusals(gateway: &Gateway) -> u64 {
+    counted(gateway, "vertex_bridge_limited_total{limit=\"budget\"} ")
+}
+
+fn running(gateway: &Gateway) -> u64 {
+    let shards = [0, 1].map(|shard| {
+        counted(gateway, &format!("vertex_bridge_requests_in_flight{{shard=\"{shard}\"}} "))
+    });
+    shards.iter().sum()
 }
 
 fn until(what: &str, mut reached: impl FnMut() -> bool) {
@@ -69,23 +84,28 @@ fn of_a_thousand_requests_at_once_ten_are_admitted_where_the_budget_is_for_ten()
         let budget = "budget = { usd = \"27.4\", per = \"month\" }";
         let gateway = gateway(flavour, &folder.0, &upstream, budget);
         let silent = request("silent", 1_000_000);
-        let clients: Vec<Client> = thread::scope(|scope| {
-            let some = || {
-                let mut clients: Vec<Client> =
-                    (0..125).map(|_| Client::connect(gateway.address)).collect();
-                clients.iter_mut().for_each(|client| client.send(&silent));
-                clients
-            };
-            let threads: [_; 8] = std::array::from_fn(|_| scope.spawn(some));
-            threads.into_iter().flat_map(|thread| thread.join().expect("it ends")).collect()
-        });
-        until("990 are refused", || refusals(&gateway) == 990);
-        let asked = || upstream.seen.try_iter().filter(|s| matches!(s, Seen::Request(..))).count();
-        thread::sleep(Duration::from_millis(200));
-        assert_eq!((clients.len(), asked(), refusals(&gateway)), (1000, 10, 990), "{flavour:?}");
-        // Whoever leaves is charged for what may have been made, which is little.
-        drop(clients);
-        until("there is room again", || gateway.ask(&request("hi", 1_000_000)).status == 200);
+        for round in 1..=ROUNDS {
+            let clients: Vec<Client> = thread::scope(|scope| {
+                let some = || {
+                    let mut clients: Vec<Client> =
+                        (0..125).map(|_| Client::connect(gateway.address)).collect();
+                    clients.iter_mut().for_each(|client| client.send(&silent));
+                    clients
+                };
+                let threads: [_; 8] = std::array::from_fn(|_| scope.spawn(some));
+                threads.into_iter().flat_map(|thread| thread.join().expect("it ends")).collect()
+            });
+            until("990 are refused", || refusals(&gateway) == 990 * round);
+            thread::sleep(Duration::from_millis(20));
+            let seen = upstream.seen.try_iter();
+            let asked = seen.filter(|seen| matches!(seen, Seen::Request(..))).count();
+            let found = (clients.len(), asked, refusals(&gateway), running(&gateway));
+            assert_eq!(found, (1000, 10, 990 * round, 10), "{flavour:?}, round {round}");
+            // Whoever leaves is charged for what may have been made, which is little.
+            drop(clients);
+            until("all have ended", || running(&gateway) == 0);
+        }
+        assert_eq!(gateway.ask(&request("hi", 1_000_000)).status, 200, "there is room again");
     }
 }
 
