@@ -27,8 +27,9 @@
 //! | `import` | another gateway's configuration to ours: text in, text and notes out | config | saphyr_parser |
 //! | `export` | spans of exchanges to a collector; blocks, so never on a core | base config obs web rt journal | shared flate2 prost ureq |
 //! | `admin` | the admin API and the dashboard; blocks, so never on a core | base config obs wire chat policy journal shard control store | shared base64 ring serde serde_json |
+//! | `top` | `vertex-bridge top`: an admin API in a terminal; a client, so it shares nothing with `admin` | config web | host shared thread ratatui serde serde_json ureq |
 //! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async base64 ring serde serde_json serde_path_to_error |
-//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy web credential rt net journal shard proxy control store admin export import simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
+//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy web credential rt net journal shard proxy control store admin export import top simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
 //! | `main` | the process: allocator, then `boot` | boot | host mimalloc |
 
 pub mod admin;
@@ -50,5 +51,6 @@ pub mod rt;
 pub mod shard;
 pub mod simulator;
 pub mod store;
+pub mod top;
 pub mod web;
 pub mod wire;

@@ -85,6 +85,8 @@ pub enum Command {
     },
     /// Print what was used and what it cost
     Usage(Usage),
+    /// Show a running gateway's figures in the terminal
+    Top(Top),
     /// Copy, check and correct the ledger
     Ledger {
         /// What to do
@@ -143,6 +145,27 @@ pub enum Import {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+}
+
+/// Options of `top`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Keys: q, Escape and Control-C quit, p and the space bar pause.\n\n\
+                        Exit status: 0 quit, 1 the gateway does not answer or refuses, 2 wrong \
+                        usage or configuration.")]
+pub struct Top {
+    /// The gateway, such as http://127.0.0.1:4000 [default: where the configuration listens]
+    #[arg(long, value_name = "URL", value_parser = read_url)]
+    pub url: Option<String>,
+    /// Where the admin key is, env:NAME or file:PATH; never the key itself, which everybody on the
+    /// machine could see [default: the configuration's `auth.admin_key`]
+    #[arg(long, value_name = "SOURCE")]
+    pub key: Option<String>,
+    /// Print one screen, after a second, and end
+    #[arg(long)]
+    pub once: bool,
+    /// Print JSON instead of a screen
+    #[arg(long, requires = "once")]
+    pub json: bool,
 }
 
 /// Options of `simulate`.
@@ -232,6 +255,12 @@ fn read_duration(text: &str) -> Result<Duration, &'static str> {
     duration(text).ok_or("expected a duration such as 0ms, 250ms or 30s")
 }
 
+fn read_url(text: &str) -> Result<String, &'static str> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let is_url = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'));
+    is_url.then(|| text.to_owned()).ok_or("expected http://HOST:PORT or https://HOST:PORT")
+}
+
 fn read_fault(text: &str) -> Result<Fault, &'static str> {
     const EXPECTED: &str = "expected NAME@PERCENT, such as reset-mid-body@5";
     let (name, percent) = text.split_once('@').ok_or(EXPECTED)?;
@@ -304,6 +333,9 @@ mod tests {
             "vb simulate --fault reset@101",
             "vb simulate --fault @1",
             "vb check extra",
+            "vb top --json",
+            "vb top --url gateway:4000",
+            "vb top --url http:///path",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }

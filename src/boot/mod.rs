@@ -30,6 +30,7 @@ mod spent;
 pub mod state;
 mod table;
 mod tokens;
+mod top;
 mod usage;
 
 use std::process::ExitCode;
@@ -77,6 +78,10 @@ pub fn run() -> ExitCode {
         Some(Command::Usage(options)) => {
             name_process("vb-cli");
             usage::run(&line, options)
+        }
+        Some(Command::Top(options)) => {
+            name_process("vb-top");
+            top::run(&line, options)
         }
         Some(Command::Ledger { command }) => {
             name_process("vb-cli");
