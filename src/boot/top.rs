@@ -4,10 +4,13 @@ use std::env;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level;
 
 use crate::config::{Config, DEVELOPMENT_KEY, Secret};
 use crate::top::{self, Gateway};
@@ -17,6 +20,10 @@ use super::env as sources;
 use super::out::{complain, fail, print};
 use super::report;
 use super::security::Material;
+
+/// How long the screen has to end after a signal. It needs a moment, unless its terminal is gone or
+/// takes nothing more: crossterm reads one that was hung up for ever.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Shows a gateway: the one of the configuration, unless another one is named.
 pub(super) fn run(line: &CommandLine, options: &Top) -> ExitCode {
@@ -51,20 +58,30 @@ fn show(gateway: Gateway, options: &Top) -> Result<ExitCode, String> {
     }
     let signal = heard().map_err(|error| error.to_string())?;
     top::watch(gateway, || signal.load(Ordering::Relaxed) != 0)?;
-    if let Ok(signal @ 1..) = i32::try_from(signal.load(Ordering::Relaxed)) {
-        // The terminal is as it was; now the process ends as whoever sent the signal expects.
-        low_level::emulate_default_handler(signal).map_err(|error| error.to_string())?;
+    match signal.load(Ordering::Relaxed) {
+        0 => Ok(ExitCode::SUCCESS),
+        signal => {
+            // The terminal is as it was; now the process ends as whoever sent the signal expects.
+            low_level::emulate_default_handler(signal).map_err(|error| error.to_string())?;
+            Ok(ExitCode::FAILURE)
+        }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-/// The number of the last signal that is to end us; 0 before.
-fn heard() -> io::Result<Arc<AtomicUsize>> {
-    let last = Arc::new(AtomicUsize::new(0));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        let number = usize::try_from(signal).unwrap_or_default();
-        flag::register_usize(signal, Arc::clone(&last), number)?;
-    }
+/// The number of the signal that is to end us; 0 before.
+fn heard() -> io::Result<Arc<AtomicI32>> {
+    let last = Arc::new(AtomicI32::new(0));
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let told = Arc::clone(&last);
+    let hearing = move || {
+        let Some(signal) = signals.forever().next() else { return };
+        told.store(signal, Ordering::Relaxed);
+        thread::park_timeout(GRACE);
+        top::let_go();
+        // There is nobody left to tell if even this fails.
+        let _ended = low_level::emulate_default_handler(signal);
+    };
+    thread::Builder::new().name("vb-signals".to_owned()).spawn(hearing)?;
     Ok(last)
 }
 

@@ -110,7 +110,8 @@ impl Histogram {
         Self { buckets: new.filter(|(_, _, count)| *count > 0).collect() }
     }
 
-    /// The milliseconds that `percent` of all stay below or at, as in the metrics; none without any.
+    /// The milliseconds that `percent` of all stay below or at, as in the metrics; none without
+    /// any.
     pub(super) fn percentile_ms(&self, percent: u64) -> Option<f64> {
         let count: u64 = self.buckets.iter().map(|(_, _, count)| count).sum();
         let wanted = (count * percent).div_ceil(100).max(1);

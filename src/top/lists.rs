@@ -37,8 +37,8 @@ const fn growing<T>(name: &'static str, width: u16, cell: fn(&T) -> Cell<'static
 const RUNNING: [Column<Running>; 5] = [
     column("running", 8, |one| span(Some(real(one.age_ms))).into()),
     growing("model", 16, |one| model(&one.model, &one.route)),
+    column("request", 30, |one| one.id.clone().into()),
     column("upstream", 12, |one| one.upstream.clone().into()),
-    column("request", 36, |one| one.id.clone().into()),
     column("key", 20, |one| one.key.clone().into()),
 ];
 
@@ -56,7 +56,7 @@ const ENDED: [Column<Ended>; 14] = [
     column("key", 14, |one| one.key.clone().into()),
     column("queued", 8, |one| micros(one.phases_us.queue).into()),
     column("waited", 8, |one| micros(one.phases_us.upstream).into()),
-    column("request", 36, |one| one.id.clone().into()),
+    column("request", 30, |one| one.id.clone().into()),
 ];
 
 /// What runs, the oldest first.

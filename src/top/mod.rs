@@ -10,4 +10,4 @@ mod sight;
 mod words;
 
 pub use ask::Gateway;
-pub use run::{once, watch};
+pub use run::{let_go, once, watch};

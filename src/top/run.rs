@@ -53,6 +53,13 @@ pub fn watch(gateway: Gateway, stopped: impl Fn() -> bool) -> Result<(), String>
     shown.and(restored).map_err(words)
 }
 
+/// Gives the terminal back as far as that is possible while it may be blocked or gone: nothing is
+/// written to it.
+pub fn let_go() {
+    // A terminal that is gone needs nothing.
+    let _gone = terminal::disable_raw_mode();
+}
+
 fn show(
     terminal: &mut DefaultTerminal,
     (mut sight, url): (Sight, &str),

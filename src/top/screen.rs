@@ -17,6 +17,12 @@ use super::words::{NONE, age, count, short, span, time};
 
 const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 
+/// What the figures of a tile need.
+const TILE: usize = 12;
+
+/// Below so many columns there is no room for the list of errors.
+const WIDE: u16 = 70;
+
 /// Below so many lines there is no room for the chart.
 const TALL: u16 = 30;
 
@@ -27,24 +33,34 @@ const LOW: u16 = 20;
 pub(super) fn draw(frame: &mut Frame<'_>, sight: &Sight, url: &str, paused: bool) {
     let area = frame.area();
     let Some(last) = &sight.last else { return };
-    let tall = area.height >= TALL;
-    let [head, tiles, chart, both, live, recent, foot] = Layout::vertical([
-        Constraint::Length(2),
-        Constraint::Length(5),
-        Constraint::Length(if tall { 5 } else { 0 }),
-        Constraint::Length(side_height(last, area.height)),
-        Constraint::Length(running_height(last, area.height)),
-        Constraint::Min(3),
-        Constraint::Length(1),
-    ])
-    .areas(area);
+    let sections = heights(last, area.height).map(Constraint::Length);
+    let [head, tiles, chart, both, live, recent, foot] = Layout::vertical(sections).areas(area);
     frame.render_widget(title(sight, last, url), head);
     draw_tiles(frame, sight, last, tiles);
     draw_chart(frame, sight, chart);
     draw_sides(frame, sight, last, both);
     lists::draw_running(frame, last, without_blank(live));
-    lists::draw_ended(frame, last, without_blank(recent));
+    lists::draw_ended(frame, last, recent);
     frame.render_widget(foot_line(sight, last, paused), foot);
+}
+
+/// How high each section is, from the top down. What comes later here has what is left over, or
+/// nothing: a low screen leaves out whole sections.
+fn heights(last: &Asked, height: u16) -> [u16; 7] {
+    let mut left = height;
+    let mut take = |wanted: u16| {
+        let given = if wanted <= left { wanted } else { 0 };
+        left -= given;
+        given
+    };
+    let head = take(height.min(2));
+    let foot = take(1);
+    let tiles = take(5);
+    let recent = take(4);
+    let both = take(side_height(last, height));
+    let live = take(running_height(last, height));
+    let chart = if height >= TALL { take(5) } else { 0 };
+    [head, tiles, chart, both, live, recent + left, foot]
 }
 
 /// The last line of a section is blank, so that the next one stands apart.
@@ -127,8 +143,8 @@ fn draw_tiles(frame: &mut Frame<'_>, sight: &Sight, last: &Asked, area: Rect) {
             format!("{} in all", figures.failed),
             format!("{} left", figures.cancelled),
         ],
-        times("latency", sight, |figures| &figures.times_us.duration),
-        times("first token", sight, |figures| &figures.times_us.first_token),
+        times(["latency", "latency, all"], sight, |figures| &figures.times_us.duration),
+        times(["first token", "first, all"], sight, |figures| &figures.times_us.first_token),
         [
             "tokens".to_owned(),
             shown(sight.rate(Figures::all_tokens), " /s"),
@@ -136,7 +152,9 @@ fn draw_tiles(frame: &mut Frame<'_>, sight: &Sight, last: &Asked, area: Rect) {
             format!("{} out", count(tokens("completion"))),
         ],
     ];
-    let places = Layout::horizontal([Constraint::Ratio(1, 6); 6]).spacing(1).split(area);
+    let fitting = usize::from(area.width + 1) / (TILE + 1);
+    let widths = vec![Constraint::Fill(1); fitting.clamp(1, tiles.len())];
+    let places = Layout::horizontal(widths).spacing(1).split(area);
     for ([name, figure, below, more], place) in tiles.into_iter().zip(places.iter()) {
         let lines = vec![
             Line::from(Span::styled(name, QUIET)),
@@ -149,14 +167,13 @@ fn draw_tiles(frame: &mut Frame<'_>, sight: &Sight, last: &Asked, area: Rect) {
 }
 
 /// Percentiles of the last looks; of everything where nothing has ended lately.
-fn times(name: &str, sight: &Sight, of: fn(&Figures) -> &Histogram) -> Tile {
-    let lately = sight.lately(of);
-    let (all, since) = match lately {
-        Some(lately) => (lately, ""),
-        None => (sight.ever(of), ", all"),
+fn times([lately, ever]: [&str; 2], sight: &Sight, of: fn(&Figures) -> &Histogram) -> Tile {
+    let (name, counted) = match sight.lately(of) {
+        Some(counted) => (lately, counted),
+        None => (ever, sight.ever(of)),
     };
-    let [p50, p95, p99] = [50, 95, 99].map(|percent| span(all.percentile_ms(percent)));
-    [format!("{name}{since}"), format!("p50 {p50}"), format!("p95 {p95}"), format!("p99 {p99}")]
+    let [p50, p95, p99] = [50, 95, 99].map(|percent| span(counted.percentile_ms(percent)));
+    [name.to_owned(), format!("p50 {p50}"), format!("p95 {p95}"), format!("p99 {p99}")]
 }
 
 /// Requests per second, the newest at the right.
@@ -177,13 +194,14 @@ fn draw_chart(frame: &mut Frame<'_>, sight: &Sight, area: Rect) {
 
 /// Lists beside each other.
 fn draw_sides(frame: &mut Frame<'_>, sight: &Sight, last: &Asked, area: Rect) {
-    let [left, middle, right] = Layout::horizontal([
-        Constraint::Ratio(32, 100),
-        Constraint::Length(28),
-        Constraint::Fill(1),
-    ])
-    .spacing(2)
-    .areas(without_blank(area));
+    let wide = area.width >= WIDE;
+    let widths = if wide {
+        [Constraint::Ratio(32, 100), Constraint::Length(28), Constraint::Fill(1)]
+    } else {
+        [Constraint::Fill(1), Constraint::Length(28), Constraint::Length(0)]
+    };
+    let places = Layout::horizontal(widths).spacing(if wide { 2 } else { 1 });
+    let [left, middle, right] = places.areas(without_blank(area));
     lists::draw_upstreams(frame, last, left);
     lists::draw_shards(frame, sight, last, middle);
     lists::draw_errors(frame, &last.figures, right);
@@ -307,9 +325,16 @@ mod tests {
     }
 
     #[test]
-    fn any_size_is_drawn() {
-        for size in [(1, 1), (20, 5), (80, 10), (300, 90), (500, 500)] {
-            assert_eq!(text(&sight(), "u", size).lines().count(), usize::from(size.1));
+    fn any_size_is_drawn_from_the_title_to_the_keys() {
+        for height in (1..60).chain([500]) {
+            for width in [1, 20, 40, 80, 119, 300] {
+                let text = text(&sight(), "u", (width, height));
+                let lines: Vec<&str> = text.lines().collect();
+                assert_eq!(lines.len(), usize::from(height));
+                assert!(lines.first().is_some_and(|first| first.starts_with('v')), "{text}");
+                let keys = lines.last().is_some_and(|last| last.starts_with('q'));
+                assert!(keys || height < 3, "{text}");
+            }
         }
     }
 
