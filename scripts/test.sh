@@ -29,6 +29,7 @@ need node nodejs
 need npm npm
 need promtool prometheus # it checks a scrape
 need python3 python3
+need tmux tmux # the terminal in which `top` is shown
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if ((${#missing[@]} > 0)); then
     if [[ $EUID -ne 0 ]]; then

@@ -42,6 +42,7 @@ mod sight;
 mod simulator;
 mod tls_clients;
 mod tls_upstream;
+mod top;
 mod traces;
 mod upstream;
 mod vertex;
