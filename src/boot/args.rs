@@ -153,12 +153,18 @@ pub enum Import {
                         Exit status: 0 quit, 1 the gateway does not answer or refuses, 2 wrong \
                         usage or configuration.")]
 pub struct Top {
-    /// The gateway, such as http://127.0.0.1:4000 [default: where the configuration listens]
-    #[arg(long, value_name = "URL", value_parser = read_url)]
+    /// Where the gateway is.
+    #[arg(long, value_name = "URL", value_parser = read_url,
+          help = "The gateway, such as http://127.0.0.1:4000 [default: where the configuration \
+                  listens]")]
     pub url: Option<String>,
-    /// Where the admin key is, env:NAME or file:PATH; never the key itself, which everybody on the
-    /// machine could see [default: the configuration's `auth.admin_key`]
-    #[arg(long, value_name = "SOURCE")]
+    /// Where the admin key is.
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        help = "Where the admin key is, env:NAME or file:PATH; never the key itself, which \
+                  everybody on the machine could see [default: the configuration's auth.admin_key]"
+    )]
     pub key: Option<String>,
     /// Print one screen, after a second, and end
     #[arg(long)]

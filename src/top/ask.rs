@@ -1,5 +1,6 @@
 //! Asking a gateway's admin API.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -140,7 +141,7 @@ impl Gateway {
         let upstreams: List<Upstream> = self.ask("upstreams")?;
         let mut running: List<Running> = self.ask("exchanges")?;
         let ended: List<Ended> = self.ask("recent?limit=100")?;
-        running.data.sort_by(|one, other| other.age_ms.cmp(&one.age_ms));
+        running.data.sort_by_key(|one| Reverse(one.age_ms));
         Ok(Asked {
             state: self.ask("state")?,
             figures: self.ask("figures")?,

@@ -1,5 +1,6 @@
 //! Counters and histograms as the admin API gives them, and what happened between two looks.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -65,12 +66,11 @@ impl Figures {
             };
             *causes.entry(cause).or_default() += count;
         }
-        let failures =
-            self.upstream_failures.iter().map(|(why, n)| (format!("upstream: {why}"), n));
-        let limits = self.limited.iter().map(|(limit, n)| (format!("limit: {limit}"), n));
+        let failures = self.upstream_failures.iter().map(|(why, n)| (format!("upstream {why}"), n));
+        let limits = self.limited.iter().map(|(limit, n)| (format!("limit {limit}"), n));
         causes.extend(failures.chain(limits).map(|(cause, count)| (cause, *count)));
         let mut causes: Vec<_> = causes.into_iter().filter(|(_, count)| *count > 0).collect();
-        causes.sort_by(|one, other| other.1.cmp(&one.1));
+        causes.sort_by_key(|(_, count)| Reverse(*count));
         causes
     }
 

@@ -55,7 +55,7 @@ const ENDED: [Column<Ended>; 14] = [
     column("cause", 20, |one| one.cause.clone().into()),
     column("key", 14, |one| one.key.clone().into()),
     column("queued", 8, |one| micros(one.phases_us.queue).into()),
-    column("waited", 8, |one| micros(one.phases_us.upstream).into()),
+    column("vendor", 8, |one| micros(one.phases_us.upstream).into()),
     column("request", 30, |one| one.id.clone().into()),
 ];
 
@@ -84,7 +84,7 @@ fn draw_table<T>(frame: &mut Frame<'_>, columns: &[Column<T>], data: &[T], area:
     let names = Row::new(fitting.iter().map(|column| column.name)).style(QUIET);
     let rows = data.iter().take(usize::from(area.height));
     let rows = rows.map(|one| Row::new(fitting.iter().map(|column| (column.cell)(one))));
-    frame.render_widget(Table::new(rows, widths.collect::<Vec<_>>()).header(names), area);
+    frame.render_widget(Table::new(rows, widths).header(names), area);
 }
 
 fn status(one: &Ended) -> Cell<'static> {
@@ -161,7 +161,9 @@ fn busy(now: &Shard, before: &Shard, seconds: f64) -> Option<f64> {
 
 /// What has gone wrong since the start, the most frequent first.
 pub(super) fn draw_errors(frame: &mut Frame<'_>, figures: &Figures, area: Rect) {
+    let room = usize::from(area.width).saturating_sub(7);
     let errors = figures.errors().into_iter().map(|(cause, times)| {
+        let cause = fit(&cause, room);
         Line::from(vec![Span::styled(format!("{:>6} ", count(times)), BAD), Span::raw(cause)])
     });
     let mut errors: Vec<Line<'_>> = errors.collect();
