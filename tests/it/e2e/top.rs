@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,16 +95,13 @@ fn chat(model: &str) -> Vec<u8> {
 
 /// A terminal in which a shell has started `top`.
 struct Terminal {
-    socket: String,
+    /// With the socket of its server, among others.
     folder: Folder,
 }
 
 impl Terminal {
     fn start(watched: &Watched, (width, height): (u16, u16)) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let socket = format!("vertex-bridge-top-{}-{count}", std::process::id());
-        let terminal = Self { socket, folder: Folder::new() };
+        let terminal = Self { folder: Folder::new() };
         let at = |name: &str| terminal.folder.0.join(name).display().to_string();
         let key = watched.folder.0.join("key").display().to_string();
         // The shell tells how the terminal is left, and stays, so that it can be looked at.
@@ -137,7 +134,7 @@ impl Terminal {
 
     fn tmux(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("tmux");
-        command.args(["-u", "-L", &self.socket]).args(arguments);
+        command.arg("-u").arg("-S").arg(self.folder.0.join("tmux")).args(arguments);
         command.env_remove("TMUX").env("LC_ALL", "C.UTF-8");
         let output = command.output().expect("tmux is there: scripts/test.sh installs it");
         let told = String::from_utf8_lossy(&output.stderr);
@@ -190,7 +187,7 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let mut command = Command::new("tmux");
         // A server that has ended already is no failure of the test.
-        let _ended = command.args(["-L", &self.socket, "kill-server"]).output();
+        let _ended = command.arg("-S").arg(self.folder.0.join("tmux")).arg("kill-server").output();
     }
 }
 
