@@ -165,7 +165,7 @@ def main():
         more = total - bare
         if name not in ("ledger", "all"):
             more -= records
-        lines.append(f"| {name} | +{more:,.0f} | {100 * more / bare:+.1f} % |")
+        lines.append(f"| {name} | {more:+,.0f} | {100 * more / bare:+.1f} % |")
     report = "\n".join(lines) + "\n"
     (options.tools / "features.md").write_text(report)
     print(report)

@@ -133,9 +133,16 @@ async def serving(port, process):
 
 
 def free_port():
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
+    """Below the range that connections take their own ports from: clients that knock while nobody
+    listens would be given the very port that they knock at, and talk to themselves."""
+    while True:
+        port = chance.randrange(20000, 32000)
+        with socket.socket() as held:
+            try:
+                held.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def command(*words):

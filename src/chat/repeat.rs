@@ -65,17 +65,16 @@ impl Found {
             }
             _ => {}
         }
-        let value = reader.raw()?;
-        let number = value.parse::<f64>().ok();
+        let number = |text: &str| text.parse::<f64>().ok();
         match name {
-            "temperature" => self.cold = number == Some(0.0),
-            "seed" => self.seeded = value != "null",
+            "temperature" => self.cold = number(reader.raw()?) == Some(0.0),
+            "seed" => self.seeded = reader.raw()? != "null",
             "n" | "best_of" | "candidateCount" | "candidate_count" => {
-                self.many |= number.is_some_and(|count| count > 1.0);
+                self.many |= number(reader.raw()?).is_some_and(|count| count > 1.0);
             }
-            "store" | "background" => self.more |= value == "true",
-            "previous_response_id" | "conversation" => self.more |= value != "null",
-            _ => {}
+            "store" | "background" => self.more |= reader.raw()? == "true",
+            "previous_response_id" | "conversation" => self.more |= reader.raw()? != "null",
+            _ => reader.skip()?,
         }
         Ok(())
     }

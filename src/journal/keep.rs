@@ -165,19 +165,15 @@ impl Folder {
         Self(path.to_owned())
     }
 
-    /// What dead processes have left, and nobody else is reading.
+    /// What dead processes have left, and nobody else is reading. Each file is read when it is its
+    /// turn: there may be many, of a process that died again and again.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn left(&self) -> io::Result<Vec<Left>> {
-        let mut found = Vec::new();
-        for (path, _) in self.files()? {
-            // One that cannot be opened has just been read and removed by somebody else.
-            if let Ok(Some(dead)) = Dead::read(&path) {
-                found.push(Left { dead, path });
-            }
-        }
-        Ok(found)
+    pub fn left(&self) -> io::Result<impl Iterator<Item = Left> + use<>> {
+        // One that cannot be opened has just been read and removed by somebody else.
+        let read = |(path, _): (PathBuf, _)| Some(Left { dead: Dead::read(&path).ok()??, path });
+        Ok(self.files()?.into_iter().filter_map(read))
     }
 
     /// What names the records of all files that are there, of living processes and dead ones.
@@ -298,10 +294,9 @@ mod tests {
         let (journal, reading) = pair(Some(&folder), 3, 4, 77).unwrap();
         journal.settle(None, &end("a"));
         journal.admit(&admission("b"));
-        assert!(folder.left().unwrap().is_empty(), "we live");
+        assert!(folder.left().unwrap().next().is_none(), "we live");
         drop((journal, reading));
-        let mut left = folder.left().unwrap();
-        let left = left.pop().expect("one file");
+        let left = folder.left().unwrap().next().expect("one file");
         assert_eq!(left.boot(), 77);
         let mut seen = Vec::new();
         left.each(|_, record| {
@@ -311,7 +306,7 @@ mod tests {
         let a = ("a".to_owned(), Ending::Answered, 50, false, true);
         assert_eq!(seen, [a, ("b".to_owned(), Ending::Open, 70, true, true)]);
         left.remove().unwrap();
-        assert!(folder.left().unwrap().is_empty());
+        assert!(folder.left().unwrap().next().is_none());
         std::fs::remove_dir_all(&path).unwrap();
     }
 }

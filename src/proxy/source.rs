@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::base::ascii;
 use crate::rt::Runtime;
 use crate::shard::{Change, Landing, Lead, Shard};
+use crate::wire::find::find;
 
 /// How an answer came about, for `x-vertex-bridge-cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,10 +57,13 @@ const SHARED: [&[u8]; 4] =
 
 /// Those of these lines that are everybody's.
 pub(super) fn shared(fields: &[u8]) -> Vec<u8> {
-    let is_shared = |line: &&[u8]| SHARED.iter().any(|name| line.starts_with(name));
-    let mut found = Vec::new();
-    for line in fields.split_inclusive(|byte| *byte == b'\n').filter(is_shared) {
-        found.extend_from_slice(line);
+    let (mut found, mut rest) = (Vec::new(), fields);
+    while let Some((line, behind)) = find(rest, b"\n").and_then(|at| rest.split_at_checked(at + 1))
+    {
+        if SHARED.iter().any(|name| line.starts_with(name)) {
+            found.extend_from_slice(line);
+        }
+        rest = behind;
     }
     found
 }

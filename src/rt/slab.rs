@@ -13,9 +13,9 @@
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -83,11 +83,11 @@ pub struct Reader {
 /// What a process that died has left in a file.
 #[derive(Debug)]
 pub struct Dead {
-    bytes: Vec<u8>,
-    shape: Shape,
+    /// Serial number and halves of those that were in use.
+    slots: Vec<(u64, Vec<u8>, Option<Vec<u8>>)>,
     owner: u64,
-    /// Held to the end: nobody else takes what is in it.
-    _file: File,
+    /// Locked to the end: nobody else takes what is in it.
+    file: File,
 }
 
 #[derive(Debug)]
@@ -332,25 +332,54 @@ impl Dead {
     /// # Errors
     /// The file cannot be read.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let number = |at: usize| {
-            let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-            bytes.map_or(0, u32::from_le_bytes)
-        };
-        let shape = Shape { slots: number(8), first: number(12), second: number(16) };
-        let owner = bytes.get(24..32).and_then(|bytes| bytes.try_into().ok());
-        let owner = owner.map_or(0, u64::from_le_bytes);
+        let mut dead = Self { slots: Vec::new(), owner: 0, file };
+        let size = usize::try_from(dead.file.metadata()?.len()).unwrap_or(usize::MAX);
+        // A file without its header is of a process that has never come to write.
+        if size < HEADER_BYTES {
+            return Ok(Some(dead));
+        }
+        let header = dead.bytes(0, 32)?;
+        let number = |at: usize| usize::try_from(number(&header, at, 4)).unwrap_or(usize::MAX);
+        let room = |at: usize| u32::try_from(number(at)).unwrap_or(u32::MAX);
+        let shape = Shape { slots: room(8), first: room(12), second: room(16) };
+        dead.owner = self::number(&header, 24, 8);
         let likely = shape.slots < 1 << 24 && shape.first.max(shape.second) < 1 << 16;
-        let whole = bytes.starts_with(MAGIC) && likely && bytes.len() >= length(shape);
-        let shape = if whole { shape } else { Shape { slots: 0, first: 0, second: 0 } };
-        Ok(Some(Self { bytes, shape, owner, _file: file }))
+        if header.starts_with(MAGIC) && likely && size >= length(shape) {
+            dead.read_slots(shape)?;
+        }
+        Ok(Some(dead))
+    }
+
+    /// Only what was in use is read: most slots of most files never were.
+    fn read_slots(&mut self, shape: Shape) -> io::Result<()> {
+        let notes = self.bytes(HEADER_BYTES, place(shape, 0, shape.slots) - HEADER_BYTES)?;
+        for (slot, note) in (0..shape.slots).zip(notes.chunks_exact(NOTE_BYTES)) {
+            let state = number(note, 0, 4);
+            if state == State::Free as u64 {
+                continue;
+            }
+            let half = |part: usize, at: usize, room: u32| {
+                let length = number(note, at, 4).min(u64::from(room));
+                self.bytes(place(shape, part, slot), usize::try_from(length).unwrap_or(0))
+            };
+            let first = half(1, FIRST_AT, shape.first)?;
+            let ended = state == State::Ended as u64;
+            let second = ended.then(|| half(2, SECOND_AT, shape.second)).transpose()?;
+            self.slots.push((number(note, SERIAL_AT, 8), first, second));
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, at: usize, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, u64::try_from(at).unwrap_or(u64::MAX))?;
+        Ok(bytes)
     }
 
     /// The number that its process gave.
@@ -361,29 +390,18 @@ impl Dead {
     /// Looks at every slot that was in use: serial number, first half, and the second if it has
     /// ended.
     pub fn each(&self, mut look: impl FnMut(u64, &[u8], Option<&[u8]>)) {
-        for slot in 0..self.shape.slots {
-            let note = |from: usize, bytes: usize| {
-                let at = place(self.shape, 0, slot) + from;
-                let mut number = [0; 8];
-                let found = self.bytes.get(at..at + bytes).unwrap_or_default();
-                number.iter_mut().zip(found).for_each(|(to, from)| *to = *from);
-                usize::try_from(u64::from_le_bytes(number)).unwrap_or(0)
-            };
-            let half = |part: usize, length: usize, room: u32| {
-                let length = length.min(usize::try_from(room).unwrap_or(0));
-                let at = place(self.shape, part, slot);
-                self.bytes.get(at..at + length).unwrap_or_default()
-            };
-            let state = note(0, 4);
-            if state == State::Free as usize {
-                continue;
-            }
-            let first = half(1, note(FIRST_AT, 4), self.shape.first);
-            let second = half(2, note(SECOND_AT, 4), self.shape.second);
-            let serial = u64::try_from(note(SERIAL_AT, 8)).unwrap_or(0);
-            look(serial, first, (state == State::Ended as usize).then_some(second));
+        for (serial, first, second) in &self.slots {
+            look(*serial, first, second.as_deref());
         }
     }
+}
+
+/// A number of so many bytes, at most eight.
+fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
+    let mut number = [0; 8];
+    let found = bytes.get(at..at + length).unwrap_or_default();
+    number.iter_mut().zip(found).for_each(|(to, from)| *to = *from);
+    u64::from_le_bytes(number)
 }
 
 /// Numbers on their way from one thread to another. As large as there are slots, so it is never

@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use super::json::{JsonError, Kind, Reader};
 
+/// Room for the members of the usual request, made once.
+const MEMBERS: usize = 32;
+
 /// Where one member of an object stands in what was written.
 #[derive(Clone, Debug)]
 struct Member {
@@ -34,7 +37,7 @@ pub fn push(
     out: &mut Vec<u8>,
 ) -> Result<(), JsonError> {
     out.reserve(json.len());
-    let mut writer = Writer { out, members: Vec::new(), scratch: Vec::new() };
+    let mut writer = Writer { out, members: Vec::with_capacity(MEMBERS), scratch: Vec::new() };
     let mut reader = Reader::new(json);
     if reader.kind()? == Kind::Object {
         writer.object(&mut reader, left_out)?;
@@ -116,6 +119,7 @@ impl Writer<'_> {
         }
         members.sort_by(|one, other| name(one).cmp(name(other)));
         scratch.clear();
+        scratch.reserve(out.len() - start);
         for member in members.iter() {
             if !scratch.is_empty() {
                 scratch.push(b',');
