@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod admin_keys;
 mod agents;
 mod bad_input;
 mod books;
