@@ -20,6 +20,7 @@ mod client;
 mod coding;
 mod cost;
 mod course;
+mod dashboard;
 mod doors;
 mod drivers;
 mod errors;
