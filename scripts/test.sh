@@ -6,7 +6,7 @@
 #
 # What is missing is installed with apt-get when this runs as root, else named. The vendors' official
 # SDKs, which chat with the gateway and its simulator in tests, go into target/test-venv and
-# target/test-node.
+# target/test-node, and so does what drives the browser.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,6 +15,7 @@ openai_python=3.57.0
 anthropic_python=2.14.0
 genai_python=3.6.1
 openai_node=7.57.0
+playwright=1.65.1
 
 missing=()
 need() { # command, Debian packages
@@ -27,6 +28,7 @@ need curl curl
 need openssl openssl # keys and certificates for tests
 need node nodejs
 need npm npm
+need chromium chromium # it shows the dashboard
 need promtool prometheus # it checks a scrape
 need python3 python3
 need tmux tmux # the terminal in which `top` is shown
@@ -54,12 +56,16 @@ for package in "${wanted[@]}"; do
     break
 done
 modules=target/test-node/node_modules
-if ! grep -q "\"version\": \"$openai_node\"" "$modules/openai/package.json" 2>/dev/null; then
-    echo "test: installing the OpenAI SDK for Node"
+have() { # package, version
+    grep -q "\"version\": \"$2\"" "$modules/$1/package.json" 2>/dev/null
+}
+if ! have openai "$openai_node" || ! have playwright-core "$playwright"; then
+    echo "test: installing what tests need for Node"
     rm -rf target/test-node
     mkdir -p target/test-node
     echo '{ "private": true }' >target/test-node/package.json
-    npm install --prefix target/test-node --silent --no-audit --no-fund "openai@$openai_node"
+    npm install --prefix target/test-node --silent --no-audit --no-fund \
+        "openai@$openai_node" "playwright-core@$playwright"
 fi
 
 cargo build --release --locked

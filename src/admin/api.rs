@@ -1,6 +1,5 @@
 //! From a request to its answer.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,15 +11,16 @@ use crate::control::Pages;
 use crate::obs::log::{self, Level};
 use crate::shard::{Errand, Reply};
 use crate::store::audit::{self, Deed};
-use crate::store::{Db, StoreError};
 
 use super::captures::Captures;
 use super::change::{self, Change, Hands, Refusal, refusal};
 use super::page::Dashboard;
 use super::query::Query;
 use super::recent::{Filter, Recent};
+use super::store::{Store, unavailable};
 use super::table::{self, Endpoint, NoEndpoint};
-use super::{figures, see};
+use super::usage::Wish;
+use super::{figures, keys, see};
 
 /// So many entries of the audit log are given at most.
 const AUDIT_MAX: u64 = 1000;
@@ -28,17 +28,27 @@ const AUDIT_MAX: u64 = 1000;
 /// Nothing of an answer is kept by anybody.
 const FIELDS: &[u8] = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n";
 
-/// Makes the folder of the store where there is none, and tells where the store is.
-pub type FindStore = Box<dyn Fn() -> Result<PathBuf, String> + Send>;
+/// So many characters of what came of a change are kept.
+const RESULT_MAX: usize = 500;
+
+/// What the process was started with.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What is in force, without secrets.
+    pub config: Value,
+    /// What is never to be shown.
+    pub secrets: Vec<Secret>,
+    /// The names of keys that the configuration has given away.
+    pub names: Vec<String>,
+    /// Is what is used written to the ledger?
+    pub recording: bool,
+}
 
 /// The admin API.
 pub struct Api<H> {
     hands: H,
-    /// What is in force, without secrets.
-    config: Value,
-    /// Makes the store's folder, and tells where the store is, or why there is none.
-    store: FindStore,
-    db: Option<Db>,
+    known: Known,
+    store: Store,
     recent: Arc<Mutex<Recent>>,
     captures: Captures,
     dashboard: Dashboard,
@@ -69,16 +79,10 @@ impl<H> std::fmt::Debug for Api<H> {
 }
 
 impl<H: Hands> Api<H> {
-    /// An API that reaches the process through `hands`. `config` holds none of the secrets,
-    /// which are never to be shown.
-    pub fn new(
-        hands: H,
-        (config, secrets): (Value, Vec<Secret>),
-        store: FindStore,
-        recent: Arc<Mutex<Recent>>,
-    ) -> Self {
-        let (captures, dashboard) = (Captures::new(secrets), Dashboard::new());
-        Self { hands, config, store, db: None, recent, captures, dashboard }
+    /// An API that reaches the process through `hands`.
+    pub fn new(hands: H, known: Known, store: Store, recent: Arc<Mutex<Recent>>) -> Self {
+        let (captures, dashboard) = (Captures::new(known.secrets.clone()), Dashboard::new());
+        Self { hands, known, store, recent, captures, dashboard }
     }
 
     /// Answers a request.
@@ -102,7 +106,7 @@ impl<H: Hands> Api<H> {
             (Endpoint::OpenApi, _) => {
                 return ok(include_str!("../../docs/openapi-admin.json").into());
             }
-            (endpoint, part) => match self.see(endpoint, errand, standing) {
+            (endpoint, part) => match self.see(endpoint, part, errand, standing) {
                 Some(answer) => answer,
                 None => self.change(endpoint, part, who, (errand, standing)),
             },
@@ -114,7 +118,13 @@ impl<H: Hands> Api<H> {
     }
 
     /// What changes nothing; none when the endpoint does.
-    fn see(&mut self, endpoint: Endpoint, errand: &Errand, standing: &Standing) -> Option<Answer> {
+    fn see(
+        &mut self,
+        endpoint: Endpoint,
+        part: &str,
+        errand: &Errand,
+        standing: &Standing,
+    ) -> Option<Answer> {
         let Pages { registry, readiness, tokens, .. } = &standing.pages;
         let query = Query::parse(&errand.query);
         Some(match endpoint {
@@ -135,6 +145,9 @@ impl<H: Hands> Api<H> {
             Endpoint::Live => Ok(self.live(standing.now_ms)),
             Endpoint::Recent => self.recent(&query),
             Endpoint::Audit => self.audit(&query),
+            Endpoint::Keys => self.store.look().and_then(|db| keys::list(db, standing.now_ms)),
+            Endpoint::Key => self.store.look().and_then(|db| keys::one(db, part, standing.now_ms)),
+            Endpoint::Usage => self.usage(&query),
             Endpoint::LogLevel => Ok(change::log_level()),
             _ => return None,
         })
@@ -152,7 +165,7 @@ impl<H: Hands> Api<H> {
             "shards": readiness.shards,
             "listening": readiness.listening,
             "log_level": log::level().name(),
-            "config": self.config,
+            "config": self.known.config,
         })
     }
 
@@ -173,12 +186,20 @@ impl<H: Hands> Api<H> {
     fn audit(&mut self, query: &Query) -> Answer {
         let most = query.number("limit", AUDIT_MAX).map_err(no_number)?.unwrap_or(100);
         let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let entries =
-            self.db().and_then(|db| audit::list(db, most).map_err(|e| unavailable(&e)))?;
+        let db = self.store.look()?;
+        let entries = db.map_or(Ok(Vec::new()), |db| audit::list(db, most));
+        let entries = entries.map_err(|error| unavailable(&error))?;
         Ok(json!({"data": entries.iter().map(see::audited).collect::<Vec<_>>()}))
     }
 
-    /// Changes something, and writes that down.
+    fn usage(&mut self, query: &Query) -> Answer {
+        let wish = Wish::of(query)?;
+        let mut told = wish.answer(self.store.ledger()?)?;
+        told.insert("recording".to_owned(), json!(self.known.recording));
+        Ok(Value::Object(told))
+    }
+
+    /// Changes something, and writes that down, also when nothing has come of it.
     fn change(
         &mut self,
         endpoint: Endpoint,
@@ -187,24 +208,21 @@ impl<H: Hands> Api<H> {
         (errand, standing): (&Errand, &Standing),
     ) -> Answer {
         // What cannot be written down is not done.
-        self.db()?;
-        let registry = &standing.pages.registry;
-        let hands: &mut dyn Hands = &mut self.hands;
-        let mut moved = None;
+        let db = self.store.open()?;
+        let (registry, now_ms) = (&standing.pages.registry, standing.now_ms);
+        let (hands, body): (&mut dyn Hands, _) = (&mut self.hands, &errand.body);
         let change = match endpoint {
             Endpoint::Cancel => change::cancel(hands, part),
-            Endpoint::SetBreaker => {
-                let names = &registry.shape().upstreams;
-                let (change, index) = change::breaker(hands, names, part, &errand.body)?;
-                moved = index;
-                change
-            }
-            Endpoint::Captures => self.captures.look(standing.now_ms),
-            Endpoint::StartCapture => self.captures.start(hands, &errand.body, standing.now_ms)?,
+            Endpoint::SetBreaker => change::breaker(hands, registry, part, body),
+            Endpoint::Captures => self.captures.look(now_ms),
+            Endpoint::StartCapture => self.captures.start(hands, body, now_ms),
             Endpoint::StopCapture => self.captures.stop(hands),
             Endpoint::Drain => change::drain(hands),
             Endpoint::Reload => change::reload(hands),
-            Endpoint::SetLogLevel => change::set_log_level(&errand.body)?,
+            Endpoint::SetLogLevel => change::set_log_level(body),
+            Endpoint::CreateKey => keys::create(db, &self.known.names, body, now_ms),
+            Endpoint::RotateKey => keys::rotate(db, part, body, now_ms),
+            Endpoint::RevokeKey => keys::revoke(db, part, now_ms),
             _ => return Err(refusal(Row::INTERNAL, "this endpoint changes nothing")),
         };
         let Change { action, subject, done } = change;
@@ -212,40 +230,22 @@ impl<H: Hands> Api<H> {
             Ok(_) => "done".to_owned(),
             Err(error) => format!("refused: {}", error.message),
         };
+        let result = result.chars().take(RESULT_MAX).collect();
         let from = errand.peer.map(|peer| peer.ip().to_string()).unwrap_or_default();
-        let at_ms = standing.now_ms;
-        let deed = Deed { at_ms, who: who.to_owned(), from, action, subject, result };
+        let deed = Deed { at_ms: now_ms, who: who.to_owned(), from, action, subject, result };
         self.write_down(&deed)?;
-        match moved {
-            Some(index) => {
-                let name = registry.shape().upstreams.get(index).map_or("", String::as_str);
-                Ok(see::breaker(registry, index, name))
-            }
-            None => done,
-        }
+        done
     }
 
     fn write_down(&mut self, deed: &Deed) -> Result<(), Refusal> {
-        let written = self.db().and_then(|db| audit::append(db, deed).map_err(|e| unavailable(&e)));
+        let db = self.store.open();
+        let written = db.and_then(|db| audit::append(db, deed).map_err(|e| unavailable(&e)));
         if let Err(error) = &written {
             let Deed { at_ms, who, action, subject, .. } = deed;
             let told = format!("{who} did {action} {subject}, unaudited: {}", error.message);
             log::write(Level::Error, *at_ms, &told);
         }
         written
-    }
-
-    /// The store, opened when it is first needed.
-    fn db(&mut self) -> Result<&mut Db, Refusal> {
-        match &mut self.db {
-            Some(db) => Ok(db),
-            empty => {
-                let path = (self.store)().map_err(|why| {
-                    refusal(Row::STORE_UNAVAILABLE, format!("there is no audit log: {why}"))
-                })?;
-                Ok(empty.insert(Db::open(&path).map_err(|error| unavailable(&error))?))
-            }
-        }
     }
 }
 
@@ -265,10 +265,6 @@ fn pools(standing: &Standing) -> Value {
         "idle": count("upstream_connections_idle"),
         "shards": idle.collect::<Vec<_>>(),
     })
-}
-
-fn unavailable(error: &StoreError) -> Refusal {
-    refusal(Row::STORE_UNAVAILABLE, format!("the store cannot be used: {}", error.what))
 }
 
 fn no_number(name: &'static str) -> Refusal {

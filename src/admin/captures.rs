@@ -54,28 +54,16 @@ impl Captures {
     }
 
     /// Begins, instead of what was asked for before.
-    pub(super) fn start(
-        &mut self,
-        hands: &mut dyn Hands,
-        body: &[u8],
-        now_ms: u64,
-    ) -> Result<Change, Refusal> {
-        let Wish { key, exchanges, seconds, bytes } = read(body)?;
-        if key.is_empty() {
-            return Err(wrong("key", "key must be the name of a key"));
-        }
-        let exchanges = within("exchanges", exchanges, EXCHANGES)?;
-        let seconds = within("seconds", seconds, SECONDS)?;
-        let bytes_max = within("bytes", bytes, BYTES)?;
-        let (to, arrived) = channel();
-        let until_ms = now_ms.saturating_add(seconds * 1000);
-        let (subject, left) = (key.clone(), Arc::new(AtomicU32::new(exchanges)));
-        let watch = Watch { key, exchanges: left, bytes_max, until_ms, to };
-        hands.capture(Some(watch.clone()));
-        self.kept.clear();
-        self.running = Some(Running { watch, exchanges, arrived });
-        let done = Ok(self.shown(now_ms));
-        Ok(Change { action: "capture.start".to_owned(), subject, done })
+    pub(super) fn start(&mut self, hands: &mut dyn Hands, body: &[u8], now_ms: u64) -> Change {
+        let watched = watched(body, now_ms);
+        let subject = watched.as_ref().map_or("", |(running, _)| &running.watch.key).to_owned();
+        let done = watched.map(|(running, watch)| {
+            hands.capture(Some(watch));
+            self.kept.clear();
+            self.running = Some(running);
+            self.shown(now_ms)
+        });
+        Change { action: "capture.start".to_owned(), subject, done }
     }
 
     /// Ends, and forgets what was kept.
@@ -110,6 +98,22 @@ impl Captures {
             "data": self.kept,
         })
     }
+}
+
+/// Reads what is asked for: what is remembered of it, and what the shards are told.
+fn watched(body: &[u8], now_ms: u64) -> Result<(Running, Watch), Refusal> {
+    let Wish { key, exchanges, seconds, bytes } = read(body)?;
+    if key.is_empty() {
+        return Err(wrong("key", "key must be the name of a key"));
+    }
+    let exchanges = within("exchanges", exchanges, EXCHANGES)?;
+    let seconds = within("seconds", seconds, SECONDS)?;
+    let bytes_max = within("bytes", bytes, BYTES)?;
+    let (to, arrived) = channel();
+    let until_ms = now_ms.saturating_add(seconds * 1000);
+    let left = Arc::new(AtomicU32::new(exchanges));
+    let watch = Watch { key, exchanges: left, bytes_max, until_ms, to };
+    Ok((Running { watch: watch.clone(), exchanges, arrived }, watch))
 }
 
 fn within<N: PartialOrd + From<u8> + Copy + std::fmt::Display>(

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use crate::base::RequestId;
 use crate::chat::{ApiError, Row};
 use crate::journal::Record;
+use crate::obs::Registry;
 use crate::obs::log::{self, Level};
 use crate::shard::{Switch, Watch};
 
 use super::query::decoded;
+use super::see;
 
 /// How the shards and the process are reached.
 pub trait Hands {
@@ -70,29 +72,35 @@ pub(super) fn cancel(hands: &mut dyn Hands, part: &str) -> Change {
     Change { action: "exchange.cancel".to_owned(), subject, done }
 }
 
-/// Opens, closes or resets a circuit. `names` are the upstreams'.
+/// Opens, closes or resets a circuit.
 pub(super) fn breaker(
     hands: &mut dyn Hands,
-    names: &[String],
+    registry: &Registry,
     part: &str,
     body: &[u8],
-) -> Result<(Change, Option<usize>), Refusal> {
+) -> Change {
+    let name = decoded(part);
+    let index = registry.shape().upstreams.iter().position(|known| *known == name);
+    let mut action = "breaker".to_owned();
+    let done = wanted_state(body).and_then(|(word, to)| {
+        action = format!("breaker.{word}");
+        let index = index.ok_or_else(|| not_found("no upstream has this name"))?;
+        hands.switch(index, to);
+        Ok(see::breaker(registry, index, &name))
+    });
+    let subject = if index.is_some() { name } else { String::new() };
+    Change { action, subject, done }
+}
+
+fn wanted_state(body: &[u8]) -> Result<(String, Switch), Refusal> {
     let Breaker { state } = read(body)?;
     let to = match state.as_str() {
         "open" => Switch::Open,
         "closed" => Switch::Close,
         "reset" => Switch::Reset,
-        _ => {
-            let message = "state must be `open`, `closed` or `reset`";
-            return Err(wrong("state", message));
-        }
+        _ => return Err(wrong("state", "state must be `open`, `closed` or `reset`")),
     };
-    let name = decoded(part);
-    let index = names.iter().position(|known| *known == name);
-    let index = index.ok_or_else(|| not_found("no upstream has this name"))?;
-    hands.switch(index, to);
-    let done = Ok(json!({"state": state}));
-    Ok((Change { action: format!("breaker.{state}"), subject: name, done }, Some(index)))
+    Ok((state, to))
 }
 
 /// Begins to drain.
@@ -117,15 +125,15 @@ pub(super) fn log_level() -> Value {
 }
 
 /// Changes which log lines are written.
-pub(super) fn set_log_level(body: &[u8]) -> Result<Change, Refusal> {
-    let LogLevel { level } = read(body)?;
-    let Some(wanted) = Level::of(&level) else {
-        let message = "level must be `error`, `warn`, `info` or `debug`";
-        return Err(wrong("level", message));
-    };
-    log::set_level(wanted);
-    let (action, done) = ("log_level".to_owned(), Ok(log_level()));
-    Ok(Change { action, subject: level, done })
+pub(super) fn set_log_level(body: &[u8]) -> Change {
+    let done = read(body).and_then(|LogLevel { level }| {
+        let expected = "level must be `error`, `warn`, `info` or `debug`";
+        let wanted = Level::of(&level).ok_or_else(|| wrong("level", expected))?;
+        log::set_level(wanted);
+        Ok(log_level())
+    });
+    let subject = done.as_ref().map_or("", |_| log::level().name()).to_owned();
+    Change { action: "log_level".to_owned(), subject, done }
 }
 
 /// An error of this row; in a box, because results are passed on often and errors are large.
@@ -138,7 +146,8 @@ pub(super) fn wrong(name: &str, message: &str) -> Refusal {
     Box::new(ApiError::new(Row::INVALID_VALUE, message).with_param(name))
 }
 
-fn not_found(message: &str) -> Refusal {
+/// There is nothing of this name.
+pub(super) fn not_found(message: &str) -> Refusal {
     refusal(Row::NOT_FOUND, message)
 }
 

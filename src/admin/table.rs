@@ -17,6 +17,12 @@ pub(super) enum Endpoint {
     Captures,
     StartCapture,
     StopCapture,
+    Keys,
+    Key,
+    CreateKey,
+    RotateKey,
+    RevokeKey,
+    Usage,
     Drain,
     Reload,
     LogLevel,
@@ -25,7 +31,7 @@ pub(super) enum Endpoint {
 }
 
 /// A path has at most one part that is not fixed, which is written as `{}`.
-const TABLE: [(&str, &str, Endpoint); 19] = [
+const TABLE: [(&str, &str, Endpoint); 25] = [
     ("GET", "state", Endpoint::State),
     ("GET", "figures", Endpoint::Figures),
     ("GET", "shards", Endpoint::Shards),
@@ -40,6 +46,13 @@ const TABLE: [(&str, &str, Endpoint); 19] = [
     ("GET", "capture", Endpoint::Captures),
     ("PUT", "capture", Endpoint::StartCapture),
     ("DELETE", "capture", Endpoint::StopCapture),
+    ("GET", "keys", Endpoint::Keys),
+    ("POST", "keys", Endpoint::CreateKey),
+    ("GET", "keys/{}", Endpoint::Key),
+    ("POST", "keys/{}/rotate", Endpoint::RotateKey),
+    // Not DELETE: the key stays in the store, since what it has spent is known by its name.
+    ("POST", "keys/{}/revoke", Endpoint::RevokeKey),
+    ("GET", "usage", Endpoint::Usage),
     ("POST", "drain", Endpoint::Drain),
     ("POST", "reload", Endpoint::Reload),
     ("GET", "log-level", Endpoint::LogLevel),
@@ -92,6 +105,9 @@ mod tests {
         assert_eq!(find("HEAD", "/admin/v1/state"), Ok((Endpoint::State, "")));
         let cancel = find("DELETE", "/admin/v1/exchanges/req_1");
         assert_eq!(cancel, Ok((Endpoint::Cancel, "req_1")));
+        let rotate = find("POST", "/admin/v1/keys/team-a/rotate");
+        assert_eq!(rotate, Ok((Endpoint::RotateKey, "team-a")));
+        assert_eq!(find("GET", "/admin/v1/keys/rotate"), Ok((Endpoint::Key, "rotate")));
         let methods = |text: &str| Err(NoEndpoint::Method(text.to_owned()));
         assert_eq!(find("POST", "/admin/v1/log-level"), methods("GET, PUT"));
         assert_eq!(find("GET", "/admin/v1/drain"), methods("POST"));

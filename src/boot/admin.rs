@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::admin::{Api, Hands, Recent, Standing};
+use crate::admin::{Api, Hands, Known, Recent, Standing, Store};
 use crate::config::Config;
 use crate::journal::Record;
 use crate::obs::log::Level;
 use crate::rt::{Accepted, Mailbox, unix_millis};
 use crate::shard::{Deed, Letter, Order, Reply, Report, Switch, Watch};
+use crate::store::db::FILE;
 
 use super::control::Question;
-use super::journal::{Ask, Listener};
+use super::journal::{Ask, Keeper, Listener};
 use super::say::say;
 use super::state;
 
@@ -31,6 +32,8 @@ pub(super) struct Reach {
     shards: Vec<Mailbox<Letter<Accepted>>>,
     control: Sender<Report>,
     journal: Sender<Ask>,
+    /// Does the journal's thread write to a ledger?
+    recording: bool,
     /// Tells what is wrong with the configuration as it stands now.
     recheck: fn() -> Result<(), String>,
 }
@@ -64,10 +67,19 @@ pub(super) fn keep(
 ) -> io::Result<Sender<Question>> {
     let (sender, questions) = channel();
     let count = reach.shards.len();
-    let known = config.clone();
-    // Only when something is changed: who only looks needs no folder.
-    let store = Box::new(move || state::make_store(&known));
-    let api = Api::new(reach, (in_force, config.secrets()), store, last.0);
+    let known = Known {
+        config: in_force,
+        secrets: config.secrets(),
+        names: config.auth.keys.iter().map(|key| key.name.clone()).collect(),
+        recording: reach.recording,
+    };
+    let (find, make) = (config.clone(), config.clone());
+    let find = move || {
+        let file = state::folder(&find)?.join(FILE);
+        Ok(file.exists().then_some(file))
+    };
+    let store = Store::new(Box::new(find), Box::new(move || state::make_store(&make)));
+    let api = Api::new(reach, known, store, last.0);
     let answering = move || answer_all(api, &questions, count);
     thread::Builder::new().name("vb-admin".to_owned()).spawn(answering)?;
     Ok(sender)
@@ -96,10 +108,11 @@ impl Reach {
     pub(super) fn new(
         shards: &[Mailbox<Letter<Accepted>>],
         control: Sender<Report>,
-        journal: Sender<Ask>,
+        keeper: &Keeper,
         recheck: fn() -> Result<(), String>,
     ) -> Self {
-        Self { shards: shards.to_vec(), control, journal, recheck }
+        let (journal, recording) = (keeper.asks.clone(), keeper.recording);
+        Self { shards: shards.to_vec(), control, journal, recording, recheck }
     }
 
     /// Tells every shard, and sums what they have done.

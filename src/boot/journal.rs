@@ -93,6 +93,8 @@ pub(super) enum Ask {
 /// The thread, and the way to ask it.
 pub(super) struct Keeper {
     pub(super) asks: Sender<Ask>,
+    /// Is there a ledger that it writes to?
+    pub(super) recording: bool,
     thread: JoinHandle<()>,
 }
 
@@ -133,6 +135,7 @@ impl Made {
     ) -> io::Result<(Vec<Journal>, Keeper)> {
         let (asks, questions) = channel();
         let Self { journals, readings, ledger } = self;
+        let recording = ledger.is_some();
         let when_full = ledger.as_ref().map_or(WhenFull::Serve, |ledger| ledger.when_full);
         let mut reader = Reader {
             readings,
@@ -149,7 +152,7 @@ impl Made {
         let thread = thread::Builder::new()
             .name("vb-journal".to_owned())
             .spawn(move || reader.run(&questions))?;
-        Ok((journals, Keeper { asks, thread }))
+        Ok((journals, Keeper { asks, recording, thread }))
     }
 }
 

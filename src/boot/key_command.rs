@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::admin::{key_json, standing_word as word};
 use crate::base::date::rfc3339;
 use crate::config::{Budget, Config};
 use crate::policy::Limits;
 use crate::policy::price::usd;
 use crate::rt::unix_millis;
 use crate::store::Db;
-use crate::store::keys::{self, KeyError, Made, Standing, StoredKey, Wanted};
+use crate::store::keys::{self, KeyError, Made, StoredKey, Wanted};
 
 use super::args::CommandLine;
 use super::key_args::{Create, KeyCommand};
@@ -170,40 +171,6 @@ fn one_text(key: &StoredKey, now: u64, json: bool) -> String {
         let _in_memory = writeln!(text, "{name:<17}{value}");
         text
     })
-}
-
-/// A key as JSON, without its secret.
-pub(super) fn key_json(key: &StoredKey, now: u64) -> Value {
-    let (wanted, limits) = (&key.wanted, &key.wanted.limits);
-    let budget = |budget: &Budget| json!({"usd": usd(budget.nanos), "per": budget.per.as_str()});
-    let secrets = key
-        .secrets
-        .iter()
-        .map(|secret| json!({"shown": secret.shown, "until": secret.until_ms.map(moment)}));
-    let labels = wanted.labels.iter().map(|(name, text)| (name.clone(), json!(text)));
-    json!({
-        "name": wanted.name,
-        "state": word(key.standing(now)),
-        "created": moment(key.created_ms),
-        "revoked": key.revoked_ms.map(moment),
-        "expires": wanted.expires_ms.map(moment),
-        "secrets": secrets.collect::<Vec<_>>(),
-        "models": wanted.models,
-        "routes": wanted.routes,
-        "requests_per_minute": limits.requests_per_minute,
-        "tokens_per_minute": limits.tokens_per_minute,
-        "concurrency": limits.concurrency,
-        "budgets": limits.budgets.iter().map(budget).collect::<Vec<_>>(),
-        "labels": labels.collect::<serde_json::Map<_, _>>(),
-    })
-}
-
-const fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Good => "good",
-        Standing::Expired => "expired",
-        Standing::Revoked => "revoked",
-    }
 }
 
 fn budgets(key: &StoredKey) -> Vec<String> {

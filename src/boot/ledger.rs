@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::admin::signed_usd as usd;
 use crate::config::{Config, Tier, Upstream};
 use crate::journal::{Folder, Record};
 use crate::policy::price::{Book, Tokens};
@@ -15,7 +16,7 @@ use crate::store::ledger::{Ledger, Mode, Repriced, Verified};
 use super::args::CommandLine;
 use super::ledger_args::{Days, LedgerCommand};
 use super::out::{complain, fail, print};
-use super::usage::{open, told, usd};
+use super::usage::{open, told};
 use super::{env, report, state};
 
 /// Does what the subcommand says.

@@ -136,7 +136,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     let latest = keys.latest();
     let in_force = report::value(&config, &keys.access().keys, &machine);
     keep_current(&config, &addresses, &mailboxes, material, keys)?;
-    let reach = Reach::new(&mailboxes, sender, keeper.asks.clone(), recheck);
+    let reach = Reach::new(&mailboxes, sender, &keeper, recheck);
     Ok(Control {
         reports,
         admin: admin::keep(&config, in_force, reach, last)?,

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use crate::base::date::{civil, rfc3339};
+use crate::admin::{counts, day, figures, signed_usd as usd};
+use crate::base::date::rfc3339;
 use crate::config::Config;
 use crate::journal::Ending;
-use crate::policy::price;
 use crate::store::StoreError;
 use crate::store::ledger::{By, Entry, Ledger, Sums, Usage};
 
@@ -43,12 +43,6 @@ pub(super) fn open(config: &Config) -> Result<Ledger, String> {
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn told(error: StoreError) -> String {
     error.to_string()
-}
-
-/// An amount in dollars, exactly: `-0.00003`.
-pub(super) fn usd(nanos: i64) -> String {
-    let sign = if nanos < 0 { "-" } else { "" };
-    format!("{sign}{}", price::usd(nanos.unsigned_abs()))
 }
 
 fn sums(config: &Config, options: &ledger_args::Usage) -> Result<String, String> {
@@ -86,11 +80,6 @@ fn value(part: Part, row: &Usage) -> String {
     text.clone().unwrap_or_default()
 }
 
-fn day(days: u64) -> String {
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
 fn sums_json(days: &Days, by: &[Part], rows: &[Usage], all: &Sums) -> String {
     let rows = rows.iter().map(|row| {
         let mut object = Map::new();
@@ -106,33 +95,6 @@ fn sums_json(days: &Days, by: &[Part], rows: &[Usage], all: &Sums) -> String {
     object.insert("to".to_owned(), json!(days.to.map(day)));
     object.insert("rows".to_owned(), Value::Array(rows));
     format!("{}\n", Value::Object(object))
-}
-
-fn figures(sums: &Sums) -> Map<String, Value> {
-    let tokens: Map<String, Value> = Sums::KINDS
-        .iter()
-        .zip(sums.tokens)
-        .map(|(kind, count)| ((*kind).to_owned(), json!(count)))
-        .collect();
-    let mut object = Map::new();
-    object.insert("requests".to_owned(), json!(sums.requests));
-    object.insert("tokens".to_owned(), Value::Object(tokens));
-    object.insert("cost_usd".to_owned(), json!(sums.charged().map(usd)));
-    object.insert("corrected_usd".to_owned(), json!(usd(sums.corrected_nanos)));
-    for (name, count) in counts(sums) {
-        object.insert(name.to_owned(), json!(count));
-    }
-    object
-}
-
-const fn counts(sums: &Sums) -> [(&'static str, i64); 5] {
-    [
-        ("unpriced_requests", sums.unpriced),
-        ("estimated_requests", sums.estimated),
-        ("unsuccessful_requests", sums.unsuccessful),
-        ("open_requests", sums.open),
-        ("cache_hits", sums.cache_hits),
-    ]
 }
 
 fn sums_csv(by: &[Part], rows: &[Usage], all: &Sums) -> String {

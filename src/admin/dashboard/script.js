@@ -43,12 +43,13 @@ function number(value) {
   return value.toFixed(value >= 10 ? 1 : 2);
 }
 
+// With spaces that do not break, so that a number stays with its unit.
 function span(ms) {
   if (ms === null || Number.isNaN(ms)) return "–";
-  if (ms >= 60000) return (ms / 60000).toFixed(1) + " min";
-  if (ms >= 1000) return (ms / 1000).toFixed(ms >= 10000 ? 1 : 2) + " s";
-  if (ms >= 100) return ms.toFixed(0) + " ms";
-  return ms.toFixed(ms >= 10 ? 1 : 2) + " ms";
+  if (ms >= 60000) return (ms / 60000).toFixed(1) + "\u00a0min";
+  if (ms >= 1000) return (ms / 1000).toFixed(ms >= 10000 ? 1 : 2) + "\u00a0s";
+  if (ms >= 100) return ms.toFixed(0) + "\u00a0ms";
+  return ms.toFixed(ms >= 10 ? 1 : 2) + "\u00a0ms";
 }
 
 function age(seconds) {
@@ -60,9 +61,10 @@ function age(seconds) {
 }
 
 function money(usd) {
-  const value = Number(usd);
+  const value = Math.abs(Number(usd));
   if (value === 0) return "$0";
-  return "$" + (value >= 1 ? value.toFixed(2) : value.toPrecision(3).replace(/e.*/, ""));
+  const digits = value >= 1 ? { minimumFractionDigits: 2, maximumFractionDigits: 2 } : { maximumSignificantDigits: 3 };
+  return (Number(usd) < 0 ? "−$" : "$") + value.toLocaleString("en-US", digits);
 }
 
 const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false });
@@ -229,15 +231,16 @@ function charts() {
   ], number);
 }
 
-// Rows of a name, a value and a bar. `items` are [name, text, share from 0 to 1, color].
+// Rows of a name, a value and a bar. `items` are [name, text, share from 0 to 1, color, more text].
 function bars(id, items, none) {
-  const rows = items.map(([name, text, part, color]) => {
+  const rows = items.map(([name, text, part, color, more]) => {
     const width = (100 * Math.min(1, Math.max(0, part))).toFixed(1) + "%";
     return make("li", {},
       make("div", { className: "text" }, make("span", {}, name), make("span", {}, text)),
       draw("svg", { "aria-hidden": "true" },
         draw("rect", { class: "track", width: "100%", height: "100%", rx: 3 }),
-        draw("rect", { class: color, width, height: "100%", rx: 3 })));
+        draw("rect", { class: color, width, height: "100%", rx: 3 })),
+      more ? make("p", { className: "quiet" }, more) : "");
   });
   $(id).replaceChildren(...(rows.length ? rows : [make("li", { className: "none" }, none)]));
 }
@@ -263,9 +266,87 @@ function shards() {
     const seconds = then ? (now.at_ms - then.at_ms) / 1000 : 0;
     const busy = before && shard.busy_us !== null ? (shard.busy_us - before.busy_us) / 1e6 / seconds : 0;
     const requests = before ? (shard.requests - before.requests) / seconds : 0;
-    const text = `${(100 * busy).toFixed(0)} % busy · ${number(requests)} /s · ${shard.in_flight} running · ${shard.connections_open} connections`;
-    return [`shard ${shard.shard}`, text, busy, busy > 0.85 ? "amber" : "blue"];
+    const more = `${number(requests)} /s · ${shard.in_flight} running · ${shard.connections_open} connections`;
+    return [`shard ${shard.shard}`, `${(100 * busy).toFixed(0)} % busy`, busy, busy > 0.85 ? "amber" : "blue", more];
   }), "none");
+}
+
+// --- What was used and what it cost, out of the ledger --------------------------------------------
+
+const COSTS_SHOWN = 8;
+
+// Amounts that stand below each other. What is too small to be seen is still not nothing.
+function amount(usd) {
+  const value = Math.abs(Number(usd));
+  if (value === 0) return "$0";
+  const sign = Number(usd) < 0 ? "−" : "";
+  if (value < 0.0001) return `${sign}<$0.0001`;
+  const digits = value >= 1 ? 2 : 4;
+  return sign + "$" + value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+// As the command `usage` marks sums: ~ with estimates, + without what has no price. Where nothing but
+// refusals is known to have cost nothing, the rest is still unknown.
+function cost(sums) {
+  if (!sums || (!sums.requests && Number(sums.cost_usd) === 0)) return "–";
+  if (sums.cost_usd === null || (sums.unpriced_requests && Number(sums.cost_usd) === 0)) return "unknown";
+  return (sums.estimated_requests ? "~" : "") + amount(sums.cost_usd) + (sums.unpriced_requests ? "+" : "");
+}
+
+function costCell(sums) {
+  const text = cost(sums);
+  const node = make("td", { className: text === "unknown" ? "number quiet" : "number" }, text);
+  if (sums && text !== "unknown") node.title = `$${sums.cost_usd} for ${sums.requests} requests`;
+  return node;
+}
+
+function costRow({ key, model, today, month }, most) {
+  const width = most > 0 ? (100 * Math.max(0, Number(month.cost_usd))) / most : 0;
+  const bar = draw("svg", { "aria-hidden": "true" },
+    draw("rect", { class: "track", width: "100%", height: "100%", rx: 3 }),
+    draw("rect", { class: "blue", width: width.toFixed(1) + "%", height: "100%", rx: 3 }));
+  const name = make("th", { scope: "row" }, key || "no key", make("span", { className: "narrow quiet" }, model || "no model"));
+  return make("tr", {}, name, cell(model || "no model", "wide"), make("td", { className: "share" }, bar),
+    costCell(today), costCell(month));
+}
+
+function costs(today, month) {
+  const place = ({ key, model }) => JSON.stringify([key, model]);
+  const ofToday = new Map(today.rows.map((row) => [place(row), row]));
+  const rows = month.rows.map((row) => ({ ...row, month: row, today: ofToday.get(place(row)) }));
+  const most = Math.max(...rows.map((row) => Number(row.month.cost_usd)), 0);
+  const table = $("cost");
+  table.hidden = rows.length === 0;
+  table.tBodies[0].replaceChildren(...rows.slice(0, COSTS_SHOWN).map((row) => costRow(row, most)));
+  const [allToday, allMonth] = [...table.tFoot.rows[0].cells].slice(-2);
+  allToday.textContent = cost(today);
+  allMonth.textContent = cost(month);
+  const requests = (count) => `${count} ${count === 1 ? "request" : "requests"}`;
+  const { unpriced_requests: unpriced, estimated_requests: estimated } = month;
+  const notes = [
+    !month.recording && "The ledger is off: what is used is not recorded (ledger.enabled).",
+    month.recording && !rows.length && "nothing this month",
+    rows.length > COSTS_SHOWN && `and ${rows.length - COSTS_SHOWN} more, which are in the sums`,
+    unpriced && `without ${requests(unpriced)} of this month whose cost is not known (+)`,
+    estimated && `with ${requests(estimated)} of this month whose tokens are estimated (~)`,
+  ];
+  $("cost-notes").replaceChildren(...notes.filter(Boolean).map((note) => make("li", {}, note)));
+}
+
+// The days of the gateway's clock, not of the browser's.
+async function spent(nowMs) {
+  const today = new Date(nowMs).toISOString().slice(0, 10);
+  const month = today.slice(0, 8) + "01";
+  const usage = (from) => ask(`usage?by=key,model&from=${from}&to=${today}`);
+  tell("cost-days", `${month} to ${today}, UTC`);
+  try {
+    costs(...(await Promise.all([usage(today), usage(month)])));
+  } catch (error) {
+    // A key that is refused is refused to the rest of the page too, which then closes.
+    if (error instanceof Refused) return;
+    $("cost").hidden = true;
+    $("cost-notes").replaceChildren(make("li", {}, error.message));
+  }
 }
 
 // --- Upstreams, running and recent exchanges ------------------------------------------------------
@@ -377,7 +458,7 @@ function ended(one) {
     cell(span(one.phases_us.total / 1000), "number"),
     cell(one.phases_us.first_token ? span(one.phases_us.first_token / 1000) : "–", "number wide"),
     cell(`${one.tokens.prompt} → ${one.tokens.completion}`, "number wide"),
-    cell(one.cost_usd === null ? "–" : money(one.cost_usd), "number wide"), make("td", { className: "text" }, button));
+    cell(one.cost_usd === null ? "unknown" : money(one.cost_usd), "number wide"), make("td", { className: "text" }, button));
 }
 
 function recent({ data, last }, query) {
@@ -419,6 +500,8 @@ async function look() {
   recent(ends, query);
   if (now) about(now);
   if (health) upstreams(health.data);
+  // Nobody waits for it: a ledger of years may take its time.
+  if (every(10)) spent(figures.at_ms);
   state.turn += 1;
 }
 

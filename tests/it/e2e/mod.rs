@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod admin_keys;
 mod agents;
 mod bad_input;
 mod books;
@@ -19,6 +20,7 @@ mod client;
 mod coding;
 mod cost;
 mod course;
+mod dashboard;
 mod doors;
 mod drivers;
 mod errors;
