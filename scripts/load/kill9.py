@@ -25,7 +25,7 @@ SETTLED_AFTER = 0.1
 binary, folder, kills, seed = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 chance = random.Random(seed)
 served = {}  # by id: how often the upstream was asked
-whole = {}  # by id: when its answer was whole
+whole = {}  # by id: when its answer was whole, and how many kills were before its connection
 counter = 0
 ended = False
 stamps = []  # when the gateway was killed
@@ -92,6 +92,7 @@ async def client(port):
     while not ended:
         try:
             if writer is None:
+                born = len(stamps)
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
             counter += 1
             name, stream = f"k-{counter}", counter % 2 == 0
@@ -102,7 +103,7 @@ async def client(port):
             )
             head, answer = await read_message(reader)
             if head.startswith("HTTP/1.1 200") and (b"[DONE]" in answer or not stream):
-                whole[name] = time.monotonic()
+                whole[name] = time.monotonic(), born
             if "connection: close" in head.lower():
                 writer.close()
                 writer = None
@@ -217,7 +218,7 @@ def report(clean, last):
     def nanos(amount):
         return round(float(amount) * 1e9) if amount is not None else 0
 
-    due = [name for name, when in whole.items() if any_kill(when, last)]
+    due = [name for name, (when, born) in whole.items() if in_time(when, born, last)]
     result = {
         "kills": kills,
         "seed": seed,
@@ -250,10 +251,11 @@ def report(clean, last):
     sys.exit(0 if right else 1)
 
 
-def any_kill(when, last):
-    """Was the next end of the gateway far enough from an answer?"""
-    after = [stamp for stamp in stamps if stamp > when]
-    return (after[0] if after else last + 1) - when > SETTLED_AFTER
+def in_time(when, born, last):
+    """Was the end of the gateway that gave an answer far enough from it? An answer that was read
+    behind that end had left just before it, settled or not."""
+    end = stamps[born] if born < len(stamps) else last + 1
+    return end - when > SETTLED_AFTER
 
 
 asyncio.run(main())

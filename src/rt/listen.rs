@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -15,6 +16,9 @@ const UNSENT_BYTES: u32 = 64 * 1024;
 /// How many connections may wait in the kernel for `accept`; the kernel caps it at
 /// `net.core.somaxconn` (4096 by default).
 const BACKLOG: i32 = 4096;
+
+/// How long a process that has died may still seem to listen.
+const DYING: Duration = Duration::from_secs(1);
 
 /// A bound socket that one core will accept from.
 #[derive(Debug)]
@@ -45,9 +49,7 @@ pub fn bind(at: SocketAddr, count: usize) -> io::Result<Vec<ListenSocket>> {
     let mut bound = Vec::with_capacity(count);
     let mut at = at;
     if at.port() != 0 {
-        let alone = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
-        alone.set_reuse_address(true)?;
-        alone.bind(&at.into())?;
+        until_free(at)?;
     }
     for _ in 0..count {
         let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
@@ -69,6 +71,23 @@ pub fn bind(at: SocketAddr, count: usize) -> io::Result<Vec<ListenSocket>> {
         bound.push(ListenSocket(listener));
     }
     Ok(bound)
+}
+
+/// Waits for a moment until nobody else listens: what the ring of a killed process holds is closed
+/// some milliseconds after its end, when a supervisor may have started the next one already.
+#[expect(clippy::disallowed_methods, reason = "nothing is served yet, and no core has begun")]
+fn until_free(at: SocketAddr) -> io::Result<()> {
+    let end = Instant::now() + DYING;
+    loop {
+        let alone = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+        alone.set_reuse_address(true)?;
+        match alone.bind(&at.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                std::thread::sleep(DYING / 50);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Bounds what the kernel keeps for the clients of a listener: accepted connections inherit it.

@@ -285,11 +285,10 @@ function amount(usd) {
   return sign + "$" + value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-// As the command `usage` marks sums: ~ with estimates, + without what has no price. Where nothing but
-// refusals is known to have cost nothing, the rest is still unknown.
+// As the command `usage` marks sums: ~ with estimates, + without what has no price.
 function cost(sums) {
   if (!sums || (!sums.requests && Number(sums.cost_usd) === 0)) return "–";
-  if (sums.cost_usd === null || (sums.unpriced_requests && Number(sums.cost_usd) === 0)) return "unknown";
+  if (sums.cost_usd === null) return "unknown";
   return (sums.estimated_requests ? "~" : "") + amount(sums.cost_usd) + (sums.unpriced_requests ? "+" : "");
 }
 

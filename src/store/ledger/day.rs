@@ -61,10 +61,10 @@ impl Sums {
         "completion_audio",
     ];
 
-    /// What is charged in the end, in nano-dollars; none when not the cost of a single exchange is
-    /// known.
+    /// What is charged in the end, in nano-dollars; none when of all exchanges that cost something
+    /// not one's cost is known.
     pub const fn charged(&self) -> Option<i64> {
-        if self.requests > 0 && self.unpriced >= self.requests && self.corrected_nanos == 0 {
+        if self.unpriced > 0 && self.cost_nanos == 0 && self.corrected_nanos == 0 {
             return None;
         }
         Some(self.cost_nanos.saturating_add(self.corrected_nanos))
@@ -247,4 +247,29 @@ pub(super) fn money(nanos: u64) -> i64 {
 /// A number as SQLite has it; what does not fit is as large as can be.
 pub(super) fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_that_is_not_known_is_never_nothing() {
+        let sums = |requests, unpriced, cost_nanos| Sums {
+            requests,
+            unpriced,
+            cost_nanos,
+            ..Sums::default()
+        };
+        // A refusal costs nothing, and that is known.
+        for (sums, want) in [
+            (sums(0, 0, 0), Some(0)),
+            (sums(2, 0, 0), Some(0)),
+            (sums(2, 1, 0), None),
+            (sums(2, 2, 0), None),
+            (sums(2, 1, 7), Some(7)),
+        ] {
+            assert_eq!(sums.charged(), want, "{sums:?}");
+        }
+    }
 }
