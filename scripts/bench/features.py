@@ -21,8 +21,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+import common
 
 KEY = "sk-bench-0123456789abcdef"
 FEW = 200
@@ -39,23 +40,6 @@ VARIANTS = {  # tables in front, lines of the key's
     "all": (LEDGER + OTEL + CACHE, BUDGET),
 }
 RECORDS = ("record_admission", "record_end")
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def wait_for(port, process):
-    for _ in range(600):
-        if process.poll() is not None:
-            sys.exit(f"features: the program ended with {process.returncode}")
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=30)
-        except OSError:
-            time.sleep(0.1)
-    sys.exit("features: nobody listens")
 
 
 def ask(connection, count):
@@ -83,7 +67,7 @@ def play(options, name, upstream, count):
     """Instructions of each thread, and of what records exchanges."""
     with tempfile.TemporaryDirectory() as folder:
         tables, key = VARIANTS[name]
-        port = free_port()
+        port = common.free_port()
         config = Path(folder, "bench.toml")
         config.write_text(
             tables.replace("STATE", folder + "/state")
@@ -99,7 +83,8 @@ def play(options, name, upstream, count):
             env={"PATH": os.environ["PATH"], "HOME": folder},
             stderr=subprocess.DEVNULL if not options.verbose else None)
         try:
-            with wait_for(port, gateway) as connection:
+            common.wait_for(port, gateway, "the gateway", seconds=60)
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
                 ask(connection, count)
             gateway.send_signal(signal.SIGTERM)
             gateway.wait(60)
@@ -143,10 +128,10 @@ def main():
     parser.add_argument("--requests", type=int, default=1000, help="so many are counted (1000)")
     parser.add_argument("--verbose", action="store_true", help="show what the programs say")
     options = parser.parse_args()
-    upstream = free_port()
+    upstream = common.free_port()
     mock = subprocess.Popen([shutil.which(str(options.tools / "mock")), str(upstream)])
     try:
-        wait_for(upstream, mock).close()
+        common.wait_for(upstream, mock, "the mock")
         found = {name: per_request(options, name, upstream) for name in VARIANTS}
     finally:
         mock.kill()

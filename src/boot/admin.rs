@@ -17,7 +17,6 @@ use crate::journal::Record;
 use crate::obs::log::Level;
 use crate::rt::{Accepted, Mailbox, unix_millis};
 use crate::shard::{Deed, Letter, Order, Reply, Report, Switch, Watch};
-use crate::store::db::FILE;
 
 use super::control::Question;
 use super::journal::{Ask, Keeper, Listener};
@@ -75,7 +74,7 @@ pub(super) fn keep(
     };
     let (find, make) = (config.clone(), config.clone());
     let find = move || {
-        let file = state::folder(&find)?.join(FILE);
+        let file = state::store_file(&find)?;
         Ok(file.exists().then_some(file))
     };
     let store = Store::new(Box::new(find), Box::new(move || state::make_store(&make)));

@@ -13,7 +13,6 @@ use crate::obs::log::Level;
 use crate::policy::{Holder, KeyId, Roll};
 use crate::rt::{self, Accepted, Mailbox};
 use crate::shard::{Access, Letter};
-use crate::store::db::FILE;
 use crate::store::{Db, StoreError, keys};
 
 use super::random::random;
@@ -93,7 +92,7 @@ impl Keys {
     /// and neither has one.
     pub(super) fn read(config: &Config) -> Result<Self, ConfigError> {
         let mut roll = Roll::new(Holder::of(&config.auth.keys));
-        let path = state::folder(config).ok().map(|folder| folder.join(FILE));
+        let path = state::store_file(config).ok();
         let unusable = |error: StoreError| ConfigError {
             key: "ledger.path".to_owned(),
             place: Place::Nowhere,

@@ -21,6 +21,14 @@ pub fn folder(config: &Config) -> Result<PathBuf, String> {
     choose(config.ledger.path.clone(), |name| std::env::var_os(name))
 }
 
+/// Where the store's file is, or would be.
+///
+/// # Errors
+/// As [`folder`] has them.
+pub fn store_file(config: &Config) -> Result<PathBuf, String> {
+    folder(config).map(|folder| folder.join(FILE))
+}
+
 /// The store's file in [`folder`]; the folder is made where there is none, for nobody else to see.
 ///
 /// # Errors
@@ -37,7 +45,7 @@ pub fn make_store(config: &Config) -> Result<PathBuf, String> {
 /// # Errors
 /// There is none, or it cannot be reached; the text says where it was looked for.
 pub fn find_store(config: &Config) -> Result<PathBuf, String> {
-    let file = folder(config)?.join(FILE);
+    let file = store_file(config)?;
     match file.metadata() {
         Ok(_) => Ok(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!(

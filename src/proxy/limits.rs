@@ -8,6 +8,8 @@ use crate::policy::KeyId;
 use crate::rt::Runtime;
 use crate::shard::{Limit, Limited, Shard, Turn};
 
+use super::source::lines_where;
+
 /// Bytes of a prompt for one token, about; what the vendor counted takes the place of the estimate.
 const BYTES_PER_TOKEN: usize = 4;
 
@@ -101,8 +103,7 @@ fn remove_vendors(fields: &mut Vec<u8>) {
     const NAME: &[u8] = b"x-ratelimit-";
     let vendors =
         |line: &[u8]| line.get(..NAME.len()).is_some_and(|start| start.eq_ignore_ascii_case(NAME));
-    let kept = fields.split_inclusive(|byte| *byte == b'\n').filter(|line| !vendors(line));
-    *fields = kept.flatten().copied().collect();
+    *fields = lines_where(fields, |line| !vendors(line));
 }
 
 /// Appends `17s`, `1m30s` or `120ms`, as OpenAI writes them.

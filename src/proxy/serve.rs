@@ -262,13 +262,12 @@ where
     exchange.trace_state = asker.trace_state.take();
     exchange.api = recorded::api(asker.errand);
     async move {
-        match body.read(client, inbox).await {
+        let after = match body.read(client, inbox).await {
             Ok(Body::InPlace(end)) => {
                 exchange.bytes_in = u64::try_from(end).unwrap_or(u64::MAX);
                 let bytes = inbox.get(body.head_bytes..end).unwrap_or_default();
                 capture(client, &mut exchange, bytes);
                 let after = chat::serve(client, exchange, &asker, bytes).await;
-                client.capture = None;
                 client.posted.advance(inbox, end);
                 after
             }
@@ -276,7 +275,6 @@ where
                 exchange.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 capture(client, &mut exchange, &bytes);
                 let after = chat::serve(client, exchange, &asker, &bytes).await;
-                client.capture = None;
                 client.posted.advance(inbox, 0);
                 after
             }
@@ -285,7 +283,9 @@ where
                 exchange.envelope.keep_alive = false;
                 answer::fail(client, exchange, &error).await
             }
-        }
+        };
+        client.capture = None;
+        after
     }
 }
 

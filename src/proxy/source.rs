@@ -57,10 +57,16 @@ const SHARED: [&[u8]; 4] =
 
 /// Those of these lines that are everybody's.
 pub(super) fn shared(fields: &[u8]) -> Vec<u8> {
+    lines_where(fields, |line| SHARED.iter().any(|name| line.starts_with(name)))
+}
+
+/// Those of these lines that are wanted.
+pub(super) fn lines_where(fields: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let (mut found, mut rest) = (Vec::new(), fields);
-    while let Some((line, behind)) = find(rest, b"\n").and_then(|at| rest.split_at_checked(at + 1))
-    {
-        if SHARED.iter().any(|name| line.starts_with(name)) {
+    while !rest.is_empty() {
+        let end = find(rest, b"\n").map_or(rest.len(), |at| at + 1);
+        let (line, behind) = rest.split_at(end);
+        if wanted(line) {
             found.extend_from_slice(line);
         }
         rest = behind;

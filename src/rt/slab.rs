@@ -345,10 +345,9 @@ impl Dead {
             return Ok(Some(dead));
         }
         let header = dead.bytes(0, 32)?;
-        let number = |at: usize| usize::try_from(number(&header, at, 4)).unwrap_or(usize::MAX);
-        let room = |at: usize| u32::try_from(number(at)).unwrap_or(u32::MAX);
+        let room = |at| u32::try_from(number(&header, at, 4)).unwrap_or(u32::MAX);
         let shape = Shape { slots: room(8), first: room(12), second: room(16) };
-        dead.owner = self::number(&header, 24, 8);
+        dead.owner = number(&header, 24, 8);
         let likely = shape.slots < 1 << 24 && shape.first.max(shape.second) < 1 << 16;
         if header.starts_with(MAGIC) && likely && size >= length(shape) {
             dead.read_slots(shape)?;

@@ -1,7 +1,7 @@
 //! What the clients of one key send and get, kept for an operator who has asked for it: never by
 //! itself, never much, and never longer than was asked for.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,10 +52,7 @@ pub struct Captured {
 
 /// A shard's side.
 #[derive(Debug, Default)]
-pub struct Captures {
-    on: Cell<bool>,
-    watch: RefCell<Option<Watch>>,
-}
+pub struct Captures(RefCell<Option<Watch>>);
 
 /// An exchange that is kept. Whoever has kept it sees it when the last of its owners lets it go.
 #[derive(Debug)]
@@ -68,13 +65,12 @@ pub struct Capture {
 impl Captures {
     /// Begins or ends to watch.
     pub fn set(&self, watch: Option<Watch>) {
-        self.on.set(watch.is_some());
-        *self.watch.borrow_mut() = watch;
+        *self.0.borrow_mut() = watch;
     }
 
     /// Is anybody watched at all?
-    pub const fn is_on(&self) -> bool {
-        self.on.get()
+    pub fn is_on(&self) -> bool {
+        self.0.borrow().is_some()
     }
 
     /// Keeps this exchange, if its key's are watched and there is room for one more.
@@ -85,7 +81,7 @@ impl Captures {
         now_ms: u64,
         (id, body): (&str, &[u8]),
     ) -> Option<Rc<Capture>> {
-        let watch = self.watch.borrow().clone()?;
+        let watch = self.0.borrow().clone()?;
         if now_ms >= watch.until_ms {
             self.set(None);
             return None;
