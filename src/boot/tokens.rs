@@ -121,9 +121,10 @@ impl Keeper {
     }
 
     fn tell(&self, news: &News, what: TokenReport) {
-        self.send(news);
-        // Without a control thread nobody is left to tell.
+        // The control thread first: whoever gets an answer by a new token and then asks whether the
+        // gateway is ready hears of that token. Without a control thread nobody is left to tell.
         let _nobody = self.control.send(Report::Token { account: self.account, what });
+        self.send(news);
     }
 
     fn send(&self, news: &News) {
