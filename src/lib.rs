@@ -24,12 +24,13 @@
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net journal shard | async flate2 smallvec |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
 //! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared base64 ring rusqlite serde_json |
+//! | `shared` | what several gateways share, over Redis or Valkey; blocks, so never on a core | base config obs policy shard store | shared redis |
 //! | `import` | another gateway's configuration to ours: text in, text and notes out | config | saphyr_parser |
 //! | `export` | spans of exchanges to a collector; blocks, so never on a core | base config obs web rt journal | shared flate2 prost ureq |
 //! | `admin` | the admin API and the dashboard; blocks, so never on a core | base config obs wire chat policy journal shard control store | shared base64 ring serde serde_json |
 //! | `top` | `vertex-bridge top`: an admin API in a terminal; a client, so it shares nothing with `admin` | config web | host shared thread ratatui serde serde_json ureq |
 //! | `simulator` | provider simulator; never uses `chat` or `provider`, which it checks | base wire rt net | async base64 ring serde serde_json serde_path_to_error |
-//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy web credential rt net journal shard proxy control store admin export import top simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
+//! | `boot` | arguments, environment, threads, signals, wiring | base config obs policy web credential rt net journal shard proxy control store shared admin export import top simulator | async clock host net shared thread clap clap_complete clap_mangen serde_json signal_hook |
 //! | `main` | the process: allocator, then `boot` | boot | host mimalloc |
 
 pub mod admin;
@@ -49,6 +50,7 @@ pub mod provider;
 pub mod proxy;
 pub mod rt;
 pub mod shard;
+pub mod shared;
 pub mod simulator;
 pub mod store;
 pub mod top;

@@ -15,6 +15,7 @@ use super::handover::{Handover, notify};
 use super::journal::Keeper;
 use super::keys::Latest;
 use super::name::name_process;
+use super::shared::Sharer;
 use super::sight::Sight;
 
 pub(super) use super::say::say;
@@ -50,6 +51,8 @@ pub(super) struct Control {
     pub(super) keeper: Option<Keeper>,
     /// Tells what was read.
     pub(super) sight: Option<Sight>,
+    /// Shares with other gateways, where that is wanted.
+    pub(super) sharer: Option<Sharer>,
 }
 
 /// What an operator asks, and how the process stands.
@@ -113,6 +116,9 @@ impl Control {
         }
         if let Some(keeper) = self.keeper.take() {
             keeper.finish();
+        }
+        if let Some(sharer) = self.sharer.take() {
+            sharer.finish();
         }
         if let Some(sight) = self.sight.take() {
             sight.finish();

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::config::{Budget, Config, ConfigError, Place};
-use crate::obs::BudgetFigures;
 use crate::obs::log::Level;
+use crate::obs::{BudgetFigures, SharedCells};
 use crate::policy::{Holder, KeyId, Roll};
 use crate::rt::{self, Accepted, Mailbox};
 use crate::shard::{Access, Letter};
@@ -73,6 +73,10 @@ pub(super) struct Keys {
     latest: Latest,
     /// Decides where keys are looked for; nobody else knows it.
     salt: u64,
+    /// Who else shares the limits.
+    shared: Arc<SharedCells>,
+    /// Of so many processes each admits its part.
+    processes: u64,
 }
 
 /// An open store, and what it was like when it was last read.
@@ -121,7 +125,8 @@ impl Keys {
         let salt = random();
         let access = Access::new(config, roll.holders(), rt::unix_millis(), salt);
         let latest = Latest::of(access);
-        Ok(Self { path, store, roll, latest, salt })
+        let shared = Arc::default();
+        Ok(Self { path, store, roll, latest, salt, shared, processes: 1 })
     }
 
     /// What the shards begin with.
@@ -132,6 +137,11 @@ impl Keys {
     /// What the shards have, now and later.
     pub(super) fn latest(&self) -> Latest {
         self.latest.clone()
+    }
+
+    /// Where is counted who shares the limits.
+    pub(super) fn shared(&self) -> Arc<SharedCells> {
+        Arc::clone(&self.shared)
     }
 
     /// Tells the shards of every change, from a thread of its own, because looking blocks.
@@ -191,17 +201,24 @@ impl Keys {
             }),
             (None, None) => None,
         };
-        let Some(stored) = stored else { return Ok(false) };
+        let processes = self.shared.processes.read().max(1);
+        let others = std::mem::replace(&mut self.processes, processes) != processes;
+        let changed = stored.is_some_and(|stored| self.take(stored));
+        if changed || others {
+            let (now, holders) = (rt::unix_millis(), self.roll.holders());
+            let next = self.latest.read().next(config, holders, (now, self.salt), processes);
+            self.latest.replace(next);
+        }
+        Ok(changed || others)
+    }
+
+    /// These are the keys of the store now; does that change anything?
+    fn take(&mut self, stored: Vec<Holder>) -> bool {
         if let Some(name) = self.roll.clash(&stored) {
             let whose = "its secret in the store does not open, because the file has a key of";
             say(Level::Error, &format!("key {name}: {whose} that name"));
         }
-        let changed = self.roll.update(stored);
-        if changed {
-            let (now, holders) = (rt::unix_millis(), self.roll.holders());
-            self.latest.replace(self.latest.read().next(config, holders, now, self.salt));
-        }
-        Ok(changed)
+        self.roll.update(stored)
     }
 }
 

@@ -23,6 +23,7 @@ pub mod report;
 mod say;
 pub mod security;
 mod serve;
+mod shared;
 mod sight;
 mod simulate;
 mod spawn;

@@ -18,7 +18,7 @@ use crate::control::{Pages, Readiness, UpstreamState};
 use crate::journal::Journal;
 use crate::net::{Security, dns};
 use crate::obs::log::{self, Level};
-use crate::obs::{Cells, Registry, Shape, TargetLabels, TokenFigures};
+use crate::obs::{Cells, Registry, Shape, SharedCells, TargetLabels, TokenFigures};
 use crate::policy::price::Book;
 use crate::proxy::fixed;
 use crate::rt::handover::{self, Inherited, Kept, Ready};
@@ -39,7 +39,7 @@ use super::security::{self, Material};
 use super::sight::{self, Sight};
 use super::spawn::{self, Seed};
 use super::spent::Spent;
-use super::{admin, env, journal, report, simulate, tokens};
+use super::{admin, env, journal, report, shared, simulate, tokens};
 
 /// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -107,7 +107,8 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
     let (last, trust) = (admin::Last::default(), material.trust()?);
-    let spent = Spent::new(keys.latest());
+    let sharer = shared::start(&config, keys.latest(), &keys.shared())?;
+    let spent = Spent::new(keys.latest(), shares_budgets(&config));
     let (journals, keeper, sight) =
         record(&mut config, &machine, cores.len(), (&trust, &last, spent))?;
     let common = Common {
@@ -133,7 +134,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         journal,
     });
     common.start(places.collect(), operators, &cells, &material)?;
-    let latest = keys.latest();
+    let (latest, counts) = (keys.latest(), keys.shared());
     let in_force = report::value(&config, &keys.access().keys, &machine);
     keep_current(&config, &addresses, &mailboxes, material, keys)?;
     let reach = Reach::new(&mailboxes, sender, &keeper, recheck);
@@ -141,7 +142,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         reports,
         admin: admin::keep(&config, in_force, reach, last)?,
         shards: mailboxes,
-        pages: pages(&config, &addresses, sight.watched(Registry::new(cells, shape))),
+        pages: pages(&config, &addresses, watched(&config, &sight, &counts, (cells, shape))),
         refusals,
         started_ms: rt::unix_millis(),
         greeting: greeting(&config, at, cores.len(), simulator),
@@ -154,7 +155,23 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         keeper: Some(keeper),
         latest,
         sight: Some(sight),
+        sharer,
     })
+}
+
+fn shares_budgets(config: &Config) -> bool {
+    config.shared.as_ref().is_some_and(|shared| shared.budgets)
+}
+
+/// All that is counted, of sharing only where there is any.
+fn watched(
+    config: &Config,
+    sight: &Sight,
+    counts: &Arc<SharedCells>,
+    (cells, shape): (Vec<Arc<Cells>>, Shape),
+) -> Registry {
+    let registry = sight.watched(Registry::new(cells, shape));
+    if config.shared.is_some() { registry.sharing(Arc::clone(counts)) } else { registry }
 }
 
 /// Starts the threads that tell the shards what has changed outside.

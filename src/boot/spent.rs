@@ -29,12 +29,14 @@ pub(super) struct Spent {
     own: BTreeMap<(String, u64), u64>,
     /// What others have spent, as the budgets were told: by key and period, since when, how much.
     told: BTreeMap<(String, u8), (u64, u64)>,
+    /// Budgets are shared, and what anybody spends is known from there.
+    shared: bool,
 }
 
 impl Spent {
     /// Nothing is known yet.
-    pub(super) const fn new(access: Latest) -> Self {
-        Self { access, seen: None, own: BTreeMap::new(), told: BTreeMap::new() }
+    pub(super) const fn new(access: Latest, shared: bool) -> Self {
+        Self { access, seen: None, own: BTreeMap::new(), told: BTreeMap::new(), shared }
     }
 
     /// Tells the budgets what others have spent, if anybody else has written since this was last
@@ -48,6 +50,9 @@ impl Spent {
         adopted: bool,
         now_ms: u64,
     ) -> Result<(), StoreError> {
+        if self.shared {
+            return Ok(());
+        }
         let state = Some(ledger.others()?);
         if adopted || self.seen != state {
             let access = self.access.read();
@@ -175,7 +180,7 @@ mod tests {
         let (mut ledger, access) = (store.ledger(), access());
         let before = [(1, record(NOON, 2)), (2, record(NOON - DAY_MS, 3))];
         ledger.append(7, &before).unwrap();
-        let mut spent = Spent::new(Latest::of(access.clone()));
+        let mut spent = Spent::new(Latest::of(access.clone()), false);
         spent.look(&ledger, true, NOON).unwrap();
         assert_eq!(used(&access, NOON), [2, 5]);
         let reserved = access.rates.spend(KEY, NOON, 4 * USD).unwrap();
@@ -191,7 +196,7 @@ mod tests {
     fn what_another_process_spends_meanwhile_is_learnt_and_taken_back_when_it_is_corrected() {
         let store = Store::new("beside");
         let (ledger, mut other, access) = (store.ledger(), store.ledger(), access());
-        let mut spent = Spent::new(Latest::of(access.clone()));
+        let mut spent = Spent::new(Latest::of(access.clone()), false);
         spent.look(&ledger, false, NOON).unwrap();
         assert_eq!(used(&access, NOON), [0, 0]);
         other.append(7, &[(1, record(NOON, 2))]).unwrap();

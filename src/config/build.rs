@@ -17,6 +17,7 @@ use super::schema::{
     LogFormat, LogLevel, Rate, Retry, Runtime, SchemaMode, Server, Signatures, Stream,
     SystemMessages, Timeouts,
 };
+use super::shared::Shared;
 use super::telemetry_keys;
 use super::tls_keys;
 use super::upstreams;
@@ -42,6 +43,7 @@ impl Config {
         let prices = price::prices(&settings, &service.upstreams, &mut notes);
         let tls = tls_keys::towards_upstreams(&settings, &mut notes);
         let cache = answers_keys::cache(&settings, &mut notes);
+        let shared = Shared::of(&settings, &mut notes);
         if !notes.errors.is_empty() {
             return Err(notes.errors);
         }
@@ -50,6 +52,7 @@ impl Config {
             server,
             auth,
             ledger: Ledger::of(&settings, showing),
+            shared,
             admin_listen,
             log: log(&settings),
             runtime: runtime(&settings),

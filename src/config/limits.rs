@@ -125,6 +125,8 @@ pub const BREAKER: Range = range(1, 10, 1_000_000_000);
 pub const SECONDS: Range = range(1, 60, 366 * 24 * 3600);
 /// For records of the ledger, in milliseconds.
 pub const RETENTION: Range = range(HOUR, 0, 3660 * 24 * HOUR);
+/// How long a process may use what it holds of what is shared, in milliseconds.
+pub const LEASE: Range = range(1000, 10_000, HOUR);
 /// The response cache of all shards: some ten thousand answers of a few KiB.
 pub const CACHE_BYTES: Range = range(64 * KIB, 64 * MIB, 1024 * 1024 * MIB);
 /// One answer in it: a stream of some 4,000 tokens, with 250 bytes for each.

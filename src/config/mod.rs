@@ -17,6 +17,7 @@ mod parse;
 mod price;
 mod schema;
 mod secret;
+mod shared;
 mod tariff;
 mod telemetry;
 mod telemetry_keys;
@@ -42,6 +43,7 @@ pub use schema::{
     Upstream, VertexPlace, VertexProject, WhenFull,
 };
 pub use secret::Secret;
+pub use shared::{Shared, WhenAway};
 pub use tariff::{Price, Rates, Tariff, Tier};
 pub use telemetry::{Exchanges, Export, Otel};
 pub use tls::{Roots, ServerTls, Tls, TlsFile, TlsPair};

@@ -13,6 +13,7 @@ use super::error::ConfigError;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;
 use super::secret::Secret;
+use super::shared::Shared;
 use super::tariff::Price;
 use super::telemetry::{Exchanges, Export, Otel};
 use super::tls::{ServerTls, Tls};
@@ -58,6 +59,8 @@ pub struct Config {
     pub tls: Tls,
     /// What is kept of exchanges.
     pub ledger: Ledger,
+    /// What is shared with other gateways; `None`: nothing.
+    pub shared: Option<Shared>,
     /// What all Gemini upstreams have in common.
     pub gemini: Gemini,
     /// What all Anthropic upstreams have in common.

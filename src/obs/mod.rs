@@ -11,6 +11,7 @@ pub mod names;
 pub mod prometheus;
 pub mod registry;
 pub mod seen;
+mod shared;
 pub mod snapshot;
 mod spread;
 
@@ -19,4 +20,5 @@ pub use exported::ExportCells;
 pub use forms::Form;
 pub use registry::{Aside, BudgetFigures, Registry, TokenFigures};
 pub use seen::Seen;
+pub use shared::SharedCells;
 pub use snapshot::{Answered, ShardFigures, Snapshot};

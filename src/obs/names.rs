@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 61] = [
+pub const FAMILIES: [Family; 64] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -202,6 +202,14 @@ pub const FAMILIES: [Family; 61] = [
         Counter,
         "reason",
         "Recorded exchanges whose spans were lost: queue_full or not_taken",
+    ),
+    family("vertex_bridge_shared_up", Gauge, "", "1 while the store that gateways share answers"),
+    family("vertex_bridge_shared_processes", Gauge, "", "Processes that share, this one counted"),
+    family(
+        "vertex_bridge_shared_rounds_total",
+        Counter,
+        "result",
+        "Times that the shared store was asked: ok or failed",
     ),
     family("vertex_bridge_connections_open", Gauge, "shard", "Client connections"),
     family(

@@ -12,6 +12,7 @@ use super::forms::{self, Form};
 use super::histogram::{Histogram, Merged};
 use super::prometheus::Scrape;
 use super::seen::Seen;
+use super::shared::SharedCells;
 use super::spread::Spread;
 
 /// All shards' cells.
@@ -21,6 +22,8 @@ pub struct Registry {
     pub(super) shape: Shape,
     seen: Arc<Seen>,
     exported: Arc<ExportCells>,
+    /// Where anything is shared.
+    shared: Option<Arc<SharedCells>>,
 }
 
 /// The access token of one service account. The control thread counts: there is one for all shards.
@@ -76,12 +79,18 @@ struct Sums {
 impl Registry {
     /// A registry over the cells of all shards.
     pub fn new(shards: Vec<Arc<Cells>>, shape: Shape) -> Self {
-        Self { shards, shape, seen: Arc::default(), exported: Arc::default() }
+        Self { shards, shape, seen: Arc::default(), exported: Arc::default(), shared: None }
     }
 
     /// The same, with what is counted off the cores.
     pub fn with(self, seen: Arc<Seen>, exported: Arc<ExportCells>) -> Self {
         Self { seen, exported, ..self }
+    }
+
+    /// Tells of sharing, too.
+    #[must_use]
+    pub fn sharing(self, shared: Arc<SharedCells>) -> Self {
+        Self { shared: Some(shared), ..self }
     }
 
     /// How many shards there are.
@@ -198,6 +207,7 @@ impl Registry {
         by_account(aside.tokens, uptime, &mut figures);
         by_key(aside.budgets, &mut figures);
         self.traces(&mut figures);
+        self.shared(&mut figures);
         for (name, merged) in [
             ("http_request_duration_seconds", self.merged(|cells| &cells.duration)),
             ("vertex_bridge_request_duration_seconds", self.merged(|cells| &cells.duration)),
@@ -217,6 +227,17 @@ impl Registry {
         for (reason, count) in [("queue_full", full), ("not_taken", cells.lost.read())] {
             let labels = vec![("reason", reason.to_owned())];
             figures.labelled("vertex_bridge_traces_dropped_total", labels, real(count));
+        }
+    }
+
+    fn shared(&self, figures: &mut Figures) {
+        let Some(cells) = &self.shared else { return };
+        let up = u64::from(cells.is_up());
+        figures.number("vertex_bridge_shared_up", real(up));
+        figures.number("vertex_bridge_shared_processes", real(cells.processes.read()));
+        for (result, count) in [("ok", &cells.rounds), ("failed", &cells.failures)] {
+            let labels = vec![("result", result.to_owned())];
+            figures.labelled("vertex_bridge_shared_rounds_total", labels, real(count.read()));
         }
     }
 

@@ -9,6 +9,7 @@ mod coding;
 mod digest;
 mod fault;
 mod holder;
+pub mod lease;
 pub mod pick;
 pub mod price;
 pub mod rate;

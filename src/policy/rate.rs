@@ -28,6 +28,14 @@ impl Bucket {
         Self { interval, capacity: capacity.max(1) }
     }
 
+    /// One part of so many, at least one at once.
+    #[must_use]
+    pub fn part(self, of: u64) -> Self {
+        let of = of.max(1);
+        let interval = self.interval.saturating_mul(of);
+        Self { interval, capacity: (self.capacity / of).max(1) }
+    }
+
     /// One more at `now`, in nanoseconds.
     pub fn admit(&self, state: u64, now: u64) -> Verdict {
         let full = state.max(now);

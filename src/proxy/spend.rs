@@ -13,6 +13,9 @@ use super::exact::Errand;
 use super::exchange::Exchange;
 use super::limits;
 
+/// A budget that other gateways hold comes here within this time, in milliseconds.
+const ELSEWHERE_MS: u64 = 1000;
+
 /// Reserves what a request may cost at the dearest candidate of its route, if its key has a budget.
 ///
 /// # Errors
@@ -73,6 +76,16 @@ fn unknown<R: Runtime>(shard: &Shard<R>, target: &Target, asked: &str) -> ApiErr
 
 fn refusal<R: Runtime>(shard: &Shard<R>, short: &Short, nanos: u64, now_ms: u64) -> ApiError {
     shard.cells.limited[Limit::Budget as usize].add(1);
+    if short.elsewhere {
+        let message = format!(
+            "of the key's budget of {} USD, {} USD are spent or reserved; what is left is held by \
+             other gateways at this moment, and this request may cost {} USD",
+            usd(short.budget.nanos),
+            usd(short.used),
+            usd(nanos),
+        );
+        return ApiError::new(Row::BUDGET_SPENT, message).with_retry_after(Some(ELSEWHERE_MS));
+    }
     let limit = match short.resets_ms {
         None => "in total".to_owned(),
         Some(ms) => format!("per {} until {}", short.budget.per.as_str(), rfc3339(ms / 1000)),

@@ -27,12 +27,19 @@ impl Access {
         }
     }
 
-    /// With the same keys and others behind them. Who was known keeps its meter.
+    /// With the same keys and others behind them. Who was known keeps its meter; so many
+    /// `processes` share the limits.
     #[must_use]
-    pub fn next(&self, config: &Config, holders: &[Holder], now_ms: u64, salt: u64) -> Self {
+    pub fn next(
+        &self,
+        config: &Config,
+        holders: &[Holder],
+        (now_ms, salt): (u64, u64),
+        processes: u64,
+    ) -> Self {
         Self {
             keys: Arc::new(Keyring::new(holders.to_vec(), &config.auth, salt)),
-            rates: self.rates.next(config, holders, now_ms),
+            rates: self.rates.next(config, holders, now_ms, processes),
         }
     }
 }

@@ -30,7 +30,7 @@ pub use health::{Health, Probe, Probes, Switch};
 pub use mailbox::{Ask, Deed, Errand, Letter, Order, Page, Reply, Report, TokenReport};
 pub use packer::Packer;
 pub use permit::{Permit, Permits};
-pub use rates::{Limit, Limited, Rates, Reserved, Told, Turn};
+pub use rates::{Lending, Limit, Limited, Rates, Reserved, Told, Turn};
 pub use signatures::{Marker, Signatures};
 pub use state::{FixedBody, Parts, Shard, Upstream};
 pub use token::{Held, News, Token, TokenSlot};

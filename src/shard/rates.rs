@@ -60,6 +60,20 @@ struct Words {
     running: AtomicU32,
     /// By the places of the meter's allowances.
     budgets: [AtomicU64; PERIODS],
+    lent: [Lent; PERIODS],
+}
+
+/// What moves of a budget that other processes spend of, too. One thread writes it, but for `short`.
+#[derive(Debug, Default)]
+struct Lent {
+    /// What others may use of it, which counts as spent here, in nano-dollars.
+    elsewhere: AtomicU64,
+    /// Of that, what nobody has used.
+    unused: AtomicU64,
+    /// The word that the next period begins with.
+    next: AtomicU64,
+    /// What a request lacked that was refused since this was last looked at.
+    short: AtomicU64,
 }
 
 /// One key's limits, and what moves.
@@ -88,6 +102,21 @@ pub struct Reserved {
     periods: [u16; PERIODS],
 }
 
+/// A budget that other processes spend of, too, as it is in this one. Amounts are in nano-dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lending {
+    /// The budget.
+    pub budget: Budget,
+    /// What this process has spent and reserved in the present period.
+    pub used: u64,
+    /// What a request lacked that was refused since this was last asked for.
+    pub short: u64,
+    /// When the period began, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// When the next one begins; never for a total.
+    pub ends_ms: Option<u64>,
+}
+
 /// The meters of all keys.
 #[derive(Clone, Debug)]
 pub struct Rates(Arc<[Meter]>);
@@ -95,31 +124,40 @@ pub struct Rates(Arc<[Meter]>);
 impl Rates {
     /// Meters for the keys of a process that begins, all empty.
     pub fn new(config: &Config, holders: &[Holder], now_ms: u64) -> Self {
-        Self::with(config, holders, now_ms, &[])
+        Self::with(config, holders, (now_ms, 1), &[])
     }
 
-    /// The meters when there are other keys, or other limits. Who has a meter keeps it.
+    /// The meters when there are other keys, or other limits. Who has a meter keeps it. Each of so
+    /// many `processes` admits its part of every limit.
     #[must_use]
-    pub fn next(&self, config: &Config, holders: &[Holder], now_ms: u64) -> Self {
-        Self::with(config, holders, now_ms, &self.0)
+    pub fn next(&self, config: &Config, holders: &[Holder], now_ms: u64, processes: u64) -> Self {
+        Self::with(config, holders, (now_ms, processes.max(1)), &self.0)
     }
 
-    fn with(config: &Config, holders: &[Holder], now_ms: u64, known: &[Meter]) -> Self {
+    fn with(
+        config: &Config,
+        holders: &[Holder],
+        (now_ms, processes): (u64, u64),
+        known: &[Meter],
+    ) -> Self {
         let Rate { mut capacity, per_second } = config.rate;
         capacity += u64::from(Mutant::RateOverByOne.active());
         // Whoever tries the gateway out on its simulator measures the gateway.
         let free = config.simulated && holders.is_empty();
-        let bucket = (!free).then(|| Bucket::new(capacity, per_second));
+        let bucket = (!free).then(|| Bucket::new(capacity, per_second).part(processes));
+        let shared = config.shared.as_ref().is_some_and(|shared| shared.budgets);
+        let part = |limit: u64| (limit / processes).max(1);
+        let most = |limit: u32| u32::try_from(part(u64::from(limit))).unwrap_or(limit);
         let nobody = Limits::default();
         let limits = std::iter::once(&nobody).chain(holders.iter().map(|holder| &holder.limits));
         let meter = |(place, limits): (usize, &Limits)| {
             let before = known.get(place);
             let meter = Meter {
                 bucket,
-                requests: limits.requests_per_minute.map(Window::new),
-                tokens: limits.tokens_per_minute.map(Window::new),
-                most: limits.concurrency,
-                budgets: allowances(&limits.budgets),
+                requests: limits.requests_per_minute.map(part).map(Window::new),
+                tokens: limits.tokens_per_minute.map(part).map(Window::new),
+                most: limits.concurrency.map(most),
+                budgets: allowances(&limits.budgets, shared),
                 words: before.map_or_else(Arc::default, |meter| Arc::clone(&meter.words)),
             };
             if before.is_none() {
@@ -194,8 +232,9 @@ impl Rates {
     pub fn spend(&self, key: KeyId, now_ms: u64, nanos: u64) -> Result<Reserved, Short> {
         let mut reserved = Reserved { nanos, periods: [0; PERIODS] };
         let Some(meter) = self.meter(key) else { return Ok(reserved) };
-        for (place, (allowance, word)) in meter.budgets() {
-            match take(word, |word| allowance.reserve(word, now_ms, nanos)) {
+        for (place, (allowance, word, lent)) in meter.budgets() {
+            let next = lent.next.load(Ordering::Relaxed);
+            match take(word, |word| allowance.reserve((word, next), now_ms, nanos)) {
                 Ok(period) => {
                     if let Some(of) = reserved.periods.get_mut(place) {
                         *of = period;
@@ -203,7 +242,7 @@ impl Rates {
                 }
                 Err(short) => {
                     meter.settle(reserved, 0, place);
-                    return Err(short);
+                    return Err(lent.refused(short, nanos));
                 }
             }
         }
@@ -226,10 +265,11 @@ impl Rates {
     /// its period began, in milliseconds since 1970.
     pub fn spent(&self, key: KeyId, now_ms: u64) -> Vec<(Budget, u64, u64)> {
         let Some(meter) = self.meter(key) else { return Vec::new() };
-        let told = |(_, (allowance, word)): (usize, (&Allowance, &AtomicU64))| {
-            let word = word.load(Ordering::Relaxed);
-            let since = allowance.since_ms(word, now_ms);
-            (allowance.budget(), allowance.used(word, now_ms), since)
+        let told = |(_, (allowance, word, lent)): (usize, (&Allowance, &AtomicU64, &Lent))| {
+            let words = lent.beside(word);
+            let unused = lent.unused.load(Ordering::Relaxed);
+            let used = allowance.used(words, now_ms).saturating_sub(unused);
+            (allowance.budget(), used, allowance.since_ms(words, now_ms))
         };
         meter.budgets().map(told).collect()
     }
@@ -237,11 +277,67 @@ impl Rates {
     /// Other processes have spent `more` of one of a key's budgets in its present period, or `less`
     /// than was thought.
     pub fn correct_spent(&self, key: KeyId, budget: Budget, now_ms: u64, (more, less): (u64, u64)) {
-        let Some(meter) = self.meter(key) else { return };
-        for (_, (allowance, word)) in meter.budgets().filter(|(_, (of, _))| of.budget() == budget) {
-            let correct = |word| Verdict::Admit(allowance.correct(word, now_ms, more, less));
-            let _never_refused = advance(word, correct);
+        let Some((allowance, word, lent)) = self.budget(key, budget) else { return };
+        let next = lent.next.load(Ordering::Relaxed);
+        let correct = |word| Verdict::Admit(allowance.correct((word, next), now_ms, more, less));
+        let _never_refused = advance(word, correct);
+    }
+
+    /// The budgets of a key that other processes spend of, too.
+    pub fn lendings(&self, key: KeyId, now_ms: u64) -> Vec<Lending> {
+        let Some(meter) = self.meter(key) else { return Vec::new() };
+        let shared = meter.budgets().filter(|(_, (allowance, _, _))| allowance.is_shared());
+        let lending = |(_, (allowance, word, lent)): (usize, (&Allowance, &AtomicU64, &Lent))| {
+            let words = lent.beside(word);
+            let since_ms = allowance.since_ms(words, now_ms);
+            let elsewhere = lent.elsewhere.load(Ordering::Relaxed);
+            Lending {
+                budget: allowance.budget(),
+                used: allowance.used(words, now_ms).saturating_sub(elsewhere),
+                short: lent.short.swap(0, Ordering::Relaxed),
+                since_ms,
+                ends_ms: allowance.ends_ms(since_ms),
+            }
+        };
+        shared.map(lending).collect()
+    }
+
+    /// Others may use `elsewhere` of one of a key's budgets, and `unused` of that is not used yet.
+    /// What this process has used when that holds is given back. Only one thread may call this,
+    /// [`Rates::open_next`] and [`Rates::period_begun`].
+    pub fn lend(
+        &self,
+        key: KeyId,
+        budget: Budget,
+        now_ms: u64,
+        (elsewhere, unused): (u64, u64),
+    ) -> u64 {
+        let Some((allowance, word, lent)) = self.budget(key, budget) else { return 0 };
+        let next = lent.next.load(Ordering::Relaxed);
+        let before = lent.elsewhere.swap(elsewhere, Ordering::Relaxed);
+        lent.unused.store(unused, Ordering::Relaxed);
+        let shift = |word| Verdict::Admit(allowance.shift((word, next), now_ms, before, elsewhere));
+        let _never_refused = advance(word, shift);
+        allowance.used(lent.beside(word), now_ms).saturating_sub(elsewhere)
+    }
+
+    /// The period that begins at `begins_ms` begins with so much for others.
+    pub fn open_next(&self, key: KeyId, budget: Budget, begins_ms: u64, elsewhere: u64) {
+        if let Some((allowance, _, lent)) = self.budget(key, budget) {
+            lent.next.store(allowance.start(begins_ms, elsewhere), Ordering::Relaxed);
         }
+    }
+
+    /// A period has begun with what was said of it before, or closed: what counts as others' now.
+    pub fn period_begun(&self, key: KeyId, budget: Budget, elsewhere: u64) {
+        if let Some((_, _, lent)) = self.budget(key, budget) {
+            lent.elsewhere.store(elsewhere, Ordering::Relaxed);
+        }
+    }
+
+    fn budget(&self, key: KeyId, budget: Budget) -> Option<(&Allowance, &AtomicU64, &Lent)> {
+        let all = self.meter(key)?.budgets();
+        all.map(|(_, found)| found).find(|(allowance, _, _)| allowance.budget() == budget)
     }
 
     /// Are this key's tokens counted?
@@ -270,21 +366,27 @@ impl Rates {
 }
 
 impl Meter {
-    fn budgets(&self) -> impl Iterator<Item = (usize, (&Allowance, &AtomicU64))> {
-        let pairs = self.budgets.iter().zip(&self.words.budgets).enumerate();
-        pairs.filter_map(|(place, (allowance, word))| Some((place, (allowance.as_ref()?, word))))
+    fn budgets(&self) -> impl Iterator<Item = (usize, (&Allowance, &AtomicU64, &Lent))> {
+        let words = self.words.budgets.iter().zip(&self.words.lent);
+        let all = self.budgets.iter().zip(words).enumerate();
+        all.filter_map(|(place, (allowance, (word, lent)))| {
+            Some((place, (allowance.as_ref()?, word, lent)))
+        })
     }
 
-    /// Nothing is spent yet.
+    /// Nothing is spent yet. Of what is shared nothing may be used yet, either.
     fn open_budgets(&self, now_ms: u64) {
-        for (_, (allowance, word)) in self.budgets() {
-            word.store(allowance.start(now_ms, 0), Ordering::Relaxed);
+        for (_, (allowance, word, lent)) in self.budgets() {
+            let elsewhere = if allowance.is_shared() { allowance.budget().nanos } else { 0 };
+            word.store(allowance.start(now_ms, elsewhere), Ordering::Relaxed);
+            lent.elsewhere.store(elsewhere, Ordering::Relaxed);
+            lent.unused.store(elsewhere, Ordering::Relaxed);
         }
     }
 
     /// Settles the budgets before `end`.
     fn settle(&self, reserved: Reserved, cost: u64, end: usize) {
-        for (place, (allowance, word)) in self.budgets().filter(|(place, _)| *place < end) {
+        for (place, (allowance, word, _)) in self.budgets().filter(|(place, _)| *place < end) {
             let period = reserved.periods.get(place).copied().unwrap_or_default();
             let settle =
                 |word| Verdict::Admit(allowance.settle(word, period, reserved.nanos, cost));
@@ -293,12 +395,30 @@ impl Meter {
     }
 }
 
+impl Lent {
+    /// The word of the present period, and that of the next.
+    fn beside(&self, word: &AtomicU64) -> (u64, u64) {
+        (word.load(Ordering::Relaxed), self.next.load(Ordering::Relaxed))
+    }
+
+    /// A request over `nanos` was refused: is it the budget that is spent, or only this process's
+    /// part of it?
+    fn refused(&self, short: Short, nanos: u64) -> Short {
+        let used = short.used.saturating_sub(self.unused.load(Ordering::Relaxed));
+        if used.saturating_add(nanos) > short.budget.nanos {
+            return Short { used, ..short };
+        }
+        self.short.fetch_max(nanos, Ordering::Relaxed);
+        Short { used, elsewhere: true, ..short }
+    }
+}
+
 /// By their periods.
-fn allowances(budgets: &[Budget]) -> [Option<Allowance>; PERIODS] {
+fn allowances(budgets: &[Budget], shared: bool) -> [Option<Allowance>; PERIODS] {
     let mut all = [None; PERIODS];
     for budget in budgets {
         if let Some(place) = all.get_mut(budget.per as usize) {
-            *place = Some(Allowance::new(*budget));
+            *place = Some(Allowance::new(*budget).shared(shared));
         }
     }
     all
@@ -505,7 +625,7 @@ mod tests {
         };
         let turn = before.turn(B).expect("the first");
         let reserved = before.spend(B, NOON, 2 * USD).expect("enough");
-        let after = before.next(&config, &["a", "b", "c"].map(holder), NOON);
+        let after = before.next(&config, &["a", "b", "c"].map(holder), NOON, 1);
         assert!(after.turn(B).is_err() && after.spend(B, NOON, 2 * USD).is_err());
         assert!(after.spend(KeyId::Configured(2), NOON, 3 * USD).is_ok());
         after.settle(B, reserved, USD);

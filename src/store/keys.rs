@@ -55,9 +55,11 @@ pub struct StoredKey {
 /// A secret as it is kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredSecret {
-    digest: Digest,
+    pub(super) digest: Digest,
     /// Its two ends.
     pub shown: String,
+    /// In milliseconds since 1970.
+    pub created_ms: u64,
     /// From then on it is refused, in milliseconds since 1970.
     pub until_ms: Option<u64>,
 }
@@ -192,7 +194,7 @@ pub fn find(db: &Db, name: &str) -> Result<StoredKey, KeyError> {
 /// # Errors
 /// The name is taken, or the store cannot be written.
 pub fn create(db: &mut Db, wanted: &Wanted, now_ms: u64) -> Result<Made, KeyError> {
-    let (secret, kept) = make_secret()?;
+    let (secret, kept) = make_secret(now_ms)?;
     let name = &wanted.name;
     let made = write(db, |db| {
         let known = "SELECT 1 FROM client_key WHERE name = ?1";
@@ -200,7 +202,7 @@ pub fn create(db: &mut Db, wanted: &Wanted, now_ms: u64) -> Result<Made, KeyErro
             return Ok(Err(KeyError::Taken(name.clone())));
         }
         let n = insert(db, wanted, now_ms)?;
-        insert_secret(db, n, &kept, now_ms)?;
+        insert_secret(db, n, &kept)?;
         Ok(Ok(()))
     })?;
     made?;
@@ -212,7 +214,7 @@ pub fn create(db: &mut Db, wanted: &Wanted, now_ms: u64) -> Result<Made, KeyErro
 /// # Errors
 /// There is no such key, it is revoked, or the store cannot be written.
 pub fn rotate(db: &mut Db, name: &str, overlap_ms: u64, now_ms: u64) -> Result<Made, KeyError> {
-    let (secret, kept) = make_secret()?;
+    let (secret, kept) = make_secret(now_ms)?;
     let rotated = write(db, |db| {
         let n = match open_key(db, name)? {
             Ok(n) => n,
@@ -224,7 +226,7 @@ pub fn rotate(db: &mut Db, name: &str, overlap_ms: u64, now_ms: u64) -> Result<M
         let end = "UPDATE client_key_secret SET until_ms = ?2
                    WHERE key = ?1 AND (until_ms IS NULL OR until_ms > ?2)";
         db.execute(end, params![n, until])?;
-        insert_secret(db, n, &kept, now_ms)?;
+        insert_secret(db, n, &kept)?;
         Ok(Ok(()))
     })?;
     rotated?;
@@ -262,6 +264,15 @@ fn open_key(db: &Transaction<'_>, name: &str) -> rusqlite::Result<Result<i64, Ke
 }
 
 /// Changes keys, all or nothing, and says so to whoever watches.
+pub(super) fn write_all(
+    db: &mut Db,
+    change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+) -> Result<(), StoreError> {
+    // Nothing here is refused.
+    write(db, |db| change(db).map(Ok)).map(drop)
+}
+
+/// Changes keys, all or nothing, and says so to whoever watches.
 fn write<T>(
     db: &mut Db,
     change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<Result<T, KeyError>>,
@@ -280,7 +291,7 @@ fn write<T>(
     result.map_err(|error| db.blame(&error))
 }
 
-fn insert(db: &Transaction<'_>, wanted: &Wanted, now_ms: u64) -> rusqlite::Result<i64> {
+pub(super) fn insert(db: &Transaction<'_>, wanted: &Wanted, now_ms: u64) -> rusqlite::Result<i64> {
     let limits = &wanted.limits;
     db.execute(
         "INSERT INTO client_key (name, created_ms, expires_ms, models, routes,
@@ -309,15 +320,16 @@ fn insert(db: &Transaction<'_>, wanted: &Wanted, now_ms: u64) -> rusqlite::Resul
     Ok(n)
 }
 
-fn insert_secret(
+pub(super) fn insert_secret(
     db: &Transaction<'_>,
     key: i64,
     secret: &StoredSecret,
-    now_ms: u64,
 ) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO client_key_secret (digest, key, shown, created_ms)
-                  VALUES (?1, ?2, ?3, ?4)";
-    db.execute(insert, params![secret.digest, key, secret.shown, signed(now_ms)]).map(drop)
+    let StoredSecret { digest, shown, created_ms, until_ms } = secret;
+    let insert = "INSERT INTO client_key_secret (digest, key, shown, created_ms, until_ms)
+                  VALUES (?1, ?2, ?3, ?4, ?5)";
+    let until = until_ms.map(signed);
+    db.execute(insert, params![digest, key, shown, signed(*created_ms), until]).map(drop)
 }
 
 /// All keys, or the one of this name. One transaction, so that what is read fits together.
@@ -363,7 +375,7 @@ fn read_key(db: &Connection, row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         )?,
     };
     let labels = "SELECT name, text FROM client_key_label WHERE key = ?1 ORDER BY name";
-    let secrets = "SELECT digest, shown, until_ms FROM client_key_secret WHERE key = ?1
+    let secrets = "SELECT digest, shown, until_ms, created_ms FROM client_key_secret WHERE key = ?1
                    ORDER BY created_ms, until_ms IS NULL";
     Ok(StoredKey {
         wanted: Wanted {
@@ -379,7 +391,8 @@ fn read_key(db: &Connection, row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         secrets: several(db, secrets, n, |row| {
             let until_ms: Option<i64> = row.get(2)?;
             let until_ms = until_ms.map(unsigned);
-            Ok(StoredSecret { digest: row.get(0)?, shown: row.get(1)?, until_ms })
+            let created_ms = unsigned(row.get(3)?);
+            Ok(StoredSecret { digest: row.get(0)?, shown: row.get(1)?, created_ms, until_ms })
         })?,
     })
 }
@@ -395,7 +408,7 @@ fn several<T>(
 }
 
 /// A new secret and what is kept of it.
-fn make_secret() -> Result<(String, StoredSecret), KeyError> {
+fn make_secret(created_ms: u64) -> Result<(String, StoredSecret), KeyError> {
     let mut bytes = [0; SECRET_BYTES];
     SystemRandom::new().fill(&mut bytes).map_err(|_nothing_more| KeyError::NoRandom)?;
     let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
@@ -403,10 +416,10 @@ fn make_secret() -> Result<(String, StoredSecret), KeyError> {
     let first = secret.get(..PREFIX.len() + SHOWN).unwrap_or_default();
     let last = secret.get(secret.len() - SHOWN..).unwrap_or_default();
     let shown = format!("{first}…{last}");
-    Ok((secret, StoredSecret { digest, shown, until_ms: None }))
+    Ok((secret, StoredSecret { digest, shown, created_ms, until_ms: None }))
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod db;
+pub mod key_copies;
 mod key_tables;
 pub mod keys;
 pub mod ledger;

@@ -1,0 +1,102 @@
+//! The thread that shares with other gateways.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::obs::SharedCells;
+use crate::obs::log::Level;
+use crate::rt::{Clock, unix_millis};
+use crate::shared::{Round, Sharing};
+use crate::store::Db;
+
+use super::keys::Latest;
+use super::random::random;
+use super::say::say;
+use super::state;
+
+/// Between two rounds.
+const EVERY: Duration = Duration::from_millis(50);
+/// Rounds before the first request: what there is of a budget is learnt in the first, and a part
+/// of it held from the second on.
+const FIRST: usize = 3;
+
+/// The thread, and the way to end it.
+pub(super) struct Sharer {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// What runs in the thread.
+struct Work {
+    sharing: Sharing,
+    latest: Latest,
+    clock: Clock,
+}
+
+/// Begins to share, if that is wanted: asks the store for the first time, and then all the time.
+///
+/// # Errors
+/// Keys are to be shared and this machine has no store for them; or the system gives no thread.
+pub(super) fn start(
+    config: &Config,
+    latest: Latest,
+    cells: &Arc<SharedCells>,
+) -> io::Result<Option<Sharer>> {
+    let Some(shared) = &config.shared else { return Ok(None) };
+    let db = shared.keys.then(|| open(config)).transpose()?;
+    let sharing = Sharing::new(shared.clone(), db, random(), Arc::clone(cells));
+    let mut work = Work { sharing, latest, clock: Clock::start() };
+    for _ in 0..FIRST {
+        work.round();
+        if !cells.is_up() {
+            break;
+        }
+    }
+    let (stop, stopped) = channel();
+    let thread = thread::Builder::new().name("vb-shared".to_owned());
+    let thread = thread.spawn(move || work.run(&stopped))?;
+    Ok(Some(Sharer { stop, thread }))
+}
+
+/// The store of this machine's keys.
+fn open(config: &Config) -> io::Result<Db> {
+    let opened = state::make_store(config);
+    let opened = opened.and_then(|file| Db::open(&file).map_err(|error| error.to_string()));
+    opened.map_err(|error| {
+        let fix = "shared.keys = false does without";
+        io::Error::other(format!("keys cannot be shared without a store here: {error}; {fix}"))
+    })
+}
+
+impl Work {
+    fn run(mut self, stopped: &Receiver<()>) {
+        while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+            self.round();
+        }
+        self.sharing.leave(&self.latest.read(), unix_millis());
+    }
+
+    fn round(&mut self) {
+        let access = self.latest.read();
+        let clock = || (self.clock.now(), unix_millis());
+        let Round { news } = self.sharing.round(&access, &clock);
+        match news {
+            Some(Ok(news)) => say(Level::Info, &news),
+            Some(Err(trouble)) => say(Level::Warn, &trouble),
+            None => {}
+        }
+    }
+}
+
+impl Sharer {
+    /// Gives back what is held. Called when no shard runs any more.
+    pub(super) fn finish(self) {
+        // One that has ended already was told by its panic.
+        let _ended = self.stop.send(());
+        let _ended = self.thread.join();
+    }
+}

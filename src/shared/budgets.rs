@@ -1,0 +1,190 @@
+//! The leases of all budgets that this process shares: what to ask the pools, and what the meters
+//! of the keys are told of it. Asking is left to the caller.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::base::Tick;
+use crate::config::{Budget, Shared, WhenAway};
+use crate::policy::lease::{Ask, Grant, Lease};
+use crate::policy::{Holder, KeyId};
+use crate::shard::{Access, Lending, Rates};
+
+/// A day in milliseconds. A pool is remembered for so long when its period is over.
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// The next period is left alone so long before it begins, in milliseconds: it may have begun
+/// where the clock was read a moment later.
+const QUIET_MS: u64 = 200;
+
+/// A question for one pool.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The pool's name: the key's, the kind of period, and its begin.
+    pub pool: String,
+    /// What is asked.
+    pub ask: Ask,
+    /// What all may use.
+    pub ceiling: u64,
+    /// How long the pool is remembered, in milliseconds; 0 is for ever.
+    pub keep_ms: u64,
+    place: Place,
+}
+
+impl Question {
+    /// A question to a pool that is remembered for ever, outside of any budget.
+    pub fn new(pool: &str, ask: Ask, ceiling: u64) -> Self {
+        Self { pool: pool.to_owned(), ask, ceiling, keep_ms: 0, place: Place::default() }
+    }
+}
+
+/// Whose lease it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    key: usize,
+    /// The kind of period.
+    per: u8,
+    next: bool,
+}
+
+/// A lease, and of which budget.
+#[derive(Debug)]
+struct Held {
+    budget: Budget,
+    since_ms: u64,
+    lease: Lease,
+    /// That of the period behind it, and when it begins.
+    next: Option<(u64, Lease)>,
+}
+
+/// All leases of this process.
+#[derive(Debug)]
+pub struct Budgets {
+    lifetime: Duration,
+    away: WhenAway,
+    held: BTreeMap<(usize, u8), Held>,
+}
+
+impl Budgets {
+    /// None yet.
+    pub fn new(shared: &Shared) -> Self {
+        Self { lifetime: shared.lease, away: shared.when_away, held: BTreeMap::new() }
+    }
+
+    /// What is to be asked now. From here on no more is used than the questions claim.
+    pub fn questions(&mut self, access: &Access, now: Tick, now_ms: u64) -> Vec<Question> {
+        let mut questions = Vec::new();
+        for (key, holder) in access.keys.holders().iter().enumerate() {
+            if holder.limits.budgets.is_empty() {
+                continue;
+            }
+            for lending in access.rates.lendings(KeyId::Configured(key), now_ms) {
+                self.question(&access.rates, (key, holder), lending, (now, now_ms), &mut questions);
+            }
+        }
+        questions
+    }
+
+    fn question(
+        &mut self,
+        rates: &Rates,
+        (place, holder): (usize, &Holder),
+        lending: Lending,
+        (now, now_ms): (Tick, u64),
+        questions: &mut Vec<Question>,
+    ) {
+        let Lending { budget, used, short, since_ms, ends_ms } = lending;
+        let (key, per, lifetime) = (KeyId::Configured(place), budget.per as u8, self.lifetime);
+        let fresh = || Held { budget, since_ms, lease: Lease::new(budget.nanos), next: None };
+        let held = self.held.entry((place, per)).or_insert_with(fresh);
+        if held.since_ms != since_ms {
+            held.begin(rates, key, since_ms);
+            return;
+        }
+        if held.lease.has_ended(used, now, self.away) {
+            let unused = held.lease.unused_elsewhere(used);
+            rates.lend(key, budget, now_ms, (held.lease.elsewhere(), unused));
+        }
+        let pool = |since_ms: u64| format!("{}:{}:{since_ms}", holder.name, budget.per.as_str());
+        let keep_ms = ends_ms.map_or(0, |end| end.saturating_sub(now_ms).saturating_add(DAY_MS));
+        let ceiling = budget.nanos;
+        if let Some(ask) = held.lease.ask(used, short, now, lifetime) {
+            let unused = held.lease.unused_elsewhere(used);
+            let used = rates.lend(key, budget, now_ms, (held.lease.elsewhere(), unused));
+            let ask = held.lease.claimed(ask, used);
+            let place = Place { key: place, per, next: false };
+            questions.push(Question { pool: pool(since_ms), ask, ceiling, keep_ms, place });
+        }
+        let Some(begins_ms) = ends_ms else { return };
+        let left_ms = u128::from(begins_ms.saturating_sub(now_ms));
+        if left_ms > (lifetime / 2).as_millis() || left_ms < u128::from(QUIET_MS) {
+            return;
+        }
+        let (_, next) = held.next.get_or_insert_with(|| (begins_ms, Lease::new(budget.nanos)));
+        next.has_ended(0, now, self.away);
+        rates.open_next(key, budget, begins_ms, next.elsewhere());
+        if let Some(ask) = next.ask(0, 0, now, lifetime) {
+            rates.open_next(key, budget, begins_ms, next.elsewhere());
+            let (place, pool) = (Place { key: place, per, next: true }, pool(begins_ms));
+            let keep_ms = keep_ms.saturating_mul(2).saturating_add(62 * DAY_MS);
+            questions.push(Question { pool, ask, ceiling, keep_ms, place });
+        }
+    }
+
+    /// The pools have answered what was asked at `asked`, in the same order.
+    pub fn on_answers(
+        &mut self,
+        rates: &Rates,
+        questions: &[Question],
+        answers: &[Grant],
+        (asked, now_ms): (Tick, u64),
+    ) {
+        let lifetime = self.lifetime;
+        for (Question { ask, place, .. }, grant) in questions.iter().zip(answers) {
+            let key = KeyId::Configured(place.key);
+            let Some(held) = self.held.get_mut(&(place.key, place.per)) else { continue };
+            let budget = held.budget;
+            if let (true, Some((begins_ms, next))) = (place.next, &mut held.next) {
+                next.on_grant(*ask, asked, *grant, lifetime);
+                let quiet = begins_ms.saturating_sub(now_ms) < QUIET_MS;
+                if !quiet {
+                    rates.open_next(key, budget, *begins_ms, next.elsewhere());
+                }
+            } else if !place.next {
+                held.lease.on_grant(*ask, asked, *grant, lifetime);
+                let unused = held.lease.unused_elsewhere(ask.used);
+                rates.lend(key, budget, now_ms, (held.lease.elsewhere(), unused));
+            }
+        }
+    }
+
+    /// What to tell the pools when this process ends: what is not used is free for others.
+    pub fn farewell(&self, access: &Access, now_ms: u64) -> Vec<Question> {
+        let mut questions = Vec::new();
+        for ((key, per), held) in &self.held {
+            let Some(holder) = access.keys.holders().get(*key) else { continue };
+            let lendings = access.rates.lendings(KeyId::Configured(*key), now_ms);
+            let found = lendings.iter().find(|lending| lending.budget == held.budget);
+            let Some(lending) = found.filter(|lending| lending.since_ms == held.since_ms) else {
+                continue;
+            };
+            let used = lending.used;
+            let pool = format!("{}:{}:{}", holder.name, held.budget.per.as_str(), held.since_ms);
+            let ask = Ask { used, claim: used, target: 0, short: 0 };
+            let end = lending.ends_ms;
+            let keep_ms = end.map_or(0, |end| end.saturating_sub(now_ms).saturating_add(DAY_MS));
+            let place = Place { key: *key, per: *per, next: false };
+            questions.push(Question { pool, ask, ceiling: held.budget.nanos, keep_ms, place });
+        }
+        questions
+    }
+}
+
+impl Held {
+    /// Another period has begun: its word holds what was said of it before.
+    fn begin(&mut self, rates: &Rates, key: KeyId, since_ms: u64) {
+        let known = self.next.take().filter(|(begins_ms, _)| *begins_ms == since_ms);
+        self.lease = known.map_or_else(|| Lease::new(self.budget.nanos), |(_, lease)| lease);
+        self.since_ms = since_ms;
+        rates.period_begun(key, self.budget, self.lease.elsewhere());
+    }
+}

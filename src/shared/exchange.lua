@@ -1,0 +1,56 @@
+-- One process tells a pool what it has used and gets a lease; policy/lease.rs is the model of this.
+--
+-- KEYS: the pool's amounts, its leases by their ends.
+-- ARGV: member, used, claim, target, short, ceiling, milliseconds of the lease (0: it leaves),
+-- milliseconds for which the pool is remembered (0: for ever).
+local pool, leases, member = KEYS[1], KEYS[2], ARGV[1]
+local used, claim, target = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local short, ceiling = tonumber(ARGV[5]), tonumber(ARGV[6])
+local lifetime, keep = tonumber(ARGV[7]), tonumber(ARGV[8])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- A lease that was not renewed has ended, and nobody knows how much of it was used: it counts as
+-- used until its process tells, or for so many times as long as it was good.
+local doubt = 60
+
+local function amount(field)
+  return tonumber(redis.call('HGET', pool, field) or '0')
+end
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local total, all = amount('total'), amount('used')
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now)) do
+  local its = amount('used:' .. gone)
+  total = total - amount('may:' .. gone) + its
+  redis.call('HSET', pool, 'may:' .. gone, text(its))
+  redis.call('ZREM', leases, gone)
+end
+
+local others = total - amount('may:' .. member)
+all = all - amount('used:' .. member) + used
+local may = used
+if lifetime > 0 then
+  local room = math.max(0, ceiling - others - used)
+  local hold = math.min(target, math.floor(room / 2))
+  -- A part of what a request needs would help nobody.
+  if short <= room then
+    hold = math.max(hold, short)
+  end
+  may = math.max(claim, used + hold)
+  redis.call('ZADD', leases, now + lifetime * doubt, member)
+  redis.call('HSET', pool, 'used:' .. member, text(used), 'may:' .. member, text(may))
+else
+  redis.call('ZREM', leases, member)
+  redis.call('HDEL', pool, 'used:' .. member, 'may:' .. member)
+end
+redis.call('HSET', pool, 'total', text(others + may), 'used', text(all))
+if keep > 0 then
+  redis.call('PEXPIRE', pool, keep)
+  redis.call('PEXPIRE', leases, keep)
+end
+local holders = redis.call('ZCOUNT', leases, now + lifetime * (doubt - 1), '+inf')
+local fair = math.floor(math.max(0, ceiling - all) / (2 * math.max(1, holders)))
+return { text(may), text(fair), text(all), holders }

@@ -1,0 +1,196 @@
+//! One round of sharing: what this process tells the store, and what it learns from it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::Tick;
+use crate::config::Shared;
+use crate::obs::SharedCells;
+use crate::shard::Access;
+use crate::store::keys::StoredKey;
+use crate::store::{Db, StoreError, key_copies, keys};
+
+use super::budgets::Budgets;
+use super::server::{Asked, ServerError, Store, Told};
+
+/// How long the store is left alone after it could not be asked.
+const AGAIN: Duration = Duration::from_millis(250);
+/// How often a process says that it is there, at least.
+const HEARTBEAT: Duration = Duration::from_millis(250);
+/// A process counts so much longer than it said that it is there.
+const MEMBER_MS: u64 = 2000;
+/// How often the own store is looked at for keys that have changed.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Why a round came to nothing.
+#[derive(Debug)]
+pub enum SharingError {
+    /// The shared store.
+    Server(ServerError),
+    /// The store of this machine.
+    Local(StoreError),
+}
+
+impl fmt::Display for SharingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(error) => write!(f, "the shared store cannot be asked: {error}"),
+            Self::Local(error) => write!(f, "keys cannot be shared: {error}"),
+        }
+    }
+}
+
+impl From<ServerError> for SharingError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<StoreError> for SharingError {
+    fn from(error: StoreError) -> Self {
+        Self::Local(error)
+    }
+}
+
+/// What this process shares.
+#[derive(Debug)]
+pub struct Sharing {
+    wanted: Shared,
+    store: Store,
+    budgets: Budgets,
+    keys: Option<Keys>,
+    cells: Arc<SharedCells>,
+    /// The store is left alone until then.
+    quiet_until: Tick,
+    /// When the store last answered.
+    heard: Option<Tick>,
+    /// The other side was told of, and the present trouble was said.
+    failing: bool,
+}
+
+/// The keys of this machine's store, and what of them the others have.
+struct Keys {
+    db: Db,
+    looked: Option<Tick>,
+    /// The number of changes in the own store when it was last read.
+    own: i64,
+    /// The same of the shared one.
+    others: Option<u64>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
+    }
+}
+
+/// What a round came to.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Something for the log.
+    pub news: Option<Result<String, String>>,
+}
+
+impl Sharing {
+    /// Begins to share. `db` is the store of this machine's keys, where they are shared; `member`
+    /// is a random number.
+    pub fn new(wanted: Shared, db: Option<Db>, member: u64, cells: Arc<SharedCells>) -> Self {
+        let keys = db.map(|db| Keys { db, looked: None, own: -1, others: None });
+        Self {
+            store: Store::new(&wanted, member),
+            budgets: Budgets::new(&wanted),
+            wanted,
+            keys,
+            cells,
+            quiet_until: Tick::default(),
+            heard: None,
+            failing: false,
+        }
+    }
+
+    /// One round. `clock` tells the time, also after the store has answered: it may take a while.
+    pub fn round(&mut self, access: &Access, clock: &dyn Fn() -> (Tick, u64)) -> Round {
+        let (now, now_ms) = clock();
+        let questions = if self.wanted.budgets {
+            self.budgets.questions(access, now, now_ms)
+        } else {
+            Vec::new()
+        };
+        let nothing = questions.is_empty() && !self.is_due(now);
+        if now < self.quiet_until || nothing {
+            return Round::default();
+        }
+        let lease_ms = u64::try_from(self.wanted.lease.as_millis()).unwrap_or(u64::MAX);
+        let asked = Asked { member_ms: MEMBER_MS, lease_ms, questions: &questions };
+        let done = self.store.ask(&asked).map_err(SharingError::from).and_then(|told| {
+            let (_, now_ms) = clock();
+            let answers = &told.answers;
+            self.budgets.on_answers(&access.rates, &questions, answers, (now, now_ms));
+            if self.wanted.limits {
+                self.cells.processes.set(told.processes.max(1));
+            }
+            self.share_keys(&told, now)
+        });
+        self.note(done, clock().0)
+    }
+
+    fn is_due(&self, now: Tick) -> bool {
+        self.heard.is_none_or(|heard| now.since(heard) >= HEARTBEAT)
+    }
+
+    fn note(&mut self, done: Result<(), SharingError>, now: Tick) -> Round {
+        match done {
+            Ok(()) => {
+                self.cells.rounds.add(1);
+                self.cells.heard(now);
+                self.heard = Some(now);
+                let began = std::mem::take(&mut self.failing) || !self.cells.set_up(true);
+                let news = "the shared store answers".to_owned();
+                Round { news: began.then_some(Ok(news)) }
+            }
+            Err(error) => {
+                self.cells.failures.add(1);
+                self.cells.set_up(false);
+                self.quiet_until = now.after(AGAIN);
+                let first = !std::mem::replace(&mut self.failing, true);
+                Round { news: first.then(|| Err(error.to_string())) }
+            }
+        }
+    }
+
+    /// Brings keys to the others, and theirs here.
+    fn share_keys(&mut self, told: &Told, now: Tick) -> Result<(), SharingError> {
+        let Some(keys) = &mut self.keys else { return Ok(()) };
+        let theirs = keys.others != Some(told.changes);
+        let looks = keys.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY);
+        if !theirs && !looks {
+            return Ok(());
+        }
+        keys.looked = Some(now);
+        let own = keys::changes(&keys.db)?;
+        if !theirs && own == keys.own {
+            return Ok(());
+        }
+        let others = self.store.keys()?;
+        let others: Vec<StoredKey> =
+            others.iter().filter_map(|(_, text)| key_copies::read(text)).collect();
+        key_copies::take(&mut keys.db, &others)?;
+        let own = keys::changes(&keys.db)?;
+        let news = key_copies::unknown_to(&keys::list(&keys.db)?, &others);
+        if !news.is_empty() {
+            self.store.put_keys(&news)?;
+        }
+        // What was put is read back once: somebody else may have put something at the same time.
+        (keys.own, keys.others) = (own, Some(told.changes));
+        Ok(())
+    }
+
+    /// The process ends: what it holds is for the others.
+    pub fn leave(&mut self, access: &Access, now_ms: u64) {
+        let questions = self.budgets.farewell(access, now_ms);
+        let asked = Asked { member_ms: 0, lease_ms: 0, questions: &questions };
+        // If it cannot be told, leases end by themselves.
+        let _end = self.store.ask(&asked);
+    }
+}
