@@ -24,7 +24,7 @@
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net journal shard | async flate2 smallvec |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
 //! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared base64 ring rusqlite serde_json |
-//! | `shared` | what several gateways share, over Redis or Valkey; blocks, so never on a core | base config obs policy shard store | shared redis |
+//! | `shared` | what several gateways share, over Redis or Valkey; blocks, so never on a core | base config obs policy shard store | shared redis serde_json |
 //! | `import` | another gateway's configuration to ours: text in, text and notes out | config | saphyr_parser |
 //! | `export` | spans of exchanges to a collector; blocks, so never on a core | base config obs web rt journal | shared flate2 prost ureq |
 //! | `admin` | the admin API and the dashboard; blocks, so never on a core | base config obs wire chat policy journal shard control store | shared base64 ring serde serde_json |

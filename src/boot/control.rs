@@ -111,7 +111,11 @@ impl Control {
                 Report::Signal(SIGHUP) => self.reload(),
                 Report::Signal(_) => self.hand_over(),
                 Report::Successor(taken) => self.succeeded(taken),
-                Report::SuccessorEnded => {}
+                Report::Alive(heard) if self.successor.is_none() => {
+                    // Who asked may have stopped waiting.
+                    let _unheard = heard.send(0);
+                }
+                Report::Alive(_) | Report::SuccessorEnded => {}
             }
         }
         if let Some(keeper) = self.keeper.take() {

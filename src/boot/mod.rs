@@ -33,6 +33,7 @@ mod table;
 mod tokens;
 mod top;
 mod usage;
+mod watchdog;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,6 @@ use clap::Parser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use crate::config::limits::SIGNATURE_BYTES;
 use crate::config::{Config, LogFormat, LogLevel, Upstream};
 use crate::control::{Pages, Readiness, UpstreamState};
 use crate::journal::Journal;
@@ -39,7 +38,7 @@ use super::security::{self, Material};
 use super::sight::{self, Sight};
 use super::spawn::{self, Seed};
 use super::spent::Spent;
-use super::{admin, env, journal, report, shared, simulate, tokens};
+use super::{admin, env, journal, report, shared, simulate, tokens, watchdog};
 
 /// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -96,10 +95,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     hear_signals(sender.clone())?;
     let Listening { sockets, operators, predecessor } = listen(&config, cores.len())?;
     let at = address_of(&sockets, &config)?;
-    let simulator = if config.simulated { Some(simulate::embed(&config)?) } else { None };
-    if let Some(address) = simulator {
-        config.simulate_at(address);
-    }
+    let simulator = simulate_where_wanted(&mut config)?;
     let handover = Handover::new(Kept::of(&sockets, operators.as_ref())?, sender.clone())?;
     let (mailboxes, letters): (Vec<_>, Vec<_>) = cores.iter().map(|_| rt::mailbox()).unzip();
     let shape = shape_of(&config);
@@ -107,7 +103,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     let cells: Vec<Arc<Cells>> = cores.iter().map(|_| Arc::new(Cells::new(&shape))).collect();
     let addresses = resolve_all(&config);
     let (last, trust) = (admin::Last::default(), material.trust()?);
-    let sharer = shared::start(&config, keys.latest(), &keys.shared())?;
+    let (cache, signatures, sharer) = shared::start(&config, &keys)?;
     let spent = Spent::new(keys.latest(), shares_budgets(&config));
     let (journals, keeper, sight) =
         record(&mut config, &machine, cores.len(), (&trust, &last, spent))?;
@@ -118,8 +114,8 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         board: Board::new(cores.len()),
         access: keys.access(),
         probes: Probes::new(config.upstreams.len()),
-        signatures: signatures(&config),
-        cache: config.cache.map(Cache::new),
+        signatures,
+        cache,
         fixed: fixed::all().into(),
         prices: Arc::new(Book::of(&config)),
         shape: &shape,
@@ -137,6 +133,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     let (latest, counts) = (keys.latest(), keys.shared());
     let in_force = report::value(&config, &keys.access().keys, &machine);
     keep_current(&config, &addresses, &mailboxes, material, keys)?;
+    watchdog::keep(&mailboxes, &sender)?;
     let reach = Reach::new(&mailboxes, sender, &keeper, recheck);
     Ok(Control {
         reports,
@@ -157,6 +154,15 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         sight: Some(sight),
         sharer,
     })
+}
+
+/// Starts the embedded simulator, if it is what answers.
+fn simulate_where_wanted(config: &mut Config) -> io::Result<Option<SocketAddr>> {
+    let simulator = if config.simulated { Some(simulate::embed(config)?) } else { None };
+    if let Some(address) = simulator {
+        config.simulate_at(address);
+    }
+    Ok(simulator)
 }
 
 fn shares_budgets(config: &Config) -> bool {
@@ -204,11 +210,6 @@ fn record(
     listeners.push(last.listener());
     let (journals, keeper) = keep_journals(config, machine, shards)?.keep(listeners, spent)?;
     Ok((journals, keeper, sight))
-}
-
-/// The vendors' marks, where they are kept.
-fn signatures(config: &Config) -> Signatures {
-    Signatures::new(if config.gemini.signatures.cache { SIGNATURE_BYTES } else { 0 })
 }
 
 /// Would a process that starts now have a configuration?

@@ -6,20 +6,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::config::Config;
-use crate::obs::SharedCells;
+use crate::config::limits::SIGNATURE_BYTES;
+use crate::config::{Config, Shared};
 use crate::obs::log::Level;
 use crate::rt::{Clock, unix_millis};
-use crate::shared::{Round, Sharing};
+use crate::shard::{Cache, Outbox, Signatures};
+use crate::shared::{Ear, News, Round, Sharing};
 use crate::store::Db;
 
-use super::keys::Latest;
+use super::keys::{Keys, Latest};
 use super::random::random;
 use super::say::say;
 use super::state;
 
 /// Between two rounds.
 const EVERY: Duration = Duration::from_millis(50);
+/// Until what others send is listened for again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Rounds before the first request: what there is of a budget is learnt in the first, and a part
 /// of it held from the second on.
 const FIRST: usize = 3;
@@ -30,6 +33,20 @@ pub(super) struct Sharer {
     thread: JoinHandle<()>,
 }
 
+/// The cache, the vendors' marks, and who shares.
+type Started = (Option<Cache>, Signatures, Option<Sharer>);
+
+/// The cache and the vendors' marks, and what others are to be told of them.
+fn learnt(config: &Config) -> (Option<Cache>, Signatures, News) {
+    let ((answered, answers), (marked, marks)) = (Outbox::open(), Outbox::open());
+    let shares = |what: fn(&Shared) -> bool| config.shared.as_ref().is_some_and(what);
+    let answered = if shares(|shared| shared.cache) { answered } else { Outbox::default() };
+    let marked = if shares(|shared| shared.signatures) { marked } else { Outbox::default() };
+    let bytes = if config.gemini.signatures.cache { SIGNATURE_BYTES } else { 0 };
+    let cache = config.cache.map(|cache| Cache::with(cache, answered));
+    (cache, Signatures::with(bytes, marked), News { answers, marks })
+}
+
 /// What runs in the thread.
 struct Work {
     sharing: Sharing,
@@ -37,18 +54,20 @@ struct Work {
     clock: Clock,
 }
 
-/// Begins to share, if that is wanted: asks the store for the first time, and then all the time.
+/// Makes what can be shared, and begins to share where that is wanted: asks the store for the first
+/// time, and then all the time.
 ///
 /// # Errors
 /// Keys are to be shared and this machine has no store for them; or the system gives no thread.
-pub(super) fn start(
-    config: &Config,
-    latest: Latest,
-    cells: &Arc<SharedCells>,
-) -> io::Result<Option<Sharer>> {
-    let Some(shared) = &config.shared else { return Ok(None) };
+pub(super) fn start(config: &Config, keys: &Keys) -> io::Result<Started> {
+    let (cache, signatures, news) = learnt(config);
+    let Some(shared) = &config.shared else { return Ok((cache, signatures, None)) };
+    let (latest, cells) = (keys.latest(), keys.shared());
     let db = shared.keys.then(|| open(config)).transpose()?;
-    let sharing = Sharing::new(shared.clone(), db, random(), Arc::clone(cells));
+    let sharing = Sharing::new(shared.clone(), (db, news), random(), Arc::clone(&cells));
+    if shared.cache || shared.signatures {
+        hear(sharing.ear(), cache.clone().filter(|_| shared.cache), signatures.clone())?;
+    }
     let mut work = Work { sharing, latest, clock: Clock::start() };
     for _ in 0..FIRST {
         work.round();
@@ -59,7 +78,19 @@ pub(super) fn start(
     let (stop, stopped) = channel();
     let thread = thread::Builder::new().name("vb-shared".to_owned());
     let thread = thread.spawn(move || work.run(&stopped))?;
-    Ok(Some(Sharer { stop, thread }))
+    Ok((cache, signatures, Some(Sharer { stop, thread })))
+}
+
+/// Hears what others have learnt, as long as the process lives.
+fn hear(ear: Ear, cache: Option<Cache>, signatures: Signatures) -> io::Result<()> {
+    let clock = Clock::start();
+    let hearing = move || {
+        loop {
+            ear.listen(cache.as_ref(), &signatures, || clock.now());
+            thread::park_timeout(AGAIN);
+        }
+    };
+    thread::Builder::new().name("vb-hear".to_owned()).spawn(hearing).map(drop)
 }
 
 /// The store of this machine's keys.

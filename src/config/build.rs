@@ -197,6 +197,9 @@ fn timeouts(settings: &Settings) -> Timeouts {
         keep_alive: wait("timeouts.keep_alive", limits::KEEP_ALIVE),
         client_write_idle: wait("timeouts.client_write_idle", limits::CLIENT_WRITE_IDLE),
         drain: wait("timeouts.drain", limits::DRAIN),
+        drain_notice: settings
+            .wait("timeouts.drain_notice", limits::DRAIN_NOTICE)
+            .unwrap_or(Duration::ZERO),
     }
 }
 

@@ -109,6 +109,7 @@ pub(super) const KEYS: &[Key] = &[
     one("timeouts.keep_alive", Scalar::Wait(limits::KEEP_ALIVE)),
     one("timeouts.client_write_idle", Scalar::Wait(limits::CLIENT_WRITE_IDLE)),
     one("timeouts.drain", Scalar::Wait(limits::DRAIN)),
+    one("timeouts.drain_notice", Scalar::WaitOrOff(limits::DRAIN_NOTICE)),
     one("limits.connections", Scalar::AutoWhole(limits::CONNECTIONS)),
     one("limits.in_flight", Scalar::AutoWhole(limits::IN_FLIGHT)),
     one("limits.upstream_concurrency", Scalar::AutoWhole(limits::UPSTREAM_CONCURRENCY)),

@@ -80,6 +80,8 @@ pub const CLIENT_WRITE_IDLE: Range = range(1, 60_000, HOUR);
 pub const EARLY_HEAD: Range = range(100, 0, HOUR);
 /// For running exchanges after SIGTERM: Kubernetes kills after 30 s.
 pub const DRAIN: Range = range(0, 30_000, HOUR);
+/// How long balancers have to notice a drain.
+pub const DRAIN_NOTICE: Range = range(1, 0, HOUR);
 /// In the queue of an upstream: what waited longer is old to its sender.
 pub const QUEUE_AGE: Range = range(1, 200, 60_000);
 

@@ -18,6 +18,7 @@ mod price;
 mod schema;
 mod secret;
 mod shared;
+mod shared_keys;
 mod tariff;
 mod telemetry;
 mod telemetry_keys;

@@ -202,7 +202,9 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// For a client that takes nothing of what is written.
     pub client_write_idle: Duration,
-    /// For running exchanges once a drain began.
+    /// New work is taken for so long when a drain has begun, while readiness says that it has.
+    pub drain_notice: Duration,
+    /// For running exchanges behind that.
     pub drain: Duration,
 }
 

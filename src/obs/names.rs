@@ -36,7 +36,7 @@ const fn family(
 use Type::{Counter, Gauge, Histogram};
 
 /// Every family that is exported, in order.
-pub const FAMILIES: [Family; 64] = [
+pub const FAMILIES: [Family; 65] = [
     family("requests_total", Counter, "", "API requests that ended, refused ones included"),
     family("requests_failed_total", Counter, "", "API requests that ended with an error"),
     family("request_success_rate", Gauge, "", "Share of API requests without an error, in percent"),
@@ -210,6 +210,12 @@ pub const FAMILIES: [Family; 64] = [
         Counter,
         "result",
         "Times that the shared store was asked: ok or failed",
+    ),
+    family(
+        "vertex_bridge_shared_received_total",
+        Counter,
+        "",
+        "Cached answers and signatures that other gateways have sent",
     ),
     family("vertex_bridge_connections_open", Gauge, "shard", "Client connections"),
     family(

@@ -235,6 +235,7 @@ impl Registry {
         let up = u64::from(cells.is_up());
         figures.number("vertex_bridge_shared_up", real(up));
         figures.number("vertex_bridge_shared_processes", real(cells.processes.read()));
+        figures.number("vertex_bridge_shared_received_total", real(cells.received.read()));
         for (result, count) in [("ok", &cells.rounds), ("failed", &cells.failures)] {
             let labels = vec![("result", result.to_owned())];
             figures.labelled("vertex_bridge_shared_rounds_total", labels, real(count.read()));
@@ -277,6 +278,9 @@ impl Registry {
             let of = |cells: &[Cell; 2]| cells.get(place).map_or(0, Cell::read);
             let gone: u64 = self.shards.iter().map(|cells| of(&cells.cache_freed)).sum();
             let came: u64 = self.shards.iter().map(|cells| of(&cells.cache_stored)).sum();
+            let others = self.shared.as_ref();
+            let came = came + others.map_or(0, |cells| of(&cells.cache_stored));
+            let gone = gone + others.map_or(0, |cells| of(&cells.cache_freed));
             figures.number(name, real(came.saturating_sub(gone)));
         }
     }

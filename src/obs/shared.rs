@@ -16,6 +16,12 @@ pub struct SharedCells {
     pub processes: Cell,
     /// The tick at which the store last answered.
     heard: Cell,
+    /// What others have sent. The thread that hears them writes these.
+    pub received: Cell,
+    /// Answers and bytes that came into the cache from others.
+    pub cache_stored: [Cell; 2],
+    /// Those that made room for them.
+    pub cache_freed: [Cell; 2],
 }
 
 impl SharedCells {

@@ -58,6 +58,23 @@ impl CacheKey {
         Self(digest)
     }
 
+    /// As it is told to other gateways.
+    pub fn to_hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads [`CacheKey::to_hex`].
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut digest = [0; SHA256_OUTPUT_LEN];
+        if text.len() != digest.len() * 2 || !text.is_ascii() {
+            return None;
+        }
+        for (place, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(place * 2..place * 2 + 2)?, 16).ok()?;
+        }
+        Some(Self(digest))
+    }
+
     /// A number below `below`, evenly spread over all keys.
     pub fn place(&self, below: usize) -> usize {
         let [a, b, c, d, ..] = self.0;

@@ -8,9 +8,9 @@
 //! ceiling  |--- used by A ---|-- A may --|---- used by B ----|-- B may --|--- nobody's yet ---|
 //! ```
 //!
-//! A lease ends, and a process that cannot renew it stops using it. Nobody else knows how much of it
-//! was used by then, so all of it counts as used until that process tells, or for [`DOUBT`] times as
-//! long as it was good: then it is taken for dead, and what it has not told is free again.
+//! A lease ends, and a process that cannot renew it stops using it. Nobody else knows how much of
+//! it was used by then, so all of it counts as used until that process tells, or for [`DOUBT`] times
+//! as long as it was good: then it is taken for dead, and what it has not told is free again.
 //!
 //! [`Pool`] is the model of what the shared store does in a script of its own
 //! (`shared/exchange.lua`); simulations run on it, and a test holds the two to each other.

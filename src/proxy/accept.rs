@@ -62,7 +62,7 @@ pub async fn run_both<R: Runtime>(
             Letter::Security(security) => shard.secure(security),
             Letter::Keys(access) => shard.access.replace(access),
             Letter::Order(order) => shard.obey(&order),
-            Letter::Drain => break shard.drain(DRAIN_GRACE),
+            Letter::Drain => break,
             Letter::Retire => {
                 shard.retire();
                 listener.stop();
@@ -106,11 +106,14 @@ async fn drained<R: Runtime>(
     letters: &Letters<Letter<R::Accepted>>,
     drain_max: Duration,
 ) {
-    let limit = || shard.rt.now().after(drain_max);
     // What was handed over has no deadline: a stream may last as long as it likes.
-    let mut end = if shard.is_draining() { limit() } else { Tick::NEVER };
+    let (mut noticed, mut end) = (Tick::default(), Tick::NEVER);
+    if !shard.is_retiring() {
+        noticed = shard.drain(DRAIN_GRACE);
+        end = noticed.after(drain_max);
+    }
     while shard.rt.now() < end {
-        if shard.board.total() == 0 {
+        if shard.board.total() == 0 && shard.rt.now() >= noticed {
             // A shard that has not heard of the drain may still accept, and hand over what it has
             // accepted: not to this one any more, unless it is in the counts already.
             shard.board.close(shard.index);
@@ -133,8 +136,8 @@ async fn drained<R: Runtime>(
             Some(Letter::Keys(access)) => shard.access.replace(access),
             Some(Letter::Order(order)) => shard.obey(&order),
             Some(Letter::Drain) => {
-                shard.drain(DRAIN_GRACE);
-                end = end.min(limit());
+                noticed = shard.drain(DRAIN_GRACE);
+                end = end.min(noticed.after(drain_max));
             }
             Some(Letter::Addresses { .. } | Letter::Security(_) | Letter::Retire) | None => {}
         }

@@ -257,7 +257,7 @@ fn admit<R: Runtime>(
     framing: Framing,
     mut asker: Asker,
 ) -> What {
-    if shard.is_draining() {
+    if shard.is_refusing() {
         let message = "the gateway is shutting down";
         return What::Refuse(ApiError::new(Row::SHUTTING_DOWN, message));
     }

@@ -66,7 +66,7 @@ where
         exchange.source = Source::Bypass;
         return course::run(client, exchange, asker, outline, route).await;
     };
-    let key = key(wanted, asker, outline);
+    let key = key(shard, wanted, asker, outline);
     if wish.only_if_cached {
         return match cache.peek(key, wish, shard.rt.now()) {
             Some((kept, age)) => hit(client, exchange, &kept, age).await,
@@ -121,14 +121,21 @@ fn admitted<'c, R: Runtime>(
 }
 
 /// What the answer to a request is found by.
-fn key(wanted: &Wanted, asker: &Asker, outline: &Outline<'_>) -> CacheKey {
-    let (kind, place) = match asker.key {
-        _ if wanted.shared => (b"shared", 0),
-        KeyId::Nobody => (b"nobody", 0),
-        KeyId::Development => (b"develo", 0),
-        KeyId::Configured(index) => (b"config", index),
+fn key<R: Runtime>(
+    shard: &Shard<R>,
+    wanted: &Wanted,
+    asker: &Asker,
+    outline: &Outline<'_>,
+) -> CacheKey {
+    let kind = match asker.key {
+        _ if wanted.shared => b"shared",
+        KeyId::Nobody => b"nobody",
+        KeyId::Development => b"develo",
+        KeyId::Configured(_) => b"config",
     };
-    let place = u64::try_from(place).unwrap_or(u64::MAX).to_le_bytes();
+    // A key's place is another one in each gateway; its name is not.
+    let keys = shard.access.keys();
+    let name = if wanted.shared { "" } else { keys.name(asker.key) };
     let errand: &[u8] = match asker.errand {
         Errand::Embed => b"embed",
         Errand::Count => b"count",
@@ -145,7 +152,7 @@ fn key(wanted: &Wanted, asker: &Asker, outline: &Outline<'_>) -> CacheKey {
     let mut body = Vec::new();
     outline.push_canonical(&mut body);
     let model = asker.beside.model.as_bytes();
-    CacheKey::of(&[kind, &place, errand, model, &betas, &version, &body])
+    CacheKey::of(&[kind, name.as_bytes(), errand, model, &betas, &version, &body])
 }
 
 /// Answers from the cache.

@@ -15,6 +15,7 @@ use crate::config::Cache as Wanted;
 use crate::policy::{CacheHasher, CacheKey, CacheWish};
 
 use super::flight::{Flight, Head, Landing, Seat};
+use super::outbox::Outbox;
 
 /// Locks at most, so that cores rarely meet.
 const SLOTS_MAX: usize = 64;
@@ -36,6 +37,9 @@ pub struct Kept {
     since: Tick,
     until: Tick,
 }
+
+/// An answer that was just kept, for so long.
+pub type Fresh = (CacheKey, Arc<Kept>, Duration);
 
 #[derive(Debug)]
 struct Entry {
@@ -60,6 +64,8 @@ struct Inner {
     slots: Box<[Mutex<Slot>]>,
     slot_bytes_max: usize,
     wanted: Wanted,
+    /// For gateways that share this.
+    outbox: Outbox<Fresh>,
 }
 
 /// The answers that all shards know.
@@ -100,11 +106,16 @@ pub struct Lead {
 impl Cache {
     /// Holds as much as the operator wants.
     pub fn new(wanted: Wanted) -> Self {
+        Self::with(wanted, Outbox::default())
+    }
+
+    /// The same, and others are told of each answer.
+    pub fn with(wanted: Wanted, outbox: Outbox<Fresh>) -> Self {
         let largest = wanted.entry_bytes_max.max(1).saturating_mul(LARGEST_PER_SLOT);
         let slots = (wanted.bytes_max / largest).clamp(1, SLOTS_MAX);
         let slot_bytes_max = wanted.bytes_max / slots;
         let slots = (0..slots).map(|_| Mutex::default()).collect();
-        Self(Arc::new(Inner { slots, slot_bytes_max, wanted }))
+        Self(Arc::new(Inner { slots, slot_bytes_max, wanted, outbox }))
     }
 
     /// What there is for a request that says `wish`. Whoever joins what is on its way, or leads it,
@@ -147,6 +158,20 @@ impl Cache {
         })
     }
 
+    /// Keeps an answer that another gateway has got.
+    pub fn take(
+        &self,
+        key: CacheKey,
+        (head, body): (Head, Vec<u8>),
+        (now, ttl): (Tick, Duration),
+    ) -> Change {
+        if body.len() > self.0.wanted.entry_bytes_max {
+            return Change::default();
+        }
+        let kept = Arc::new(Kept::new(head, body, (now, now.after(ttl))));
+        self.slot(&key).keep(key, kept, self.0.slot_bytes_max)
+    }
+
     fn slot(&self, key: &CacheKey) -> MutexGuard<'_, Slot> {
         let slots = &self.0.slots;
         // Every change of a slot is whole before anything in it could panic.
@@ -156,13 +181,13 @@ impl Cache {
 
 impl Slot {
     /// Keeps an answer; what is over `bytes_max` then goes.
-    fn keep(&mut self, key: CacheKey, kept: Kept, bytes_max: usize) -> Change {
+    fn keep(&mut self, key: CacheKey, kept: Arc<Kept>, bytes_max: usize) -> Change {
         let mut change = Change::default();
         let size = kept.size();
         if size > bytes_max {
             return change;
         }
-        let entry = Entry { kept: Arc::new(kept), used: false };
+        let entry = Entry { kept, used: false };
         match self.entries.insert(key, entry) {
             Some(old) => self.freed(&old, &mut change),
             None => self.order.push_back(key),
@@ -193,6 +218,12 @@ impl Slot {
 }
 
 impl Kept {
+    /// An answer from now on until then.
+    pub fn new(head: Head, mut body: Vec<u8>, (since, until): (Tick, Tick)) -> Self {
+        body.shrink_to_fit();
+        Self { head, body, since, until }
+    }
+
     /// Bytes that it takes.
     fn size(&self) -> usize {
         let Head { content_type, fields, own_fields, .. } = &self.head;
@@ -225,15 +256,12 @@ impl Lead {
     /// The leader's exchange has ended. An answer that is `good` is kept from `now` on for `ttl`.
     pub fn end(&self, landing: Landing, good: bool, (now, ttl): (Tick, Duration)) -> Change {
         let whole = if good && self.stores { self.flight.whole() } else { None };
-        let Inner { slot_bytes_max, wanted, .. } = &*self.cache.0;
-        let kept = whole.map(|(head, body)| {
-            let own_fields = Vec::new();
-            let mut kept =
-                Kept { head: Head { own_fields, ..head }, body, since: now, until: now.after(ttl) };
-            kept.body.shrink_to_fit();
-            kept
+        let Inner { slot_bytes_max, wanted, outbox, .. } = &*self.cache.0;
+        let fits = whole.filter(|(_, body)| body.len() <= wanted.entry_bytes_max);
+        let kept = fits.map(|(head, body)| {
+            let head = Head { own_fields: Vec::new(), ..head };
+            Arc::new(Kept::new(head, body, (now, now.after(ttl))))
         });
-        let fits = kept.filter(|kept| kept.body.len() <= wanted.entry_bytes_max);
         let mut slot = self.cache.slot(&self.key);
         // In one step: whoever asks now finds one of both.
         let mine =
@@ -241,8 +269,11 @@ impl Lead {
         if mine {
             slot.flights.remove(&self.key);
         }
-        let change = fits.map(|kept| slot.keep(self.key, kept, *slot_bytes_max));
+        let change = kept.clone().map(|kept| slot.keep(self.key, kept, *slot_bytes_max));
         drop(slot);
+        if let Some(kept) = kept {
+            outbox.put(|| (self.key, kept, ttl));
+        }
         self.flight.land(landing);
         change.unwrap_or_default()
     }

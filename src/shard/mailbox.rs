@@ -63,6 +63,8 @@ pub enum Deed {
     Circuit(usize, Switch),
     /// Keep what the clients of a key send and get, or keep nothing more.
     Capture(Option<Watch>),
+    /// Nothing: only say that the shard lives.
+    Answer,
 }
 
 /// A request to the admin API, which a thread of its own answers.
@@ -148,6 +150,8 @@ pub enum Report {
         /// Why, if it was not told to.
         error: Option<String>,
     },
+    /// Somebody wants to hear that the control thread lives.
+    Alive(Sender<usize>),
     /// The process got this signal.
     Signal(i32),
     /// A successor serves, with this process number; or it has not come to serve.

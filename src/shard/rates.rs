@@ -63,7 +63,8 @@ struct Words {
     lent: [Lent; PERIODS],
 }
 
-/// What moves of a budget that other processes spend of, too. One thread writes it, but for `short`.
+/// What moves of a budget that other processes spend of, too. One thread writes it, and whoever
+/// refuses a request writes `short`.
 #[derive(Debug, Default)]
 struct Lent {
     /// What others may use of it, which counts as spent here, in nano-dollars.

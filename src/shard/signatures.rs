@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use crate::base::Tick;
 
+use super::outbox::Outbox;
+
 /// How long a mark is kept: agents answer within minutes, people within the hour.
 const KEPT: Duration = Duration::from_secs(3600);
 
@@ -30,6 +32,9 @@ pub enum Marker {
     /// Anthropic's thinking blocks before the call, a JSON array.
     Anthropic,
 }
+
+/// The mark of the call with an id.
+pub type Mark = (Marker, String, String);
 
 type Key = (Marker, String);
 
@@ -49,17 +54,32 @@ pub struct Signatures {
     /// Decides the slot; random, so that no client can fill one on purpose.
     hasher: RandomState,
     slot_bytes_max: usize,
+    /// For gateways that share this.
+    outbox: Outbox<Mark>,
 }
 
 impl Signatures {
     /// Room for about `bytes_max` bytes of marks; 0 keeps none.
     pub fn new(bytes_max: usize) -> Self {
+        Self::with(bytes_max, Outbox::default())
+    }
+
+    /// The same, and others are told of each mark.
+    pub fn with(bytes_max: usize, outbox: Outbox<Mark>) -> Self {
         let slots = (0..SLOTS).map(|_| Mutex::default()).collect();
-        Self { slots, hasher: RandomState::new(), slot_bytes_max: bytes_max / SLOTS }
+        Self { slots, hasher: RandomState::new(), slot_bytes_max: bytes_max / SLOTS, outbox }
     }
 
     /// Keeps the mark of the call `id`. The oldest ones make room.
     pub fn keep(&self, marker: Marker, id: &str, mark: &str, now: Tick) {
+        self.take(marker, id, mark, now);
+        if self.slot_bytes_max > 0 {
+            self.outbox.put(|| (marker, id.to_owned(), mark.to_owned()));
+        }
+    }
+
+    /// Keeps a mark that another gateway has got.
+    pub fn take(&self, marker: Marker, id: &str, mark: &str, now: Tick) {
         let size = cost(id, mark);
         if size > self.slot_bytes_max.min(MARK_BYTES_MAX) {
             return;

@@ -1,5 +1,6 @@
 //! One core's state, and how it is put together.
 
+use crate::base::Tick;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -173,6 +174,8 @@ pub struct Shard<R: Runtime> {
     pub connections_max: usize,
     connections: Cell<usize>,
     draining: Cell<bool>,
+    /// Until then new work is taken while draining, for balancers to notice.
+    noticed: Cell<Tick>,
     retiring: Cell<bool>,
     /// The second that `date_field` is for, and the field line.
     date_field: RefCell<(u64, Vec<u8>)>,
@@ -220,6 +223,7 @@ impl<R: Runtime> Shard<R> {
             connections_max: parts.connections_max,
             connections: Cell::new(0),
             draining: Cell::new(false),
+            noticed: Cell::new(Tick::NEVER),
             retiring: Cell::new(false),
             date_field: RefCell::default(),
             in_flight: Cell::new(0),
@@ -270,6 +274,11 @@ impl<R: Runtime> Shard<R> {
         self.draining.get()
     }
 
+    /// Is new work refused? Not until balancers had time to notice that a drain has begun.
+    pub fn is_refusing(&self) -> bool {
+        self.draining.get() && self.rt.lately() >= self.noticed.get()
+    }
+
     /// Does another process serve new connections?
     pub fn is_retiring(&self) -> bool {
         self.retiring.get()
@@ -286,10 +295,15 @@ impl<R: Runtime> Shard<R> {
         self.retiring.set(true);
     }
 
-    /// Finishes what runs and takes no more; idle clients have `grace` to send a last request.
-    pub fn drain(&self, grace: Duration) {
-        self.draining.set(true);
-        self.deadlines.hurry_idle(self.rt.now().after(grace));
+    /// Finishes what runs and takes no more; idle clients have `grace` to send a last request. All
+    /// of that begins when balancers had time to notice; when that is is given back.
+    pub fn drain(&self, grace: Duration) -> Tick {
+        let noticed = self.rt.now().after(self.config.timeouts.drain_notice);
+        if !self.draining.replace(true) {
+            self.noticed.set(noticed);
+            self.deadlines.hurry_idle(noticed.after(grace));
+        }
+        self.noticed.get()
     }
 
     /// How many client connections this shard serves.
@@ -392,6 +406,7 @@ impl<R: Runtime> Shard<R> {
     /// Does what an operator wants done, and tells.
     pub fn obey(&self, order: &Order) {
         let done = match &order.what {
+            Deed::Answer => 0,
             Deed::Cancel(tag) => self.deadlines.cancel(*tag),
             Deed::Capture(watch) => {
                 self.captures.set(watch.clone());

@@ -2,9 +2,11 @@
 //! so nothing of it is called on a core, and no request waits for it.
 
 mod budgets;
+mod parcels;
 mod round;
 mod server;
 
 pub use budgets::{Budgets, Question};
-pub use round::{Round, Sharing, SharingError};
+pub use parcels::Received;
+pub use round::{Ear, News, Round, Sharing, SharingError};
 pub use server::{Asked, ServerError, Store, Told};

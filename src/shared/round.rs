@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use crate::base::Tick;
 use crate::config::Shared;
 use crate::obs::SharedCells;
-use crate::shard::Access;
+use crate::shard::{Access, Cache, Fresh, Mark, Signatures};
 use crate::store::keys::StoredKey;
 use crate::store::{Db, StoreError, key_copies, keys};
 
 use super::budgets::Budgets;
+use super::parcels::{Parcel, Received};
 use super::server::{Asked, ServerError, Store, Told};
 
 /// How long the store is left alone after it could not be asked.
@@ -22,6 +24,9 @@ const HEARTBEAT: Duration = Duration::from_millis(250);
 const MEMBER_MS: u64 = 2000;
 /// How often the own store is looked at for keys that have changed.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// So many parcels of each kind are sent in one round.
+const PARCELS_MAX: usize = 64;
 
 /// Why a round came to nothing.
 #[derive(Debug)]
@@ -53,11 +58,22 @@ impl From<StoreError> for SharingError {
     }
 }
 
+/// What others are to be told of.
+#[derive(Debug)]
+pub struct News {
+    /// Answers that were kept.
+    pub answers: Receiver<Fresh>,
+    /// Marks of calls.
+    pub marks: Receiver<Mark>,
+}
+
 /// What this process shares.
 #[derive(Debug)]
 pub struct Sharing {
     wanted: Shared,
     store: Store,
+    /// What is to be sent to others.
+    parcels: News,
     budgets: Budgets,
     keys: Option<Keys>,
     cells: Arc<SharedCells>,
@@ -92,13 +108,27 @@ pub struct Round {
     pub news: Option<Result<String, String>>,
 }
 
+impl News {
+    fn take(&self) -> Vec<Parcel> {
+        let answers = self.answers.try_iter().map(Parcel::Answer).take(PARCELS_MAX);
+        let marks = self.marks.try_iter().map(Parcel::Mark).take(PARCELS_MAX);
+        answers.chain(marks).collect()
+    }
+}
+
 impl Sharing {
     /// Begins to share. `db` is the store of this machine's keys, where they are shared; `member`
-    /// is a random number.
-    pub fn new(wanted: Shared, db: Option<Db>, member: u64, cells: Arc<SharedCells>) -> Self {
+    /// is a random number; `parcels` are for the others.
+    pub fn new(
+        wanted: Shared,
+        (db, parcels): (Option<Db>, News),
+        member: u64,
+        cells: Arc<SharedCells>,
+    ) -> Self {
         let keys = db.map(|db| Keys { db, looked: None, own: -1, others: None });
         Self {
             store: Store::new(&wanted, member),
+            parcels,
             budgets: Budgets::new(&wanted),
             wanted,
             keys,
@@ -117,7 +147,9 @@ impl Sharing {
         } else {
             Vec::new()
         };
-        let nothing = questions.is_empty() && !self.is_due(now);
+        // What cannot be sent now is not kept: it is of use for a moment.
+        let parcels = self.parcels.take();
+        let nothing = questions.is_empty() && parcels.is_empty() && !self.is_due(now);
         if now < self.quiet_until || nothing {
             return Round::default();
         }
@@ -129,6 +161,9 @@ impl Sharing {
             self.budgets.on_answers(&access.rates, &questions, answers, (now, now_ms));
             if self.wanted.limits {
                 self.cells.processes.set(told.processes.max(1));
+            }
+            if !parcels.is_empty() {
+                self.store.publish(&parcels)?;
             }
             self.share_keys(&told, now)
         });
@@ -186,11 +221,51 @@ impl Sharing {
         Ok(())
     }
 
+    /// The ear for what others send, for a thread of its own.
+    pub fn ear(&self) -> Ear {
+        Ear { store: self.store.another(), cells: Arc::clone(&self.cells) }
+    }
+
     /// The process ends: what it holds is for the others.
     pub fn leave(&mut self, access: &Access, now_ms: u64) {
         let questions = self.budgets.farewell(access, now_ms);
         let asked = Asked { member_ms: 0, lease_ms: 0, questions: &questions };
         // If it cannot be told, leases end by themselves.
         let _end = self.store.ask(&asked);
+    }
+}
+
+/// Hears what others have learnt.
+#[derive(Debug)]
+pub struct Ear {
+    store: Store,
+    cells: Arc<SharedCells>,
+}
+
+impl Ear {
+    /// Hears until the store is gone; then it may be called again.
+    pub fn listen(&self, cache: Option<&Cache>, signatures: &Signatures, now: impl Fn() -> Tick) {
+        let hear = |received: Received| {
+            self.cells.received.add(1);
+            self.take(received, cache, signatures, now());
+        };
+        // The rounds say that the store is away.
+        let _gone = self.store.listen(hear);
+    }
+
+    fn take(&self, received: Received, cache: Option<&Cache>, signatures: &Signatures, now: Tick) {
+        match (received, cache) {
+            (Received::Mark(marker, id, mark), _) => signatures.take(marker, &id, &mark, now),
+            (Received::Answer(key, head, body, ttl), Some(cache)) => {
+                let change = cache.take(key, (head, body), (now, ttl));
+                let cells = &self.cells;
+                let came = (change.stored, &cells.cache_stored);
+                for ((answers, bytes), [count, sum]) in [came, (change.freed, &cells.cache_freed)] {
+                    count.add(answers);
+                    sum.add(bytes);
+                }
+            }
+            (Received::Answer(..), None) => {}
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The store itself: one connection to the primary of the servers that are configured.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::config::{Secret, Shared};
 use crate::policy::lease::Grant;
 
 use super::budgets::Question;
+use super::parcels::{self, Parcel, Received};
 
 /// How long a connection may take, and an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -154,6 +156,50 @@ impl Store {
             pipe.cmd("INCR").arg(&changes).ignore();
             Ok(pipe.query(&mut open.connection)?)
         })
+    }
+
+    /// Sends these parcels to all others.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(super) fn publish(&mut self, parcels: &[Parcel]) -> Result<(), ServerError> {
+        let name = self.name("parcels");
+        self.with(|open, store| {
+            let mut pipe = redis::pipe();
+            for parcel in parcels {
+                let bytes = parcels::write(&store.member, parcel);
+                pipe.cmd("PUBLISH").arg(&name).arg(bytes).ignore();
+            }
+            Ok(pipe.query(&mut open.connection)?)
+        })
+    }
+
+    /// Hears what others send, until the store is gone, which is the error.
+    ///
+    /// # Errors
+    /// The store cannot be asked any more.
+    pub fn listen(&self, mut hear: impl FnMut(Received)) -> Result<Infallible, ServerError> {
+        let mut open = self.connect()?;
+        let mut heard = open.connection.as_pubsub();
+        heard.subscribe(self.name("parcels"))?;
+        loop {
+            match heard.get_message() {
+                Ok(message) => {
+                    let received = parcels::read(&self.member, message.get_payload_bytes());
+                    received.into_iter().for_each(&mut hear);
+                }
+                // Nobody has sent anything for a while.
+                Err(error) if error.is_timeout() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Another way to the same store, for the same process.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let (servers, prefix) = (self.servers.clone(), self.prefix.clone());
+        Self { servers, prefix, member: self.member.clone(), open: None }
     }
 
     /// Does something with an open connection, and closes it when that fails.

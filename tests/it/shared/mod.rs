@@ -1,5 +1,11 @@
 //! What gateways share: the script against its model, and many machines in a simulation.
 
+#![expect(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test stops where it cannot go on, and waits for a real server"
+)]
+
 mod script;
 mod simulation;
 
