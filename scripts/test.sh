@@ -30,6 +30,7 @@ need node nodejs
 need npm npm
 need chromium chromium # it shows the dashboard
 need promtool prometheus # it checks a scrape
+need redis-server redis-server # what gateways share is kept there
 need python3 python3
 need tmux tmux # the terminal in which `top` is shown
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)

@@ -1,6 +1,5 @@
 //! One core's state, and how it is put together.
 
-use crate::base::Tick;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use crate::base::trace::Parent;
-use crate::base::{RequestId, Rng, Sampling, Trace};
+use crate::base::{RequestId, Rng, Sampling, Tick, Trace};
 use crate::config::{Config, Origin};
 use crate::journal::Journal;
 use crate::net::dial::Addresses;

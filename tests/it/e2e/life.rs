@@ -136,6 +136,30 @@ fn while_draining_new_work_is_refused_and_health_says_so() {
 }
 
 #[test]
+fn balancers_get_the_time_to_notice_a_drain() {
+    let upstream = Upstream::start();
+    for flavour in FLAVOURS {
+        let notice = [("APP_TIMEOUTS__DRAIN_NOTICE", "1500ms")];
+        let mut gateway = Gateway::before(flavour, upstream.address, &notice);
+        let mut held = gateway.client();
+        held.send(&get("/health"));
+        assert_eq!(held.answer().map(|answer| answer.status), Some(200));
+        let begun = Instant::now();
+        gateway.signal("TERM");
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(gateway.ask(&get("/health/ready")).status, 503, "{flavour:?}");
+        let late = gateway.ask(&chat("plain", false));
+        assert_eq!(late.status, 200, "{flavour:?}: {}", late.body);
+        held.send(&chat("plain", false));
+        let last = held.answer().expect("an answer");
+        assert_eq!((last.status, last.field("connection")), (200, Some("close")), "{flavour:?}");
+        assert_eq!(gateway.wait(10).and_then(|status| status.code()), Some(0), "{flavour:?}");
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(1500), "{flavour:?}: nobody was there: {took:?}");
+    }
+}
+
+#[test]
 fn mistakes_stop_the_start_with_their_code() {
     let folder = Folder::new();
     let run = |words: &[&str], variables: &[(&str, &str)]| {
