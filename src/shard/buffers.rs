@@ -19,6 +19,9 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// How many spare buffers are kept.
 const KEPT_MAX: usize = 256;
 
+/// How many are kept when a peak is over.
+const KEPT_BEHIND_A_PEAK: usize = 16;
+
 /// The spare buffers.
 #[derive(Debug, Default)]
 pub struct Buffers {
@@ -44,6 +47,15 @@ impl Buffers {
     pub fn take_small(&self) -> Vec<u8> {
         let spare = self.small.borrow_mut().pop();
         spare.unwrap_or_else(|| Vec::with_capacity(SMALL_BYTES))
+    }
+
+    /// Keeps a few and frees the rest: a peak is over.
+    pub fn trim(&self) {
+        for pool in [&self.common, &self.piece, &self.small] {
+            let mut spare = pool.borrow_mut();
+            spare.truncate(KEPT_BEHIND_A_PEAK);
+            spare.shrink_to_fit();
+        }
     }
 
     /// Keeps `buffer` for the next user, if it is worth it.

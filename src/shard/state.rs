@@ -17,7 +17,7 @@ use crate::obs::{Cells, Settled, Shape};
 use crate::policy::Fault;
 use crate::policy::breaker::Circuit;
 use crate::policy::price::Book;
-use crate::rt::{Mailbox, Runtime};
+use crate::rt::{self, Mailbox, Runtime};
 
 use super::access::{Access, AccessCell};
 use super::board::Board;
@@ -39,6 +39,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
 
 /// How many idle links one shard keeps to one upstream.
 const IDLE_MAX: usize = 1024;
+
+/// So many at a time are a peak whose memory is worth to be given back.
+const PEAK: u64 = 64;
 
 /// Requests that wait because no candidate of their route can be asked, at most.
 const WAITING_MAX: usize = 1024;
@@ -179,6 +182,8 @@ pub struct Shard<R: Runtime> {
     /// The second that `date_field` is for, and the field line.
     date_field: RefCell<(u64, Vec<u8>)>,
     in_flight: Cell<u64>,
+    /// The most that ran at a time since memory was given back.
+    most_in_flight: Cell<u64>,
     balance: Cell<i64>,
     rng: RefCell<Rng>,
     /// Which traces are recorded.
@@ -226,6 +231,7 @@ impl<R: Runtime> Shard<R> {
             retiring: Cell::new(false),
             date_field: RefCell::default(),
             in_flight: Cell::new(0),
+            most_in_flight: Cell::new(0),
             balance: Cell::new(0),
             rng: RefCell::new(Rng::new(parts.seed)),
         })
@@ -318,7 +324,11 @@ impl<R: Runtime> Shard<R> {
     /// An exchange begins.
     pub fn began(&self) {
         self.balance.set(self.balance.get() + 1);
-        self.in_flight.set(self.in_flight.get() + 1);
+        let running = self.in_flight.get() + 1;
+        self.in_flight.set(running);
+        if running > self.most_in_flight.get() {
+            self.most_in_flight.set(running);
+        }
         self.cells.in_flight.set(self.in_flight.get());
     }
 
@@ -450,8 +460,19 @@ impl<R: Runtime> Shard<R> {
         let stale: u64 = pools.map(|pool| pool.borrow_mut().prune(now)).sum();
         self.cells.links_stale.add(stale);
         self.count_idle();
+        self.give_back();
         // Time alone turns an open circuit into a half-open one.
         (0..self.upstreams.len()).for_each(|upstream| self.show_circuit(upstream));
+    }
+
+    /// Behind a peak, gives what it took back to the system.
+    fn give_back(&self) {
+        let (now, most) = (self.in_flight.get(), self.most_in_flight.get());
+        if most >= PEAK && now <= most / 4 {
+            self.most_in_flight.set(now);
+            self.buffers.trim();
+            rt::give_back_memory();
+        }
     }
 
     /// How many links are idle.
