@@ -17,11 +17,17 @@
 #               a request does. Virtual machines usually have none.
 #   thp         huge pages only on request (`madvise`): with `always` a heap of many small pieces
 #               takes memory it does not use.
+#   channels, irq, rps, rfs, xps
+#               queues of the network cards and the cores that serve them, see nic.sh beside this file
+#
+# Explicit huge pages (vm.nr_hugepages) are not set: they are taken from all other programs whether they
+# are used or not, and the gateway asks for none. Its heap is some MiB and its way through memory short;
+# misses of the TLB are no line of its profile (scripts/bench/where.sh).
 #
 # apply writes old values to the state file (TUNE_STATE, default
 # /var/lib/vertex-bridge/tuning.state) before it changes anything, and keeps the sysctl values and
-# limits over a restart by one file each in /etc/sysctl.d and /etc/security/limits.d. governor and
-# thp last until the next restart. A setting that this kernel does not have is left out.
+# limits over a restart by one file each in /etc/sysctl.d and /etc/security/limits.d. All others last
+# until the next restart. A setting that this machine does not have is left out.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -32,6 +38,9 @@ thp_file=/sys/kernel/mm/transparent_hugepage/enabled
 nofile_wanted=65536
 memlock_wanted=65536 # KiB
 marker="# Written by vertex-bridge's tuning/tune.sh; its revert removes this file."
+
+# shellcheck source=tuning/nic.sh
+source "$here/nic.sh"
 
 fail() {
     echo "tune: $*" >&2
@@ -48,6 +57,7 @@ settings() {
         echo "governor:${cpu##*/}"
     done
     echo thp:enabled
+    nic_settings
 }
 
 sysctl_path() { echo "/proc/sys/${1//.//}"; }
@@ -61,6 +71,7 @@ wanted() {
         limit:memlock) echo $memlock_wanted ;;
         governor:*) echo performance ;;
         thp:*) echo madvise ;;
+        *) nic_wanted "$1" ;;
     esac
 }
 
@@ -79,6 +90,7 @@ current() {
             [[ ! -r $path ]] || cat "$path"
             ;;
         thp:*) [[ ! -r $thp_file ]] || sed 's/.*\[\(.*\)\].*/\1/' "$thp_file" ;;
+        *) nic_current "$1" ;;
     esac
 }
 
@@ -101,7 +113,8 @@ satisfied() { # name, current, wanted
             ((now[2] >= want[2]))
             ;;
         thp:*) [[ $2 == never ]] ;;
-        *) return 1 ;;
+        sysctl:* | governor:*) return 1 ;;
+        *) nic_satisfied "$@" ;;
     esac
 }
 
@@ -121,7 +134,11 @@ show() {
             all=1
         fi
         printf '%-42s %-26s %-26s %s\n' "${setting#sysctl:}" "${now:--}" "$want" "$verdict"
-    done < <(settings)
+    done < <(
+        nic_channels
+        settings
+    )
+    nic_remarks
     [[ ! -e $state ]] || echo "applied before: old values are in $state"
     return $all
 }
@@ -133,6 +150,7 @@ put() { # name, value
         sysctl:*) echo "$2" >"$(sysctl_path "$name")" ;;
         governor:*) echo "$2" >"$(governor_path "$name")" ;;
         thp:*) echo "$2" >"$thp_file" ;;
+        *) nic_put "$1" "$2" ;;
     esac
 }
 
@@ -141,6 +159,13 @@ put() { # name, value
 remember() { # name, value
     if ! cut -f1 "$state" 2>/dev/null | grep -qxF "$1"; then
         printf '%s\t%s\n' "$1" "$2" >>"$state"
+    fi
+}
+
+make_folder() { # path
+    if [[ ! -d $1 ]]; then
+        mkdir -p "$1"
+        remember "folder:$1" absent
     fi
 }
 
@@ -155,7 +180,7 @@ write_file() { # path
     if [[ -e $1 ]] && [[ $(<"$1") == "$text" ]]; then
         return
     fi
-    mkdir -p "$(dirname "$1")"
+    make_folder "$(dirname "$1")"
     remember "file:$1" absent
     echo "$text" >"$1"
     echo "wrote $1"
@@ -163,10 +188,8 @@ write_file() { # path
 
 as_root() { [[ $EUID -eq 0 ]] || fail "$1 changes the machine: run it as root"; }
 
-apply() {
-    as_root apply
-    mkdir -p "$(dirname "$state")"
-    touch "$state"
+# Sets those of the settings on standard input that are not as wanted.
+apply_settings() {
     local setting now want failed=0
     while read -r setting; do
         now=$(current "$setting")
@@ -184,7 +207,18 @@ apply() {
             echo "tune: the kernel refuses ${setting#sysctl:} = $want" >&2
             failed=1
         fi
-    done < <(settings)
+    done
+    return $failed
+}
+
+apply() {
+    as_root apply
+    make_folder "$(dirname "$state")"
+    touch "$state"
+    local setting want failed=0
+    # Other queues have other interrupts and files, so they are listed when the queues are there.
+    apply_settings < <(nic_channels) || failed=1
+    apply_settings < <(settings) || failed=1
     # For the next start of the machine: what was changed, in this run or an earlier one.
     local kept
     kept=$(sed -n 's/^sysctl:\([^\t]*\)\t.*/\1/p' "$state")
@@ -202,8 +236,8 @@ apply() {
         done <<<"$kept" | write_file "$limits_file" || failed=1
         echo "limits hold for new logins; a systemd unit needs LimitNOFILE= and LimitMEMLOCK="
     fi
-    if [[ ! -s $state ]]; then
-        rm -f "$state"
+    if ! grep -qv '^folder:' "$state"; then
+        revert >/dev/null
         echo "nothing to do"
     fi
     return $failed
@@ -216,21 +250,27 @@ revert() {
         return
     fi
     local setting old failed=0
+    local -a folders=()
     while IFS=$'\t' read -r setting old; do
         if [[ $setting == file:* ]]; then
             rm -f "${setting#file:}"
             echo "removed ${setting#file:}"
         elif [[ $setting == limit:* ]]; then
             continue # the file was all
+        elif [[ $setting == folder:* ]]; then
+            folders+=("${setting#folder:}")
         elif put "$setting" "$old" 2>/dev/null; then
             echo "${setting#sysctl:}: back to $old"
         else
             echo "tune: the kernel refuses ${setting#sysctl:} = $old" >&2
             failed=1
         fi
-    done <"$state"
+    done < <(tac "$state") # the number of queues last: what hangs on them is put back before
     # With a refused value the state stays, so that the next revert can try again.
-    [[ $failed -ne 0 ]] || rm -f "$state"
+    if [[ $failed -eq 0 ]]; then
+        rm -f "$state"
+        [[ ${#folders[@]} -eq 0 ]] || rmdir --ignore-fail-on-non-empty "${folders[@]}"
+    fi
     return $failed
 }
 

@@ -111,7 +111,7 @@ impl Merged {
     /// How many were at most each of `bounds` seconds, not cumulated, then the rest.
     pub fn coarse(&self, bounds: &[f64]) -> Vec<(f64, u64)> {
         let mut coarse: Vec<(f64, u64)> = bounds.iter().map(|bound| (*bound, 0)).collect();
-        coarse.push((f64::MAX, 0));
+        coarse.push((f64::INFINITY, 0));
         for (index, count) in self.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
             let upper = to_f64(lower_bound(index + 1)) / 1e6;
             let place = coarse.iter_mut().find(|(bound, _)| upper <= *bound);

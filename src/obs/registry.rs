@@ -497,6 +497,7 @@ mod tests {
             r#"vertex_bridge_shard_requests_total{shard="1"} 1"#,
             "vertex_bridge_request_duration_seconds_count 4",
             r#"vertex_bridge_request_duration_seconds_bucket{le="0.01"} 4"#,
+            r#"vertex_bridge_request_duration_seconds_bucket{le="+Inf"} 4"#,
             r#"vertex_bridge_token_refreshes_total{provider="vertex",result="ok"} 3"#,
             r#"vertex_bridge_token_refreshes_total{provider="vertex",result="failed"} 1"#,
             r#"vertex_bridge_token_expiry_seconds{provider="vertex"} 60"#,

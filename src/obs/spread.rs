@@ -18,7 +18,7 @@ pub(super) struct Spread {
 impl Spread {
     /// Nothing has been counted.
     pub(super) fn new(bounds: &[f64]) -> Self {
-        let bounds = bounds.iter().copied().chain([f64::MAX]);
+        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
         Self { labels: Vec::new(), sum: 0.0, buckets: bounds.map(|bound| (bound, 0)).collect() }
     }
 
