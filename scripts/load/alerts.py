@@ -221,6 +221,14 @@ def load(gateway, *options):
     run("load.log", str(work / "load"), "-u", f"127.0.0.1:{gateway.port}", "-k", KEY, "-n", "10", "-a", "errors", *options)
 
 
+def redis():
+    """A store that gateways share: its port and process."""
+    port = free_port()
+    process = run("redis.log", "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "")
+    wait_for(port)
+    return port, process
+
+
 # ---- The gateways, and how each is harmed --------------------------------------------------------
 
 
@@ -234,8 +242,11 @@ def build():
     oauth, oauth_process = simulator("--service-account", str(account), "--token-ttl", "3599s")
     spans = collector()
     cert_port = untrusted()
+    stores = [redis(), redis()]
+    meeting = '[shared]\nurl = "redis://127.0.0.1:{}"\n'
 
-    untouched = Gateway("untouched", cores="0-1", more="[cache]\nenabled = true\n")
+    untouched = Gateway("untouched", cores="0-1", more="[cache]\nenabled = true\n" + meeting.format(stores[0][0]))
+    sharing = Gateway("sharing", cores="1", more=meeting.format(stores[1][0]))
     down = Gateway("down")
     restarted = Gateway("restarted", cores="1")
     circuit = Gateway("circuit", simulator=mortal)
@@ -340,6 +351,7 @@ def build():
          lambda: many(budget, 5, key=POOR)),
         ("a model without a price", unpriced, ["VertexBridgeUnpriced"], lambda: many(unpriced, 2, model="mystery")),
         ("the disk with the ledger is filled", small_disk, ["VertexBridgeRecordsLost"], fill_disk),
+        ("the store that it shares is killed", sharing, ["VertexBridgeSharedStoreAway"], stores[1][1].kill),
         ("the collector goes away under load", traced, ["VertexBridgeTracesDropped"], silence_collector),
         ("started again without the token endpoint", token, ["VertexBridgeTokenRefreshFails", "VertexBridgeTokenEnds"], take_token),
         ("100 requests a second on one connection of a gateway with two shards", uneven, ["VertexBridgeShardsUneven"], one_link),
