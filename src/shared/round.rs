@@ -180,7 +180,8 @@ impl Sharing {
                 self.cells.rounds.add(1);
                 self.cells.heard(now);
                 self.heard = Some(now);
-                let began = std::mem::take(&mut self.failing) || !self.cells.set_up(true);
+                let was_up = self.cells.set_up(true);
+                let began = std::mem::take(&mut self.failing) || !was_up;
                 let news = "the shared store answers".to_owned();
                 Round { news: began.then_some(Ok(news)) }
             }
