@@ -200,6 +200,11 @@ impl Lease {
         self.until = Some(asked.after(lifetime / 10 * 9));
     }
 
+    /// How long the lease is good yet; none when it has ended.
+    pub fn good_for(&self, now: Tick) -> Option<Duration> {
+        self.until.filter(|until| *until > now).map(|until| until.since(now))
+    }
+
     /// Has the lease ended, or was there never one? Then what may be used is by the rule.
     pub fn has_ended(&mut self, used: u64, now: Tick, away: WhenAway) -> bool {
         let ended = self.until.is_none_or(|until| until <= now);

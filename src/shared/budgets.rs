@@ -157,6 +157,11 @@ impl Budgets {
         }
     }
 
+    /// How soon the first lease ends that is good; none when there is none.
+    pub fn good_for(&self, now: Tick) -> Option<Duration> {
+        self.held.values().filter_map(|held| held.lease.good_for(now)).min()
+    }
+
     /// What to tell the pools when this process ends: what is not used is free for others.
     pub fn farewell(&self, access: &Access, now_ms: u64) -> Vec<Question> {
         let mut questions = Vec::new();

@@ -155,6 +155,8 @@ impl Sharing {
         }
         let lease_ms = u64::try_from(self.wanted.lease.as_millis()).unwrap_or(u64::MAX);
         let asked = Asked { member_ms: MEMBER_MS, lease_ms, questions: &questions };
+        // Who waits for the store sees no lease end.
+        self.store.hurry(self.budgets.good_for(now));
         let done = self.store.ask(&asked).map_err(SharingError::from).and_then(|told| {
             let (_, now_ms) = clock();
             let answers = &told.answers;
