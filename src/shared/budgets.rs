@@ -174,7 +174,7 @@ impl Budgets {
             };
             let used = lending.used;
             let pool = format!("{}:{}:{}", holder.name, held.budget.per.as_str(), held.since_ms);
-            let ask = Ask { used, claim: used, target: 0, short: 0 };
+            let ask = Ask { used, claim: used, target: 0, short: 0, known: None };
             let end = lending.ends_ms;
             let keep_ms = end.map_or(0, |end| end.saturating_sub(now_ms).saturating_add(DAY_MS));
             let place = Place { key: *key, per: *per, next: false };

@@ -143,6 +143,10 @@ impl Store {
         let ask = question.ask;
         pipe.arg(&self.member).arg(ask.used).arg(ask.claim).arg(ask.target).arg(ask.short);
         pipe.arg(question.ceiling).arg(lease_ms).arg(question.keep_ms);
+        match ask.known {
+            Some(known) => pipe.arg(known),
+            None => pipe.arg(-1),
+        };
     }
 
     /// All shared keys: names, and what is known of each.
