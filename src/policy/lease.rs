@@ -12,6 +12,11 @@
 //! it was used by then, so all of it counts as used until that process tells, or for [`DOUBT`] times
 //! as long as it was good: then it is taken for dead, and what it has not told is free again.
 //!
+//! A pool may forget: its store was emptied, or another took over that had not heard all of it yet.
+//! A process says what the pool must know of it, so the pool notices, and gives nothing new until
+//! all leases that it may have forgotten were told or have ended. What processes had spent that are
+//! gone by then is lost with it.
+//!
 //! [`Pool`] is the model of what the shared store does in a script of its own
 //! (`shared/exchange.lua`); simulations run on it, and a test holds the two to each other.
 
@@ -38,6 +43,8 @@ pub struct Ask {
     pub target: u64,
     /// What a request that was refused lacked.
     pub short: u64,
+    /// What the pool knows that it may use, at least; none before it has answered.
+    pub known: Option<u64>,
 }
 
 /// What a process is told of one pool.
@@ -61,6 +68,8 @@ pub struct Pool {
     /// What all have used.
     used: u64,
     members: BTreeMap<u64, Member>,
+    /// Nothing new is given until then: leases may be good that were forgotten.
+    quiet_until: Tick,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,14 +97,19 @@ impl Pool {
             gone.may = gone.used;
             gone.dead = None;
         }
-        let (used_before, may_before) =
-            self.members.get(&member).map_or((0, 0), |known| (known.used, known.may));
+        let known = self.members.get(&member).copied();
+        let (used_before, may_before) = known.map_or((0, 0), |known| (known.used, known.may));
+        let forgot = |told| known.is_none_or(|known| known.dead.is_some() && known.may < told);
+        if let (true, Some(lifetime)) = (ask.known.is_some_and(forgot), lifetime) {
+            self.quiet_until = now.after(lifetime);
+        }
         let others = self.total - may_before;
         self.used = self.used - used_before + ask.used;
         let room = ceiling.saturating_sub(others.saturating_add(ask.used));
         // A part of what a request needs would help nobody.
         let short = if ask.short <= room { ask.short } else { 0 };
-        let hold = ask.target.min(room / PART).max(short);
+        let is_quiet = self.quiet_until > now;
+        let hold = if is_quiet { 0 } else { ask.target.min(room / PART).max(short) };
         let may = match lifetime {
             None => {
                 self.members.remove(&member);
@@ -133,6 +147,9 @@ pub struct Lease {
     used_then: u64,
     /// What is likely to be used soon.
     soon: u64,
+    /// What the pool knows that may be used, at least, whether it has heard what was last asked or
+    /// not.
+    known: Option<u64>,
     last: Grant,
 }
 
@@ -140,7 +157,8 @@ impl Lease {
     /// Nothing may be used yet.
     pub const fn new(ceiling: u64) -> Self {
         let last = Grant { may: 0, fair: 0, used: 0, holders: 0 };
-        Self { ceiling, may: 0, until: None, asked: None, used_then: 0, soon: 0, last }
+        let (until, asked, known) = (None, None, None);
+        Self { ceiling, may: 0, until, asked, used_then: 0, soon: 0, known, last }
     }
 
     /// What may be used in all.
@@ -179,7 +197,9 @@ impl Lease {
         due.then(|| {
             self.soon = soon;
             self.may = used.max(self.may.min(used.saturating_add(target)));
-            Ask { used, claim: self.may, target, short }
+            let known = self.known;
+            self.known = known.map(|known| known.min(self.may));
+            Ask { used, claim: self.may, target, short, known }
         })
     }
 
@@ -194,10 +214,16 @@ impl Lease {
     pub fn on_grant(&mut self, ask: Ask, asked: Tick, grant: Grant, lifetime: Duration) {
         self.used_then = ask.used;
         self.may = grant.may;
+        self.known = Some(grant.may);
         self.last = grant;
         self.asked = Some(asked);
         // It stops before others begin, also where clocks differ a little.
         self.until = Some(asked.after(lifetime / 10 * 9));
+    }
+
+    /// How long the lease is good yet; none when it has ended.
+    pub fn good_for(&self, now: Tick) -> Option<Duration> {
+        self.until.filter(|until| *until > now).map(|until| until.since(now))
     }
 
     /// Has the lease ended, or was there never one? Then what may be used is by the rule.

@@ -157,6 +157,11 @@ impl Budgets {
         }
     }
 
+    /// How soon the first lease ends that is good; none when there is none.
+    pub fn good_for(&self, now: Tick) -> Option<Duration> {
+        self.held.values().filter_map(|held| held.lease.good_for(now)).min()
+    }
+
     /// What to tell the pools when this process ends: what is not used is free for others.
     pub fn farewell(&self, access: &Access, now_ms: u64) -> Vec<Question> {
         let mut questions = Vec::new();
@@ -169,7 +174,7 @@ impl Budgets {
             };
             let used = lending.used;
             let pool = format!("{}:{}:{}", holder.name, held.budget.per.as_str(), held.since_ms);
-            let ask = Ask { used, claim: used, target: 0, short: 0 };
+            let ask = Ask { used, claim: used, target: 0, short: 0, known: None };
             let end = lending.ends_ms;
             let keep_ms = end.map_or(0, |end| end.saturating_sub(now_ms).saturating_add(DAY_MS));
             let place = Place { key: *key, per: *per, next: false };

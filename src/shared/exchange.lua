@@ -2,11 +2,12 @@
 --
 -- KEYS: the pool's amounts, its leases by their ends.
 -- ARGV: member, used, claim, target, short, ceiling, milliseconds of the lease (0: it leaves),
--- milliseconds for which the pool is remembered (0: for ever).
+-- milliseconds for which the pool is remembered (0: for ever), what the pool knows that the member
+-- may use, at least (-1: it has not answered yet).
 local pool, leases, member = KEYS[1], KEYS[2], ARGV[1]
 local used, claim, target = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local short, ceiling = tonumber(ARGV[5]), tonumber(ARGV[6])
-local lifetime, keep = tonumber(ARGV[7]), tonumber(ARGV[8])
+local lifetime, keep, known = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -29,6 +30,14 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now)) do
   redis.call('ZREM', leases, gone)
 end
 
+-- What the pool has forgotten others may hold, for as long as a lease is good.
+local had = redis.call('HGET', pool, 'may:' .. member)
+local lives = redis.call('ZSCORE', leases, member)
+local forgot = known >= 0 and (not had or lives and tonumber(had) < known)
+if forgot and lifetime > 0 then
+  redis.call('HSET', pool, 'quiet', text(now + lifetime))
+end
+
 local others = total - amount('may:' .. member)
 all = all - amount('used:' .. member) + used
 local may = used
@@ -38,6 +47,9 @@ if lifetime > 0 then
   -- A part of what a request needs would help nobody.
   if short <= room then
     hold = math.max(hold, short)
+  end
+  if amount('quiet') > now then
+    hold = 0
   end
   may = math.max(claim, used + hold)
   redis.call('ZADD', leases, now + lifetime * doubt, member)

@@ -155,6 +155,8 @@ impl Sharing {
         }
         let lease_ms = u64::try_from(self.wanted.lease.as_millis()).unwrap_or(u64::MAX);
         let asked = Asked { member_ms: MEMBER_MS, lease_ms, questions: &questions };
+        // Who waits for the store sees no lease end.
+        self.store.hurry(self.budgets.good_for(now));
         let done = self.store.ask(&asked).map_err(SharingError::from).and_then(|told| {
             let (_, now_ms) = clock();
             let answers = &told.answers;
@@ -180,7 +182,8 @@ impl Sharing {
                 self.cells.rounds.add(1);
                 self.cells.heard(now);
                 self.heard = Some(now);
-                let began = std::mem::take(&mut self.failing) || !self.cells.set_up(true);
+                let was_up = self.cells.set_up(true);
+                let began = std::mem::take(&mut self.failing) || !was_up;
                 let news = "the shared store answers".to_owned();
                 Round { news: began.then_some(Ok(news)) }
             }

@@ -75,7 +75,11 @@ fn the_script_gives_what_its_model_gives() {
             let short = if rng.percent(20) { rng.below(1 + ceiling / 3) & !0xFFF } else { 0 };
             let claim =
                 now.max(if rng.percent(50) { may.min(now.saturating_add(target)) } else { 0 });
-            let ask = Ask { used: now, claim, target, short };
+            // What the pool knows of it, and now and then more: then it has forgotten something.
+            let known = (before > 0 && ceiling < 1 << 53).then_some(may);
+            let forgot = step > 300 && rng.percent(3);
+            let known = if forgot { Some(may + (ceiling / 4).max(1)) } else { known };
+            let ask = Ask { used: now, claim, target, short, known };
             let leaves = rng.percent(5);
             let lifetime = (!leaves).then_some(LIFETIME);
             let id = u64::try_from(member).expect("small");

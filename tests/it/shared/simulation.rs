@@ -2,7 +2,7 @@
 //! come at random, messages take their time, the store is away for a while, machines are killed.
 //!
 //! At no moment is more spent than the budget, but for what killed machines had spent since they
-//! last told. How much of it is left while requests are refused is measured, and bounded too.
+//! last told; also when the store loses its data. How much of it is left while requests are refused is measured, and bounded too.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -35,6 +35,8 @@ struct Plan {
     away: bool,
     /// Machines are killed.
     kills: bool,
+    /// In one of so many seconds the store loses all that it knows; 0: never.
+    forgets: u64,
 }
 
 #[derive(Default)]
@@ -110,6 +112,9 @@ fn play(seed: u64, plan: Plan) -> Outcome {
                 let mut world = all.borrow_mut();
                 if plan.away && inner.below(4) == 0 {
                     world.away_until = inner.now().after(Duration::from_millis(inner.below(9000)));
+                }
+                if plan.forgets > 0 && inner.below(plan.forgets) == 0 {
+                    world.pool = Pool::default();
                 }
                 quiet = if world.admitted == last && world.admitted > 0 { quiet + 1 } else { 0 };
                 last = world.admitted;
@@ -219,7 +224,7 @@ fn a_budget_holds_for_any_number_of_machines() {
     println!("| machines | budget | most spent | left at the end | asked per second |");
     for (machines, requests) in [(1, 100), (2, 10), (2, 1000), (10, 1000), (100, 20_000)] {
         let seed = seed() + machines;
-        let plan = Plan { machines, requests, away: false, kills: false };
+        let plan = Plan { machines, requests, away: false, kills: false, forgets: 0 };
         let outcome = play(seed, plan);
         let budget = requests * REQUEST;
         println!(
@@ -238,10 +243,22 @@ fn it_holds_while_the_store_is_away_and_machines_are_killed() {
     for (machines, requests) in [(2, 200), (10, 2000), (50, 5000)] {
         for (away, kills) in [(true, false), (false, true), (true, true)] {
             let seed = seed() + machines;
-            let plan = Plan { machines, requests, away, kills };
+            let plan = Plan { machines, requests, away, kills, forgets: 0 };
             let outcome = play(seed, plan);
             let bound = requests * REQUEST + outcome.untold;
             assert!(outcome.most <= bound, "seed {seed}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn it_holds_when_the_store_loses_what_it_knows() {
+    for (machines, requests) in [(2, 200), (10, 2000), (50, 5000)] {
+        for forgets in [3, 12] {
+            let seed = seed() + machines + forgets;
+            let plan = Plan { machines, requests, away: false, kills: false, forgets };
+            let outcome = play(seed, plan);
+            assert!(outcome.most <= requests * REQUEST, "seed {seed}: {outcome:?}");
         }
     }
 }
