@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A lease ends, and a process that cannot renew it stops using it. Nobody else knows how much of
-//! it was used by then, so all of it counts as used until that process tells, or for [`DOUBT`] times
-//! as long as it was good: then it is taken for dead, and what it has not told is free again.
+//! it was used by then, so all of it counts as used until that process tells, or for [`DOUBT`]
+//! times as long as it was good: then it is taken for dead, and what it has not told is free again.
 //!
 //! A pool may forget: its store was emptied, or another took over that had not heard all of it yet.
 //! A process says what the pool must know of it, so the pool notices, and gives nothing new until
@@ -31,6 +31,9 @@ const PART: u64 = 2;
 
 /// So many times as long as it was good a lease that has ended counts as used.
 const DOUBT: u32 = 60;
+
+/// A request that was refused for want of a lease is likely to come again within this time.
+const HUNGER: Duration = Duration::from_secs(2);
 
 /// What a process tells and asks about one pool. Amounts are in nano-dollars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub struct Pool {
     members: BTreeMap<u64, Member>,
     /// Nothing new is given until then: leases may be good that were forgotten.
     quiet_until: Tick,
+    /// Until then a request waits that needs more than is nobody's: all give back what they hold.
+    hungry_until: Tick,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,8 +111,12 @@ impl Pool {
         let others = self.total - may_before;
         self.used = self.used - used_before + ask.used;
         let room = ceiling.saturating_sub(others.saturating_add(ask.used));
-        // A part of what a request needs would help nobody.
+        // A part of what a request needs would help nobody: the others are to give back what they
+        // hold, so that it is there when it is asked for again.
         let short = if ask.short <= room { ask.short } else { 0 };
+        if short < ask.short && lifetime.is_some() {
+            self.hungry_until = now.after(HUNGER);
+        }
         let is_quiet = self.quiet_until > now;
         let hold = if is_quiet { 0 } else { ask.target.min(room / PART).max(short) };
         let may = match lifetime {
@@ -125,7 +134,10 @@ impl Pool {
         self.total = others + may;
         let holders = self.members.values().filter(|member| member.until > now).count();
         let holders = u64::try_from(holders).unwrap_or(u64::MAX);
-        let fair = ceiling.saturating_sub(self.used) / (PART * holders.max(1));
+        let fair = match self.hungry_until > now {
+            true => 0,
+            false => ceiling.saturating_sub(self.used) / (PART * holders.max(1)),
+        };
         Grant { may, fair, used: self.used, holders }
     }
 }
@@ -150,6 +162,8 @@ pub struct Lease {
     /// What the pool knows that may be used, at least, whether it has heard what was last asked or
     /// not.
     known: Option<u64>,
+    /// What is held for a request that was refused, and until when it may come again.
+    wanted: (u64, Tick),
     last: Grant,
 }
 
@@ -157,8 +171,8 @@ impl Lease {
     /// Nothing may be used yet.
     pub const fn new(ceiling: u64) -> Self {
         let last = Grant { may: 0, fair: 0, used: 0, holders: 0 };
-        let (until, asked, known) = (None, None, None);
-        Self { ceiling, may: 0, until, asked, used_then: 0, soon: 0, known, last }
+        let (until, asked, known, wanted) = (None, None, None, (0, Tick(0)));
+        Self { ceiling, may: 0, until, asked, used_then: 0, soon: 0, known, wanted, last }
     }
 
     /// What may be used in all.
@@ -182,7 +196,8 @@ impl Lease {
     pub fn ask(&mut self, used: u64, short: u64, now: Tick, lifetime: Duration) -> Option<Ask> {
         let lately = used.saturating_sub(self.used_then);
         let soon = (self.soon - self.soon / 8).max(lately.saturating_mul(4));
-        let target = self.last.fair.max(soon);
+        let (wanted, until) = self.wanted;
+        let target = self.last.fair.max(soon).max(if now < until { wanted } else { 0 });
         let ago = self.asked.map(|asked| now.since(asked));
         let more = used.saturating_add(target / 2) > self.may && self.may < self.ceiling;
         let less = self.may > used.saturating_add(target.saturating_mul(2));
@@ -196,7 +211,9 @@ impl Lease {
         };
         due.then(|| {
             self.soon = soon;
-            self.may = used.max(self.may.min(used.saturating_add(target)));
+            // What a request that was refused could not use is of more use to others.
+            let keeps = if short > 0 { 0 } else { target };
+            self.may = used.max(self.may.min(used.saturating_add(keeps)));
             let known = self.known;
             self.known = known.map(|known| known.min(self.may));
             Ask { used, claim: self.may, target, short, known }
@@ -214,6 +231,9 @@ impl Lease {
     pub fn on_grant(&mut self, ask: Ask, asked: Tick, grant: Grant, lifetime: Duration) {
         self.used_then = ask.used;
         self.may = grant.may;
+        if ask.short > 0 && grant.may >= ask.used.saturating_add(ask.short) {
+            self.wanted = (ask.short, asked.after(HUNGER));
+        }
         self.known = Some(grant.may);
         self.last = grant;
         self.asked = Some(asked);

@@ -44,9 +44,12 @@ local may = used
 if lifetime > 0 then
   local room = math.max(0, ceiling - others - used)
   local hold = math.min(target, math.floor(room / 2))
-  -- A part of what a request needs would help nobody.
+  -- A part of what a request needs would help nobody: the others are to give back what they hold,
+  -- so that it is there when it is asked for again.
   if short <= room then
     hold = math.max(hold, short)
+  else
+    redis.call('HSET', pool, 'hungry', text(now + 2000))
   end
   if amount('quiet') > now then
     hold = 0
@@ -65,4 +68,7 @@ if keep > 0 then
 end
 local holders = redis.call('ZCOUNT', leases, now + lifetime * (doubt - 1), '+inf')
 local fair = math.floor(math.max(0, ceiling - all) / (2 * math.max(1, holders)))
+if amount('hungry') > now then
+  fair = 0
+end
 return { text(may), text(fair), text(all), holders }

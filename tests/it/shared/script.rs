@@ -60,6 +60,7 @@ fn the_script_gives_what_its_model_gives() {
     {
         let (mut pool, name) = (Pool::default(), format!("k:day:{number}"));
         let mut used = [(0_u64, 0_u64); 5];
+        let begin = Instant::now();
         for step in 0..400 {
             let member = usize::try_from(rng.below(5)).expect("small");
             let (before, may) = used[member];
@@ -83,7 +84,8 @@ fn the_script_gives_what_its_model_gives() {
             let leaves = rng.percent(5);
             let lifetime = (!leaves).then_some(LIFETIME);
             let id = u64::try_from(member).expect("small");
-            let modelled = pool.exchange(id, ask, (ceiling, Tick(1)), lifetime);
+            let at = Tick(1).after(begin.elapsed());
+            let modelled = pool.exchange(id, ask, (ceiling, at), lifetime);
             let question = [Question::new(&name, ask, ceiling)];
             let lease_ms = if leaves { 0 } else { 600_000 };
             let asked = Asked { member_ms: 1000, lease_ms, questions: &question };
