@@ -66,6 +66,7 @@ def parse(arguments=None):
     add("--requests", type=float, default=1000, help="whole answers a second (1000)")
     add("--streams", type=float, default=1000, help="live streams (1000)")
     add("--chunks", type=float, default=20, help="chunks a second of each stream (20)")
+    add("--busy-keys", type=float, default=10, help="keys with a shared budget that all machines use at once (10)")
     add("--latency", type=float, default=3, help="seconds that a whole answer takes (3)")
     add("--tokens-per-minute", type=float, default=None, help="prompt and answer (from --requests and --streams)")
     add("--prompt-bytes", type=float, default=4096, help="(4096)")
@@ -137,10 +138,8 @@ def fleet(options, costs, load, machines, count):
         ("load balancer: connections", load["clients"] * times, costs.balancer_connections, "connections",
          "several addresses in DNS, each with a balancer; ECMP or anycast before stateless balancers (consistent hash); cells"),
         ("load balancer: bandwidth", gbit, costs.balancer_gbit, "Gbit/s", "answers that do not pass it (direct server return); cells"),
-        ("key limits and budgets", count, costs.limits_error, "machines",
-         "they hold for each process: divide them by the machines of a cell, and hash a key to one cell and a few machines in it"),
-        ("shared state, if limits were shared", requests, costs.shared_state, "operations/s",
-         "lease a part of the limit to each machine for a second instead of asking for each request; shard it by key"),
+        ("shared store: budgets, limits, keys", count * (costs.shared_beats + costs.shared_leases * options.busy_keys), costs.shared_state, "operations/s",
+         "a store for each cell; hash a key to one cell and a few machines in it"),
         ("Prometheus: series", series, costs.prometheus_series, "series",
          "one Prometheus a cell, and above it only the recorded series of deploy/prometheus; drop gen_ai_* buckets at the scrape"),
         ("logs", lines * costs.log_bytes * seconds_of_day / 1e9, costs.log_gb_day, "GB/day",
