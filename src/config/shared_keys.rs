@@ -70,7 +70,10 @@ mod tests {
         assert_eq!((shared.servers.len(), shared.when_away), (2, WhenAway::Refuse));
         assert!(!format!("{shared:?}").contains("canary") && !shared.limits);
         for (lines, want) in [
-            ("url = \"http://store\"", "vb.toml:2: shared.url is another URL; expected redis://"),
+            (
+                "url = \"http://store\"",
+                "vb.toml:2: shared.url: found another URL, expected redis://",
+            ),
             ("lease = \"1ms\"", "vb.toml:2: shared.lease"),
             ("when_away = \"panic\"", "expected one of serve, refuse"),
         ] {
