@@ -126,10 +126,11 @@ fn the_faster_target_is_asked_more_and_a_session_stays_with_one() {
         format!("[rate_limit]\ncapacity = 1000\n[[route]]\nmodel = \"m\"\n{BOTH}\n{more}\n")
     };
     for flavour in FLAVOURS {
-        let manners = [Manner::Good(30), Manner::Good(1)];
+        // So far apart that a busy machine does not turn them round.
+        let manners = [Manner::Good(80), Manner::Good(1)];
         let balanced = gateway(flavour, &manners, &route("balance = \"latency\""));
         let fast = (0..60).filter(|_| model(&ask_with(&balanced, "")) == "b").count();
-        assert!((36..60).contains(&fast), "three of four, about: {fast} of 60");
+        assert!((32..60).contains(&fast), "three of four, about: {fast} of 60");
         let manners = [Manner::Good(0), Manner::Good(0)];
         let kept = gateway(flavour, &manners, &route("affinity = \"X-Session\""));
         let of = |session: &str| model(&ask_with(&kept, &format!("x-session: {session}\r\n")));
