@@ -11,7 +11,7 @@ use crate::config::{Config, Shared};
 use crate::obs::log::Level;
 use crate::rt::{Clock, unix_millis};
 use crate::shard::{Cache, Outbox, Signatures};
-use crate::shared::{Ear, News, Round, Sharing};
+use crate::shared::{Ear, LeaseWatch, News, Round, Sharing};
 use crate::store::Db;
 
 use super::keys::{Keys, Latest};
@@ -75,10 +75,24 @@ pub(super) fn start(config: &Config, keys: &Keys) -> io::Result<Started> {
             break;
         }
     }
+    if shared.budgets {
+        end_leases(work.sharing.watch(), work.latest.clone(), work.clock)?;
+    }
     let (stop, stopped) = channel();
     let thread = thread::Builder::new().name("vb-shared".to_owned());
     let thread = thread.spawn(move || work.run(&stopped))?;
     Ok((cache, signatures, Some(Sharer { stop, thread })))
+}
+
+/// Ends leases that are over, as long as the process lives: whoever asks the store may wait for it.
+fn end_leases(watch: LeaseWatch, latest: Latest, clock: Clock) -> io::Result<()> {
+    let watching = move || {
+        loop {
+            thread::park_timeout(EVERY);
+            watch.look(&latest.read(), clock.now(), unix_millis());
+        }
+    };
+    thread::Builder::new().name("vb-leases".to_owned()).spawn(watching).map(drop)
 }
 
 /// Hears what others have learnt, as long as the process lives.

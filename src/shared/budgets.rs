@@ -54,6 +54,8 @@ struct Held {
     lease: Lease,
     /// That of the period behind it, and when it begins.
     next: Option<(u64, Lease)>,
+    /// What a request lacked that was refused since the pool was last asked.
+    short: u64,
 }
 
 /// All leases of this process.
@@ -94,16 +96,15 @@ impl Budgets {
     ) {
         let Lending { budget, used, short, since_ms, ends_ms } = lending;
         let (key, per, lifetime) = (KeyId::Configured(place), budget.per as u8, self.lifetime);
-        let fresh = || Held { budget, since_ms, lease: Lease::new(budget.nanos), next: None };
+        let lease = Lease::new(budget.nanos);
+        let fresh = || Held { budget, since_ms, lease, next: None, short: 0 };
         let held = self.held.entry((place, per)).or_insert_with(fresh);
         if held.since_ms != since_ms {
             held.begin(rates, key, since_ms);
             return;
         }
-        if held.lease.has_ended(used, now, self.away) {
-            let unused = held.lease.unused_elsewhere(used);
-            rates.lend(key, budget, now_ms, (held.lease.elsewhere(), unused));
-        }
+        let short = std::mem::take(&mut held.short).max(short);
+        held.look(rates, (key, used), (now, now_ms), self.away);
         let pool = |since_ms: u64| format!("{}:{}:{since_ms}", holder.name, budget.per.as_str());
         let keep_ms = ends_ms.map_or(0, |end| end.saturating_sub(now_ms).saturating_add(DAY_MS));
         let ceiling = budget.nanos;
@@ -157,6 +158,23 @@ impl Budgets {
         }
     }
 
+    /// Ends the leases that are over. Called also while the store is waited for.
+    pub fn end_leases(&mut self, access: &Access, now: Tick, now_ms: u64) {
+        let mut keys: Vec<usize> = self.held.keys().map(|(key, _)| *key).collect();
+        keys.dedup();
+        for place in keys {
+            let key = KeyId::Configured(place);
+            for lending in access.rates.lendings(key, now_ms) {
+                let entry = self.held.get_mut(&(place, lending.budget.per as u8));
+                let Some(held) = entry else { continue };
+                held.short = held.short.max(lending.short);
+                if lending.since_ms == held.since_ms {
+                    held.look(&access.rates, (key, lending.used), (now, now_ms), self.away);
+                }
+            }
+        }
+    }
+
     /// How soon the first lease ends that is good; none when there is none.
     pub fn good_for(&self, now: Tick) -> Option<Duration> {
         self.held.values().filter_map(|held| held.lease.good_for(now)).min()
@@ -185,6 +203,20 @@ impl Budgets {
 }
 
 impl Held {
+    /// What may be used behind the lease's end is by the rule.
+    fn look(
+        &mut self,
+        rates: &Rates,
+        (key, used): (KeyId, u64),
+        (now, now_ms): (Tick, u64),
+        away: WhenAway,
+    ) {
+        if self.lease.has_ended(used, now, away) {
+            let unused = self.lease.unused_elsewhere(used);
+            rates.lend(key, self.budget, now_ms, (self.lease.elsewhere(), unused));
+        }
+    }
+
     /// Another period has begun: its word holds what was said of it before.
     fn begin(&mut self, rates: &Rates, key: KeyId, since_ms: u64) {
         let known = self.next.take().filter(|(begins_ms, _)| *begins_ms == since_ms);

@@ -1,8 +1,8 @@
 //! One round of sharing: what this process tells the store, and what it learns from it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::base::Tick;
@@ -74,7 +74,7 @@ pub struct Sharing {
     store: Store,
     /// What is to be sent to others.
     parcels: News,
-    budgets: Budgets,
+    budgets: Arc<Mutex<Budgets>>,
     keys: Option<Keys>,
     cells: Arc<SharedCells>,
     /// The store is left alone until then.
@@ -129,7 +129,7 @@ impl Sharing {
         Self {
             store: Store::new(&wanted, member),
             parcels,
-            budgets: Budgets::new(&wanted),
+            budgets: Arc::new(Mutex::new(Budgets::new(&wanted))),
             wanted,
             keys,
             cells,
@@ -143,7 +143,7 @@ impl Sharing {
     pub fn round(&mut self, access: &Access, clock: &dyn Fn() -> (Tick, u64)) -> Round {
         let (now, now_ms) = clock();
         let questions = if self.wanted.budgets {
-            self.budgets.questions(access, now, now_ms)
+            lock(&self.budgets).questions(access, now, now_ms)
         } else {
             Vec::new()
         };
@@ -156,11 +156,12 @@ impl Sharing {
         let lease_ms = u64::try_from(self.wanted.lease.as_millis()).unwrap_or(u64::MAX);
         let asked = Asked { member_ms: MEMBER_MS, lease_ms, questions: &questions };
         // Who waits for the store sees no lease end.
-        self.store.hurry(self.budgets.good_for(now));
+        self.store.hurry(lock(&self.budgets).good_for(now));
         let done = self.store.ask(&asked).map_err(SharingError::from).and_then(|told| {
             let (_, now_ms) = clock();
             let answers = &told.answers;
-            self.budgets.on_answers(&access.rates, &questions, answers, (now, now_ms));
+            let times = (now, now_ms);
+            lock(&self.budgets).on_answers(&access.rates, &questions, answers, times);
             if self.wanted.limits {
                 self.cells.processes.set(told.processes.max(1));
             }
@@ -224,6 +225,11 @@ impl Sharing {
         Ok(())
     }
 
+    /// Ends leases while a round waits for the store, on a thread of its own.
+    pub fn watch(&self) -> LeaseWatch {
+        LeaseWatch(Arc::clone(&self.budgets))
+    }
+
     /// The ear for what others send, for a thread of its own.
     pub fn ear(&self) -> Ear {
         Ear { store: self.store.another(), cells: Arc::clone(&self.cells) }
@@ -231,11 +237,27 @@ impl Sharing {
 
     /// The process ends: what it holds is for the others.
     pub fn leave(&mut self, access: &Access, now_ms: u64) {
-        let questions = self.budgets.farewell(access, now_ms);
+        let questions = lock(&self.budgets).farewell(access, now_ms);
         let asked = Asked { member_ms: 0, lease_ms: 0, questions: &questions };
         // If it cannot be told, leases end by themselves.
         let _end = self.store.ask(&asked);
     }
+}
+
+/// Sees to it that no lease outlives its end.
+#[derive(Debug)]
+pub struct LeaseWatch(Arc<Mutex<Budgets>>);
+
+impl LeaseWatch {
+    /// Ends those that are over.
+    pub fn look(&self, access: &Access, now: Tick, now_ms: u64) {
+        lock(&self.0).end_leases(access, now, now_ms);
+    }
+}
+
+fn lock(budgets: &Mutex<Budgets>) -> MutexGuard<'_, Budgets> {
+    // What a panic leaves half done is told anew in the next round.
+    budgets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Hears what others have learnt.

@@ -125,7 +125,7 @@ impl Store {
             for question in asked.questions {
                 store.push(&mut pipe, &open.exchange, question, asked.lease_ms);
             }
-            let said: Vec<Value> = pipe.query(&mut open.connection)?;
+            let said = answers_of(&mut open.connection, &pipe, asked.questions.len() + 2)?;
             told(&said).ok_or_else(|| ServerError("an answer that makes no sense".to_owned()))
         })?;
         if told.answers.len() == asked.questions.len() {
@@ -267,6 +267,17 @@ fn open(server: &Secret, patience: Duration) -> Result<Option<Open>, ServerError
     };
     let (exchange, members) = (load(EXCHANGE)?, load(MEMBERS)?);
     Ok(Some(Open { connection, exchange, members }))
+}
+
+/// Sends all of it, and reads so many answers. The library's own way waits for each of them, also
+/// when the first one has not come in time.
+fn answers_of(
+    connection: &mut Connection,
+    pipe: &Pipeline,
+    count: usize,
+) -> Result<Vec<Value>, ServerError> {
+    connection.send_packed_command(&pipe.get_packed_pipeline())?;
+    (0..count).map(|_| Ok(connection.recv_response()?)).collect()
 }
 
 fn told(said: &[Value]) -> Option<Told> {
