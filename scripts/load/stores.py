@@ -65,11 +65,18 @@ class Server:
         # In a root of its own the server may run as another user.
         seen = self.data if root == "/" else pathlib.Path("/") / self.data.relative_to(root)
         enter = [] if root == "/" else ["chroot", root]
-        self.process = begin(
-            *enter, *program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-            "--dir", str(seen), "--appendonly", "yes", log="store.log",
-        )  # fmt: skip
-        await until("the store answers", lambda: self.say("PING") == "PONG")
+        def answers():
+            # One that ends at once found its port taken for a moment.
+            if self.process is None or self.process.poll() is not None:
+                self.process = begin(
+                    *enter, *program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                    "--dir", str(seen), "--appendonly", "yes", log="store.log",
+                )  # fmt: skip
+                time.sleep(0.02)
+            return self.say("PING") == "PONG"
+
+        self.process = None
+        await until("the store answers", answers)
         return self
 
     def say(self, *words):
