@@ -55,13 +55,14 @@ fn all_answer(
 ) -> bool {
     let (done, answers) = channel();
     let clock = Clock::start();
+    let end = clock.now().after(within);
     for shard in mailboxes {
         shard.send(Letter::Order(Order { what: Deed::Answer, done: done.clone() }));
     }
     if control.send(Report::Alive(done)).is_err() {
         return false;
     }
-    let left = || within.saturating_sub(Duration::from_nanos(clock.now().0));
+    let left = || end.since(clock.now());
     (0..=mailboxes.len()).all(|_| answers.recv_timeout(left()).is_ok())
 }
 

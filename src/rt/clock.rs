@@ -48,12 +48,12 @@ pub(super) fn seen() -> Tick {
 pub struct Clock(u64);
 
 impl Clock {
-    /// A clock that starts at zero.
+    /// The clock of this process, whoever asks for it first.
     pub fn start() -> Self {
         Self(origin())
     }
 
-    /// The time since its start.
+    /// The time since the process asked for its clock first.
     pub fn now(&self) -> Tick {
         now(self.0)
     }
