@@ -220,7 +220,7 @@ where
 /// How long an idle client is kept; during a drain only for a last request.
 fn idle_until<R: Runtime>(shard: &Shard<R>) -> Tick {
     let limit = shard.config.timeouts.keep_alive;
-    let limit = if shard.is_refusing() { limit.min(LINGER) } else { limit };
+    let limit = if shard.is_noticed() { limit.min(LINGER) } else { limit };
     shard.rt.lately().after(limit)
 }
 

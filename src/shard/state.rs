@@ -279,8 +279,14 @@ impl<R: Runtime> Shard<R> {
         self.draining.get()
     }
 
-    /// Is new work refused? Not until balancers had time to notice that a drain has begun.
+    /// Is new work refused? Where balancers get time to notice a drain it never is: what comes
+    /// behind that time comes on connections that were promised to be kept, and is their last.
     pub fn is_refusing(&self) -> bool {
+        self.draining.get() && self.config.timeouts.drain_notice.is_zero()
+    }
+
+    /// Have balancers had time to notice that a drain has begun?
+    pub fn is_noticed(&self) -> bool {
         self.draining.get() && self.rt.lately() >= self.noticed.get()
     }
 
