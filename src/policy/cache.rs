@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 
+use super::digest::{hex, unhex};
+
 /// What a request is found by: the digest of all that shapes its answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CacheKey([u8; SHA256_OUTPUT_LEN]);
@@ -60,19 +62,12 @@ impl CacheKey {
 
     /// As it is told to other gateways.
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     /// Reads [`CacheKey::to_hex`].
     pub fn from_hex(text: &str) -> Option<Self> {
-        let mut digest = [0; SHA256_OUTPUT_LEN];
-        if text.len() != digest.len() * 2 || !text.is_ascii() {
-            return None;
-        }
-        for (place, byte) in digest.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(text.get(place * 2..place * 2 + 2)?, 16).ok()?;
-        }
-        Some(Self(digest))
+        unhex(text).map(Self)
     }
 
     /// A number below `below`, evenly spread over all keys.

@@ -14,6 +14,23 @@ pub fn sha256(bytes: &[u8]) -> Digest {
     out
 }
 
+/// A digest as text.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads what [`hex`] has written.
+pub fn unhex(text: &str) -> Option<Digest> {
+    let mut digest = [0; SHA256_OUTPUT_LEN];
+    if text.len() != digest.len() * 2 || !text.is_ascii() {
+        return None;
+    }
+    for (place, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(place * 2..place * 2 + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}
+
 /// Looks at every byte; the optimizer is kept from stopping at the first difference.
 pub(super) fn equal(a: &Digest, b: &Digest) -> bool {
     let difference = a.iter().zip(b).fold(0, |sum, (x, y)| black_box(sum | (x ^ y)));

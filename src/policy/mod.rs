@@ -21,7 +21,7 @@ mod roll;
 pub use auth::{KeyId, Keyring, screen};
 pub use cache::{CacheHasher, CacheKey, CacheWish, NoSuchWish};
 pub use coding::{Accepts, Allowance, Coding};
-pub use digest::{Digest, sha256};
+pub use digest::{Digest, hex, sha256, unhex};
 pub use fault::Fault;
 pub use holder::{Holder, Limits};
 pub use refresh::{Refresh, Refused};

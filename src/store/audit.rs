@@ -8,6 +8,8 @@
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use rusqlite::{OptionalExtension, TransactionBehavior};
 
+use crate::policy::hex;
+
 use super::db::{Db, StoreError};
 
 type Hash = [u8; SHA256_OUTPUT_LEN];
@@ -137,10 +139,6 @@ fn chained(previous: &[u8], text: &str) -> Hash {
     let mut hash = Hash::default();
     hash.copy_from_slice(context.finish().as_ref());
     hash
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

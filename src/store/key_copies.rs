@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::{Value, json};
 
 use crate::config::{Budget, Period};
-use crate::policy::Limits;
+use crate::policy::{Limits, hex, unhex};
 
 use super::db::{Db, StoreError};
 use super::keys::{self, StoredKey, StoredSecret, Wanted};
@@ -89,13 +89,10 @@ pub fn read(text: &str) -> Option<StoredKey> {
 /// Two copies of one key as one.
 #[must_use]
 pub fn join(one: &StoredKey, other: &StoredKey) -> StoredKey {
-    let born = |key: &StoredKey| {
-        let first = key.secrets.iter().map(|secret| (secret.created_ms, secret.digest)).min();
-        (key.created_ms, first.map(|(_, digest)| digest))
-    };
     if one.created_ms != other.created_ms {
         // Two keys with one name.
-        let (first, late) = if born(one) < born(other) { (one, other) } else { (other, one) };
+        let (first, late) =
+            if one.created_ms < other.created_ms { (one, other) } else { (other, one) };
         // Whoever revokes a name means whatever it opens.
         let revoked_ms = earlier(first.revoked_ms, late.revoked_ms);
         return in_order(StoredKey { revoked_ms, ..first.clone() });
@@ -166,21 +163,6 @@ fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(place * 2..place * 2 + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
