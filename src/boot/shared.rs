@@ -11,7 +11,7 @@ use crate::config::{Config, Shared};
 use crate::obs::log::Level;
 use crate::rt::{Clock, unix_millis};
 use crate::shard::{Cache, Outbox, Signatures};
-use crate::shared::{Ear, LeaseWatch, News, Round, Sharing};
+use crate::shared::{Ear, LeaseWatch, Outgoing, Sharing};
 use crate::store::Db;
 
 use super::keys::{Keys, Latest};
@@ -37,14 +37,14 @@ pub(super) struct Sharer {
 type Started = (Option<Cache>, Signatures, Option<Sharer>);
 
 /// The cache and the vendors' marks, and what others are to be told of them.
-fn learnt(config: &Config) -> (Option<Cache>, Signatures, News) {
+fn learnt(config: &Config) -> (Option<Cache>, Signatures, Outgoing) {
     let ((answered, answers), (marked, marks)) = (Outbox::open(), Outbox::open());
     let shares = |what: fn(&Shared) -> bool| config.shared.as_ref().is_some_and(what);
     let answered = if shares(|shared| shared.cache) { answered } else { Outbox::default() };
     let marked = if shares(|shared| shared.signatures) { marked } else { Outbox::default() };
     let bytes = if config.gemini.signatures.cache { SIGNATURE_BYTES } else { 0 };
     let cache = config.cache.map(|cache| Cache::with(cache, answered));
-    (cache, Signatures::with(bytes, marked), News { answers, marks })
+    (cache, Signatures::with(bytes, marked), Outgoing { answers, marks })
 }
 
 /// What runs in the thread.
@@ -128,8 +128,7 @@ impl Work {
     fn round(&mut self) {
         let access = self.latest.read();
         let clock = || (self.clock.now(), unix_millis());
-        let Round { news } = self.sharing.round(&access, &clock);
-        match news {
+        match self.sharing.round(&access, &clock) {
             Some(Ok(news)) => say(Level::Info, &news),
             Some(Err(trouble)) => say(Level::Warn, &trouble),
             None => {}

@@ -1,9 +1,8 @@
-//! What becomes of sharing with other gateways. One thread writes it.
+//! What becomes of sharing with other gateways. Each cell has one writer.
 
 use super::cell::Cell;
-use crate::base::Tick;
 
-/// Counts of the thread that shares.
+/// Counts of the thread that shares, and of the one that hears what others send.
 #[derive(Debug, Default)]
 pub struct SharedCells {
     /// 1 while the shared store answers.
@@ -14,8 +13,6 @@ pub struct SharedCells {
     pub failures: Cell,
     /// Processes that share, this one counted; 0 until the store was heard.
     pub processes: Cell,
-    /// The tick at which the store last answered.
-    heard: Cell,
     /// What others have sent. The thread that hears them writes these.
     pub received: Cell,
     /// Answers and bytes that came into the cache from others.
@@ -35,10 +32,5 @@ impl SharedCells {
     /// Does the shared store answer?
     pub fn is_up(&self) -> bool {
         self.up.read() == 1
-    }
-
-    /// The store has answered.
-    pub fn heard(&self, now: Tick) {
-        self.heard.set(now.0);
     }
 }

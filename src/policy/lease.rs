@@ -175,11 +175,6 @@ impl Lease {
         Self { ceiling, may: 0, until, asked, used_then: 0, soon: 0, known, wanted, last }
     }
 
-    /// What may be used in all.
-    pub const fn may(&self) -> u64 {
-        self.may
-    }
-
     /// What of the whole this process may not use.
     pub const fn elsewhere(&self) -> u64 {
         self.ceiling.saturating_sub(self.may)
@@ -239,11 +234,6 @@ impl Lease {
         self.asked = Some(asked);
         // It stops before others begin, also where clocks differ a little.
         self.until = Some(asked.after(lifetime / 10 * 9));
-    }
-
-    /// How long the lease is good yet; none when it has ended.
-    pub fn good_for(&self, now: Tick) -> Option<Duration> {
-        self.until.filter(|until| *until > now).map(|until| until.since(now))
     }
 
     /// Has the lease ended, or was there never one? Then what may be used is by the rule.

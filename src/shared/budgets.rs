@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::Tick;
+use crate::base::date::DAY_MS;
 use crate::config::{Budget, Shared, WhenAway};
 use crate::policy::lease::{Ask, Grant, Lease};
 use crate::policy::{Holder, KeyId};
 use crate::shard::{Access, Lending, Rates};
 
-/// A day in milliseconds. A pool is remembered for so long when its period is over.
-const DAY_MS: u64 = 24 * 3600 * 1000;
 /// The next period is left alone so long before it begins, in milliseconds: it may have begun
 /// where the clock was read a moment later.
 const QUIET_MS: u64 = 200;
@@ -105,12 +104,11 @@ impl Budgets {
         }
         let short = std::mem::take(&mut held.short).max(short);
         held.look(rates, (key, used), (now, now_ms), self.away);
-        let pool = |since_ms: u64| format!("{}:{}:{since_ms}", holder.name, budget.per.as_str());
-        let keep_ms = ends_ms.map_or(0, |end| end.saturating_sub(now_ms).saturating_add(DAY_MS));
+        let pool = |since_ms: u64| pool_of(holder, budget, since_ms);
+        let keep_ms = keep_ms(ends_ms, now_ms);
         let ceiling = budget.nanos;
         if let Some(ask) = held.lease.ask(used, short, now, lifetime) {
-            let unused = held.lease.unused_elsewhere(used);
-            let used = rates.lend(key, budget, now_ms, (held.lease.elsewhere(), unused));
+            let used = held.lend(rates, (key, used), now_ms);
             let ask = held.lease.claimed(ask, used);
             let place = Place { key: place, per, next: false };
             questions.push(Question { pool: pool(since_ms), ask, ceiling, keep_ms, place });
@@ -152,8 +150,7 @@ impl Budgets {
                 }
             } else if !place.next {
                 held.lease.on_grant(*ask, asked, *grant, lifetime);
-                let unused = held.lease.unused_elsewhere(ask.used);
-                rates.lend(key, budget, now_ms, (held.lease.elsewhere(), unused));
+                held.lend(rates, (key, ask.used), now_ms);
             }
         }
     }
@@ -175,11 +172,6 @@ impl Budgets {
         }
     }
 
-    /// How soon the first lease ends that is good; none when there is none.
-    pub fn good_for(&self, now: Tick) -> Option<Duration> {
-        self.held.values().filter_map(|held| held.lease.good_for(now)).min()
-    }
-
     /// What to tell the pools when this process ends: what is not used is free for others.
     pub fn farewell(&self, access: &Access, now_ms: u64) -> Vec<Question> {
         let mut questions = Vec::new();
@@ -191,15 +183,24 @@ impl Budgets {
                 continue;
             };
             let used = lending.used;
-            let pool = format!("{}:{}:{}", holder.name, held.budget.per.as_str(), held.since_ms);
+            let pool = pool_of(holder, held.budget, held.since_ms);
             let ask = Ask { used, claim: used, target: 0, short: 0, known: None };
-            let end = lending.ends_ms;
-            let keep_ms = end.map_or(0, |end| end.saturating_sub(now_ms).saturating_add(DAY_MS));
+            let keep_ms = keep_ms(lending.ends_ms, now_ms);
             let place = Place { key: *key, per: *per, next: false };
             questions.push(Question { pool, ask, ceiling: held.budget.nanos, keep_ms, place });
         }
         questions
     }
+}
+
+/// The name of a budget's pool for the period that began then.
+fn pool_of(holder: &Holder, budget: Budget, since_ms: u64) -> String {
+    format!("{}:{}:{since_ms}", holder.name, budget.per.as_str())
+}
+
+/// A pool is remembered for a day when its period is over, and that of a total for ever.
+fn keep_ms(ends_ms: Option<u64>, now_ms: u64) -> u64 {
+    ends_ms.map_or(0, |end| end.saturating_sub(now_ms).saturating_add(DAY_MS))
 }
 
 impl Held {
@@ -212,9 +213,14 @@ impl Held {
         away: WhenAway,
     ) {
         if self.lease.has_ended(used, now, away) {
-            let unused = self.lease.unused_elsewhere(used);
-            rates.lend(key, self.budget, now_ms, (self.lease.elsewhere(), unused));
+            self.lend(rates, (key, used), now_ms);
         }
+    }
+
+    /// Tells the key's meter what this process may use; what it has used when that holds.
+    fn lend(&self, rates: &Rates, (key, used): (KeyId, u64), now_ms: u64) -> u64 {
+        let others = (self.lease.elsewhere(), self.lease.unused_elsewhere(used));
+        rates.lend(key, self.budget, now_ms, others)
     }
 
     /// Another period has begun: its word holds what was said of it before.

@@ -8,5 +8,5 @@ mod server;
 
 pub use budgets::{Budgets, Question};
 pub use parcels::Received;
-pub use round::{Ear, LeaseWatch, News, Round, Sharing, SharingError};
+pub use round::{Ear, LeaseWatch, News, Outgoing, Sharing, SharingError};
 pub use server::{Asked, ServerError, Store, Told};

@@ -60,7 +60,7 @@ impl From<StoreError> for SharingError {
 
 /// What others are to be told of.
 #[derive(Debug)]
-pub struct News {
+pub struct Outgoing {
     /// Answers that were kept.
     pub answers: Receiver<Fresh>,
     /// Marks of calls.
@@ -73,7 +73,7 @@ pub struct Sharing {
     wanted: Shared,
     store: Store,
     /// What is to be sent to others.
-    parcels: News,
+    parcels: Outgoing,
     budgets: Arc<Mutex<Budgets>>,
     keys: Option<Keys>,
     cells: Arc<SharedCells>,
@@ -81,7 +81,7 @@ pub struct Sharing {
     quiet_until: Tick,
     /// When the store last answered.
     heard: Option<Tick>,
-    /// The other side was told of, and the present trouble was said.
+    /// The present trouble was said.
     failing: bool,
 }
 
@@ -101,14 +101,10 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// What a round came to.
-#[derive(Debug, Default)]
-pub struct Round {
-    /// Something for the log.
-    pub news: Option<Result<String, String>>,
-}
+/// Something for the log: that all is well again, or what is wrong.
+pub type News = Option<Result<String, String>>;
 
-impl News {
+impl Outgoing {
     fn take(&self) -> Vec<Parcel> {
         let answers = self.answers.try_iter().map(Parcel::Answer).take(PARCELS_MAX);
         let marks = self.marks.try_iter().map(Parcel::Mark).take(PARCELS_MAX);
@@ -121,7 +117,7 @@ impl Sharing {
     /// is a random number; `parcels` are for the others.
     pub fn new(
         wanted: Shared,
-        (db, parcels): (Option<Db>, News),
+        (db, parcels): (Option<Db>, Outgoing),
         member: u64,
         cells: Arc<SharedCells>,
     ) -> Self {
@@ -140,7 +136,7 @@ impl Sharing {
     }
 
     /// One round. `clock` tells the time, also after the store has answered: it may take a while.
-    pub fn round(&mut self, access: &Access, clock: &dyn Fn() -> (Tick, u64)) -> Round {
+    pub fn round(&mut self, access: &Access, clock: &dyn Fn() -> (Tick, u64)) -> News {
         let (now, now_ms) = clock();
         let questions = if self.wanted.budgets {
             lock(&self.budgets).questions(access, now, now_ms)
@@ -151,12 +147,10 @@ impl Sharing {
         let parcels = self.parcels.take();
         let nothing = questions.is_empty() && parcels.is_empty() && !self.is_due(now);
         if now < self.quiet_until || nothing {
-            return Round::default();
+            return None;
         }
         let lease_ms = u64::try_from(self.wanted.lease.as_millis()).unwrap_or(u64::MAX);
         let asked = Asked { member_ms: MEMBER_MS, lease_ms, questions: &questions };
-        // Who waits for the store sees no lease end.
-        self.store.hurry(lock(&self.budgets).good_for(now));
         let done = self.store.ask(&asked).map_err(SharingError::from).and_then(|told| {
             let (_, now_ms) = clock();
             let answers = &told.answers;
@@ -177,23 +171,21 @@ impl Sharing {
         self.heard.is_none_or(|heard| now.since(heard) >= HEARTBEAT)
     }
 
-    fn note(&mut self, done: Result<(), SharingError>, now: Tick) -> Round {
+    fn note(&mut self, done: Result<(), SharingError>, now: Tick) -> News {
         match done {
             Ok(()) => {
                 self.cells.rounds.add(1);
-                self.cells.heard(now);
                 self.heard = Some(now);
+                self.failing = false;
                 let was_up = self.cells.set_up(true);
-                let began = std::mem::take(&mut self.failing) || !was_up;
-                let news = "the shared store answers".to_owned();
-                Round { news: began.then_some(Ok(news)) }
+                (!was_up).then(|| Ok("the shared store answers".to_owned()))
             }
             Err(error) => {
                 self.cells.failures.add(1);
                 self.cells.set_up(false);
                 self.quiet_until = now.after(AGAIN);
                 let first = !std::mem::replace(&mut self.failing, true);
-                Round { news: first.then(|| Err(error.to_string())) }
+                first.then(|| Err(error.to_string()))
             }
         }
     }

@@ -14,8 +14,6 @@ use super::parcels::{self, Parcel, Received};
 
 /// How long a connection may take, and an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// At least so long, whatever ends meanwhile.
-const PATIENCE_MIN: Duration = Duration::from_millis(50);
 
 const EXCHANGE: &str = include_str!("exchange.lua");
 const MEMBERS: &str = include_str!("members.lua");
@@ -68,8 +66,6 @@ pub struct Store {
     prefix: String,
     /// This process, unlike any other.
     member: String,
-    /// How long a connection may take now, and an answer.
-    patience: Duration,
     open: Option<Open>,
 }
 
@@ -93,17 +89,8 @@ impl Store {
             servers: shared.servers.clone(),
             prefix: shared.prefix.clone(),
             member: format!("{member:016x}"),
-            patience: PATIENCE,
             open: None,
         }
-    }
-
-    /// When this is over something else is to be done: servers that do not answer are waited for
-    /// no longer, each for its part.
-    pub fn hurry(&mut self, most: Option<Duration>) {
-        let servers = u32::try_from(self.servers.len()).unwrap_or(u32::MAX).max(1);
-        let part = most.map_or(PATIENCE, |most| most / servers);
-        self.patience = part.clamp(PATIENCE_MIN, PATIENCE);
     }
 
     /// A name in the store.
@@ -216,7 +203,7 @@ impl Store {
     #[must_use]
     pub fn another(&self) -> Self {
         let (servers, prefix) = (self.servers.clone(), self.prefix.clone());
-        Self { servers, prefix, member: self.member.clone(), patience: PATIENCE, open: None }
+        Self { servers, prefix, member: self.member.clone(), open: None }
     }
 
     /// Does something with an open connection, and closes it when that fails.
@@ -228,8 +215,6 @@ impl Store {
             Some(open) => open,
             None => self.connect()?,
         };
-        open.connection.set_read_timeout(Some(self.patience))?;
-        open.connection.set_write_timeout(Some(self.patience))?;
         let done = act(&mut open, self)?;
         if open.connection.is_open() {
             self.open = Some(open);
@@ -241,7 +226,7 @@ impl Store {
     fn connect(&self) -> Result<Open, ServerError> {
         let mut last = ServerError("no server".to_owned());
         for server in &self.servers {
-            match open(server, self.patience) {
+            match open(server) {
                 Ok(Some(open)) => return Ok(open),
                 Ok(None) => last = ServerError("no server is the primary".to_owned()),
                 Err(error) => last = error,
@@ -252,11 +237,11 @@ impl Store {
 }
 
 /// A connection to this server, if it is the primary.
-fn open(server: &Secret, patience: Duration) -> Result<Option<Open>, ServerError> {
+fn open(server: &Secret) -> Result<Option<Open>, ServerError> {
     let client = Client::open(server.expose())?;
-    let mut connection = client.get_connection_with_timeout(patience)?;
-    connection.set_read_timeout(Some(patience))?;
-    connection.set_write_timeout(Some(patience))?;
+    let mut connection = client.get_connection_with_timeout(PATIENCE)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    connection.set_write_timeout(Some(PATIENCE))?;
     let role: Vec<Value> = redis::cmd("ROLE").query(&mut connection)?;
     let role = role.first().and_then(|role| redis::from_redis_value_ref::<String>(role).ok());
     if !role.is_some_and(|role| role == "master" || role == "primary") {
