@@ -13,10 +13,11 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
+
+from ports import free_port
 
 CLIENTS = 16
 # An answer that was whole so long before a kill is settled.
@@ -133,19 +134,6 @@ async def serving(port, process):
     sys.exit("the gateway does not start")
 
 
-def free_port():
-    """Below the range that connections take their own ports from: clients that knock while nobody
-    listens would be given the very port that they knock at, and talk to themselves."""
-    while True:
-        port = chance.randrange(20000, 32000)
-        with socket.socket() as held:
-            try:
-                held.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-
-
 def command(*words):
     environment = {"PATH": os.environ["PATH"]}
     words = [binary, *words, "--config", str(folder / "gateway.toml")]
@@ -158,7 +146,7 @@ def command(*words):
 async def main():
     global ended
     server = await asyncio.start_server(upstream, "127.0.0.1", 0, limit=1 << 20)
-    at, port = server.sockets[0].getsockname()[1], free_port()
+    at, port = server.sockets[0].getsockname()[1], free_port(chance)
     (folder / "gateway.toml").write_text(f"""
 [server]
 port = {port}

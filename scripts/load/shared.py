@@ -21,7 +21,8 @@ import sys
 import time
 
 import stores
-from stores import Server, Way, begin, end_all, free_port, until
+from ports import free_port
+from stores import Server, Way, begin, end_all, until
 
 binary, folder, seconds = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
 title = sys.argv[4]
@@ -69,7 +70,7 @@ class Gateway:
 
     def __init__(self, servers, keys, lease="10s", away="refuse", prefix="vb", upstream=None):
         Gateway.count += 1
-        self.name, self.port, self.idle = f"g{Gateway.count}", free_port(), []
+        self.name, self.port, self.idle = f"g{Gateway.count}", free_port(chance), []
         self.began = time.monotonic()
         self.at = folder / self.name
         self.at.mkdir()
@@ -647,7 +648,7 @@ async def killed():
 
 async def start_simulator():
     global simulator
-    simulator = f"127.0.0.1:{free_port()}"
+    simulator = f"127.0.0.1:{free_port(chance)}"
     begin(binary, "simulate", "--listen", simulator, "--latency", "2ms", "--tokens", "10", log="simulator.log", cwd=folder)
 
     def listens():

@@ -17,6 +17,8 @@ import subprocess
 import sys
 import time
 
+from ports import free_port
+
 chance = random.Random()
 processes = []  # all that were started
 # Where logs and data go, the root folder that the server runs in, and its program.
@@ -29,15 +31,6 @@ def begin(*command, log, cwd=None):
         process = subprocess.Popen(command, env=environment, cwd=cwd, stdout=file, stderr=file)
     processes.append(process)
     return process
-
-
-def free_port():
-    """Below the range that connections take their own ports from."""
-    while True:
-        port = chance.randrange(20000, 32000)
-        with socket.socket() as held, contextlib.suppress(OSError):
-            held.bind(("127.0.0.1", port))
-            return port
 
 
 async def until(what, holds, most=15.0):
@@ -55,7 +48,7 @@ class Server:
 
     def __init__(self):
         Server.count += 1
-        self.port = free_port()
+        self.port = free_port(chance)
         inside = pathlib.Path(root) / f"tmp/vertex-bridge-{os.getpid()}-{Server.count}"
         self.data = inside if root != "/" else folder / f"store-{Server.count}"
         self.process = None
@@ -106,7 +99,7 @@ class Way:
     """A way to a server that takes its time, in seconds for each direction."""
 
     def __init__(self, server):
-        self.server, self.port = server, free_port()
+        self.server, self.port = server, free_port(chance)
         self.file = folder / f"way-{self.port}"
         self.take(0)
         self.process = begin(
