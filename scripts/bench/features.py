@@ -3,30 +3,32 @@
 
 Started by features.sh. Standard library only.
 
-A gateway with one shard runs under callgrind twice, for few requests and for many more; the
-difference, divided by the difference of the requests, is what one request costs: what the start
-costs is in neither. Requests are small, no two are alike, and are translated to Gemini.
+A gateway with one shard answers until it is warm; then its thread is stepped from instruction to
+instruction (steps.c) while it answers more. Requests are small, no two are alike, and are
+translated to Gemini.
 
 Every exchange is recorded for the log, the metrics and the dashboard, whether a ledger keeps it or
-not. That part is read off the profile and counted as the ledger's.
+not. What that takes is seen by the calls that do it, and counted as the ledger's.
 """
 
 import argparse
+import bisect
 import json
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
 
 import common
 
 KEY = "sk-bench-0123456789abcdef"
-FEW = 200
+WARM = 300
 OTEL = '[otel]\nendpoint = "http://127.0.0.1:1/"\nsample = 0.01\n'
 CACHE = "[cache]\nenabled = true\n"
 BUDGET = 'budget = [{ usd = "1000", per = "month" }, { usd = "10000", per = "total" }]\n'
@@ -42,9 +44,8 @@ VARIANTS = {  # tables in front, lines of the key's
 RECORDS = ("record_admission", "record_end")
 
 
-def ask(connection, count):
-    answers = connection.makefile("rb")
-    for number in range(count):
+def ask(connection, answers, numbers):
+    for number in numbers:
         body = json.dumps({
             "model": "gemini-2.5-flash", "temperature": 0, "max_tokens": 100,
             "messages": [{"role": "user", "content": f"Say a line of text, number {number:06}."}],
@@ -63,8 +64,9 @@ def ask(connection, count):
             sys.exit(f"features: {status!r} {text!r}")
 
 
-def play(options, name, upstream, count):
-    """Instructions of each thread, and of what records exchanges."""
+def play(options, name, upstream):
+    """Instructions of the shard's thread for all requests, those of what records exchanges, and
+    how often each place of the program was."""
     with tempfile.TemporaryDirectory() as folder:
         tables, key = VARIANTS[name]
         port = common.free_port()
@@ -76,84 +78,116 @@ def play(options, name, upstream, count):
             + f'api_key = "k"\nbase_url = "http://127.0.0.1:{upstream}"\n'
             + '[[route]]\nmodel = "*"\ntargets = [{ upstream = "google" }]\n'
             + f'[[key]]\nname = "k"\nsecret = "{KEY}"\n' + key)
+        Path(folder, "watched").write_text("".join(f"{place}\n" for place in options.records))
         gateway = subprocess.Popen(
-            ["valgrind", "--tool=callgrind", "--separate-threads=yes",
-             f"--callgrind-out-file={folder}/out", options.binary, "--config", config,
+            [options.tools / "steps", "vb-shard-0", folder, options.binary, "--config", config,
              "--log-level", "error"],
             env={"PATH": os.environ["PATH"], "HOME": folder},
             stderr=subprocess.DEVNULL if not options.verbose else None)
         try:
             common.wait_for(port, gateway, "the gateway", seconds=60)
             with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-                ask(connection, count)
+                answers = connection.makefile("rb")
+                ask(connection, answers, range(WARM))
+                gateway.send_signal(signal.SIGUSR1)
+                until(Path(folder, "begun"))
+                ask(connection, answers, range(WARM, WARM + options.requests))
+                gateway.send_signal(signal.SIGUSR2)
+                until(Path(folder, "steps"))
+            places = dict(map(int, line.split()) for line in Path(folder, "steps").open())
+            calls = [list(map(int, line.split())) for line in Path(folder, "calls").open()]
             gateway.send_signal(signal.SIGTERM)
             gateway.wait(60)
         finally:
             gateway.kill()
-        return [read(file) for file in sorted(Path(folder).glob("out-*"))]
+
+    inside = sum(call[2] for call in calls)
+    if not inside:
+        sys.exit("features: the thread does not record exchanges")
+    return sum(places.values()), inside, places
 
 
-def read(file):
-    """A thread's instructions, and those of each function of RECORDS with all that it calls."""
-    total, names, called, records = 0, {}, None, 0
-    for line in file.read_text(errors="replace").splitlines():
-        if match := re.match(r"totals: (\d+)", line):
-            total = int(match[1])
-        elif match := re.match(r"(c?fn)=\((\d+)\)(?: (.*))?", line):
-            if match[3]:
-                names[match[2]] = match[3]
-            called = match[2] if match[1] == "cfn" else None
-        elif called and (match := re.match(r"\S+ (\d+)$", line)):
-            if any(part in names.get(called, "") for part in RECORDS):
-                records += int(match[1])
-            called = None
-    return total, records
+def until(path):
+    while not path.exists():
+        time.sleep(0.01)
 
 
-def per_request(options, name, upstream):
-    few = play(options, name, upstream, FEW)
-    many = play(options, name, upstream, FEW + options.requests)
-    growth = [(after[0] - before[0], after[1] - before[1]) for before, after in zip(few, many)]
-    # The shard is the thread that records.
-    total, records = max(growth, key=lambda thread: thread[1])
-    if records == 0:
-        sys.exit("features: no thread records exchanges")
-    return total / options.requests, records / options.requests
+def symbols(binary):
+    """The functions of the program: their places, in order, and their names."""
+    listed = subprocess.run(["nm", "--defined-only", "--numeric-sort", "--demangle", binary],
+                            check=True, capture_output=True, text=True)
+    lines = [line.split(" ", 2) for line in listed.stdout.splitlines()]
+    functions = [(int(place, 16), name) for place, kind, name in lines if kind in "tTwW"]
+    return [place for place, _ in functions], [name for _, name in functions]
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="features.sh", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--tools", required=True, type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--requests", type=int, default=1000, help="so many are counted (1000)")
-    parser.add_argument("--verbose", action="store_true", help="show what the programs say")
-    options = parser.parse_args()
-    upstream = common.free_port()
-    mock = subprocess.Popen([shutil.which(str(options.tools / "mock")), str(upstream)])
-    try:
-        common.wait_for(upstream, mock, "the mock")
-        found = {name: per_request(options, name, upstream) for name in VARIANTS}
-    finally:
-        mock.kill()
-        mock.wait()
-    total, records = found["none"]
+def by_function(functions, places):
+    places_of, names = functions
+    sums = Counter()
+    for place, count in places.items():
+        at = bisect.bisect_right(places_of, place) - 1
+        sums[names[at] if place else "libraries"] += count
+    return sums
+
+
+def report(options, found):
+    total, records, _ = found["none"]
     bare = total - records
     lines = ["# What the operator's features cost a request", "",
              f"Instructions of the shard's thread for a small request that is translated to "
-             f"Gemini, without the kernel's; the mean of {options.requests}. Callgrind's processor "
-             "has no instructions for SHA-256, so a digest counts for more than it takes.", "",
+             f"Gemini, without the kernel's; the mean of {options.requests}.", "",
              "| feature | instructions | of a request |", "|---|---:|---:|",
              f"| none | {bare:,.0f} | |"]
-    for name, (total, _) in found.items():
+    for name, (total, _, _) in found.items():
         if name == "none":
             continue
         more = total - bare
         if name not in ("ledger", "all"):
             more -= records
         lines.append(f"| {name} | {more:+,.0f} | {100 * more / bare:+.1f} % |")
-    report = "\n".join(lines) + "\n"
-    (options.tools / "features.md").write_text(report)
-    print(report)
+    return "\n".join(lines) + "\n"
+
+
+def profile(options, functions, found):
+    """Where each variant's instructions are that none has not."""
+    without = by_function(functions, found["none"][2])
+    for name, (_, _, places) in found.items():
+        print(f"\n{name}: per request, beside what it is without")
+        sums = by_function(functions, places)
+        if name != "none":
+            sums.subtract(without)
+        for function, count in sorted(sums.items(), key=lambda item: -abs(item[1]))[:90]:
+            print(f"{count / options.requests:+10,.0f}  {function[:150]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="features.sh", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--tools", required=True, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--requests", type=int, default=100, help="so many are counted (100)")
+    parser.add_argument("--only", default="", help="with none and this feature (all of them)")
+    parser.add_argument("--profile", action="store_true", help="also tell in which functions")
+    parser.add_argument("--verbose", action="store_true", help="show what the programs say")
+    options = parser.parse_args()
+    functions = symbols(options.binary)
+    options.records = [place for place, name in zip(*functions)
+                       if any(part in name for part in RECORDS)]
+    upstream = common.free_port()
+    mock = subprocess.Popen([shutil.which(str(options.tools / "mock")), str(upstream)])
+    try:
+        common.wait_for(upstream, mock, "the mock")
+        names = [name for name in VARIANTS if options.only in name or name == "none"]
+        found = {name: play(options, name, upstream) for name in names}
+    finally:
+        mock.kill()
+        mock.wait()
+    found = {name: (total / options.requests, records / options.requests, places)
+             for name, (total, records, places) in found.items()}
+    text = report(options, found)
+    (options.tools / "features.md").write_text(text)
+    print(text)
+    if options.profile:
+        profile(options, functions, found)
 
 
 main()

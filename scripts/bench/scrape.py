@@ -9,82 +9,40 @@ times a second meanwhile, or not at all. Rounds are interleaved and their order 
 measurement is entered twice, the difference is the noise of the run (A/A control).
 """
 
+import contextlib
+import json
 import os
-import socket
 import statistics
-import threading
-import time
+import subprocess
 
 import common
 
 KINDS = ("quiet", "scraped", "quiet again")
 
 
-class Scraper:
-    """Asks for the page so many times a second over a block."""
-
-    def __init__(self, port, per_second):
-        self.port, self.per_second = port, per_second
-        self.pages, self.bytes, self.late = 0, 0, 0.0
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.thread.join()
-
-    def run(self):
-        # By hand: a library's client would take more of the load generator's core than a page takes
-        # of the gateway's, and what that costs would be counted as the gateway's.
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        question = (b"GET /metrics/prometheus HTTP/1.1\r\nhost: bench\r\n"
-                    b"accept: application/openmetrics-text;version=1.0.0\r\n\r\n")
-        room = memoryview(bytearray(1 << 20))
-        due = time.monotonic()
-        while not self.ended.is_set():
-            connection.sendall(question)
-            self.bytes = read_page(connection, room)
-            self.pages += 1
-            due += 1 / self.per_second
-            wait = due - time.monotonic()
-            self.late = max(self.late, -wait)
-            if wait > 0:
-                self.ended.wait(wait)
-        connection.close()
-
-
-def read_page(connection, room):
-    """Reads one answer; the bytes of its body."""
-    got = body = whole = 0
-    while whole == 0 or got < whole:
-        more = connection.recv_into(room[got:])
-        if more == 0:
-            raise common.Failed("a scrape was not answered")
-        got += more
-        head = -1 if whole else bytes(room[:min(got, 4096)]).find(b"\r\n\r\n")
-        if head >= 0:
-            lines = bytes(room[:head]).lower().split(b"\r\n")
-            length = [line for line in lines if line.startswith(b"content-length:")]
-            if b" 200 " not in lines[0] or not length:
-                raise common.Failed(f"a scrape was answered {lines[0]!r}")
-            body = int(length[0].split(b":")[1])
-            whole = head + 4 + body
-    if bytes(room[got - 6:got]) != b"# EOF\n":
-        raise common.Failed("a page without its end")
-    return body
+@contextlib.contextmanager
+def scraped(options, port):
+    """Asks for the page meanwhile. What comes is filled at the end: pages, and bytes of one."""
+    told = {}
+    command = [os.path.join(options.tools, "scraper"), str(port), str(options.scrapes)]
+    scraper = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        yield told
+    finally:
+        scraper.terminate()
+        output, _ = scraper.communicate(timeout=10)
+    if scraper.returncode:
+        raise common.Failed("a scrape failed")
+    told.update(json.loads(output))
 
 
 def measure(options, target):
     arguments = ("-c", options.connections, "-m", target.model, "-d", options.seconds)
     with common.Meter(target.pid, options.cpu) as meter:
         if target.name == "scraped":
-            with Scraper(target.port, options.scrapes) as scraper:
+            with scraped(options, target.port) as told:
                 result = common.run_load(options, target.port, *arguments)
-            pages, size = scraper.pages / options.seconds, scraper.bytes
+            pages, size = told["pages"] / options.seconds, told["bytes"]
         else:
             result = common.run_load(options, target.port, *arguments)
             pages = size = 0
@@ -115,7 +73,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--scrapes", type=float, default=100, help="a second")
+    parser.add_argument("--scrapes", type=int, default=100, help="a second")
     # Two of the gateway's own threads share the core here, and wait for one another.
     parser.set_defaults(max_other=20)
     options = common.parse(parser, [])

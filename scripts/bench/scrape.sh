@@ -10,4 +10,6 @@ set -euo pipefail
 
 # shellcheck source=scripts/bench/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+mkdir -p "$out"
+build scraper
 measure scrape "$@"
