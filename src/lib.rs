@@ -11,7 +11,7 @@
 //! | `base` | tick, calendar, ids, traces, random numbers, ascii | - | - |
 //! | `config` | text and variables to one checked `Config`; every limit | base | toml serde serde_json |
 //! | `obs` | metric cells, histograms, registry, log lines | base | clock host shared prometheus_client |
-//! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr wide |
+//! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr smallvec wide |
 //! | `chat` | the hub: clients' APIs on one side, vendor-neutral chat events on the other | base wire | serde serde_json memchr base64 smallvec typed_arena |
 //! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr base64 smallvec |
 //! | `policy` | auth, admission, rate, breaker, retry, cache, books: decisions | base config | ring |
@@ -20,7 +20,7 @@
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc libmimalloc_sys |
 //! | `journal` | one record for each exchange, its bytes, where they wait to be read | base rt | host shared |
 //! | `net` | connections, dialing, name look-up, TLS, idle pool | base config obs rt | async shared net rustls rustls_native_certs webpki_roots |
-//! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net journal | async shared flate2 zstd |
+//! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net journal | async shared flate2 zstd smallvec |
 //! | `proxy` | data plane: accept, serve, exchange, relay, settle | base config obs wire chat provider policy rt net journal shard | async flate2 smallvec |
 //! | `control` | control plane: health, models, metrics as bytes | base config obs wire chat shard | - |
 //! | `store` | keys, ledger and audit log in SQLite; blocks, so never on a core | base config policy journal | host shared base64 ring rusqlite serde_json |

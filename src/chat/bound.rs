@@ -1,7 +1,9 @@
 //! How long the answers to a request may become, as its body says in the words of whichever API.
 
 use crate::base::ascii::parse_u64;
-use crate::wire::json::{JsonError, Kind, Reader};
+use crate::wire::json::{JsonError, JsonText, Reader};
+
+use super::outline::Outline;
 
 /// No API gives more answers at once.
 const CHOICES_MAX: u64 = 128;
@@ -15,59 +17,72 @@ struct Said {
     choices: Option<u64>,
 }
 
-/// The tokens that all answers to `body` may have together; where it sets no limit one has `each`.
-/// What cannot be read says nothing: whoever understands the body refuses it.
-pub fn answer_tokens(body: &str, each: u64) -> u64 {
+/// The tokens that all answers to a request may have together; where it sets no limit one has
+/// `each`. What cannot be read says nothing: whoever understands the body refuses it.
+pub fn answer_tokens(outline: &Outline<'_>, each: u64) -> u64 {
     let mut said = Said::default();
-    let _unreadable: Result<(), JsonError> = read(&mut Reader::new(body), &mut said, true);
+    match outline.fields() {
+        Some(fields) => fields.iter().for_each(|(name, value)| {
+            said.field(&JsonText::spelt(name).unescape(), value, true);
+        }),
+        None => said.object(outline.body(), true),
+    }
     let choices = said.choices.unwrap_or(1).clamp(1, CHOICES_MAX);
     said.tokens.unwrap_or(each).saturating_mul(choices)
 }
 
-fn read(reader: &mut Reader<'_>, said: &mut Said, is_top: bool) -> Result<(), JsonError> {
-    reader.object(|reader, key| {
-        let place = match &*key.unescape() {
+impl Said {
+    fn object(&mut self, json: &str, is_top: bool) {
+        let _unreadable = Reader::new(json).object(|reader, name| {
+            self.field(&name.unescape(), reader.raw()?, is_top);
+            Ok::<(), JsonError>(())
+        });
+    }
+
+    fn field(&mut self, name: &str, value: &str, is_top: bool) {
+        let place = match name {
             "max_tokens" | "max_completion_tokens" | "max_output_tokens" | "maxOutputTokens" => {
-                &mut said.tokens
+                &mut self.tokens
             }
-            "n" | "candidateCount" | "candidate_count" => &mut said.choices,
-            "generationConfig" | "generation_config" if is_top => {
-                let is_object = reader.kind()? == Kind::Object;
-                return if is_object { read(reader, said, false) } else { reader.skip() };
-            }
-            _ => return reader.skip(),
+            "n" | "candidateCount" | "candidate_count" => &mut self.choices,
+            "generationConfig" | "generation_config" if is_top => return self.object(value, false),
+            _ => return,
         };
-        let number = parse_u64(reader.raw()?.trim_ascii().as_bytes());
         // Of two that stand there the vendor may take either.
-        *place = number.max(*place);
-        Ok(())
-    })
+        *place = parse_u64(value.as_bytes()).max(*place);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::outline::Form;
     use super::*;
 
     #[test]
     fn limits_are_found_in_the_words_of_every_api() {
-        for (body, want) in [
-            ("{}", 4096),
-            (r#"{"model":"m","max_tokens":10}"#, 10),
-            (r#"{"max_completion_tokens": 20 ,"n":3}"#, 60),
-            (r#"{"max_tokens":10,"max_completion_tokens":20}"#, 20),
-            (r#"{"messages":[{"max_tokens":1}],"n":2}"#, 8192),
-            (r#"{"max_output_tokens":30}"#, 30),
-            (r#"{"generationConfig":{"maxOutputTokens":40,"candidateCount":2}}"#, 80),
-            (r#"{"generation_config":{"max_output_tokens":50}}"#, 50),
-            (r#"{"generationConfig":null,"max\u005ftokens":7}"#, 7),
-            (r#"{"max_tokens":null,"n":null}"#, 4096),
-            (r#"{"max_tokens":1e9,"n":0}"#, 4096),
-            (r#"{"n":18446744073709551615,"max_tokens":2}"#, 256),
-            (r#"{"max_tokens":18446744073709551615,"n":2}"#, u64::MAX),
-            (r#"{"max_tokens":5,"#, 5),
-            ("[]", 4096),
+        let bound = |fields: &str| {
+            let body = format!("{{\"model\":\"m\",\"messages\":[]{fields}}}");
+            answer_tokens(&Outline::parse(body.as_bytes(), &Form::CHAT).expect(fields), 4096)
+        };
+        for (fields, want) in [
+            ("", 4096),
+            (r#","max_tokens":10"#, 10),
+            (r#","max_completion_tokens": 20 ,"n":3"#, 60),
+            (r#","max_tokens":10,"max_completion_tokens":20"#, 20),
+            (r#","metadata":{"max_tokens":1},"n":2"#, 8192),
+            (r#","max_output_tokens":30"#, 30),
+            (r#","generationConfig":{"maxOutputTokens":40,"candidateCount":2}"#, 80),
+            (r#","generation_config":{"max_output_tokens":50}"#, 50),
+            (r#","generationConfig":null,"max\u005ftokens":7"#, 7),
+            (r#","max_tokens":null,"n":null"#, 4096),
+            (r#","max_tokens":1e9,"n":0"#, 4096),
+            (r#","n":18446744073709551615,"max_tokens":2"#, 256),
+            (r#","max_tokens":18446744073709551615,"n":2"#, u64::MAX),
+            (r#","max_tokens":5,"max_tokens":6"#, 6),
         ] {
-            assert_eq!(answer_tokens(body, 4096), want, "{body}");
+            assert_eq!(bound(fields), want, "{fields}");
+            let many: String = (0..300).map(|number| format!(",\"f{number}\":[]")).collect();
+            assert_eq!(bound(&(many + fields)), want, "{fields} behind many others");
         }
     }
 }

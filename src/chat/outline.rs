@@ -21,6 +21,12 @@ use super::turn::MARK_SEPARATOR;
 /// How many fields a body has at most.
 const FIELDS_MAX: usize = 256;
 
+/// How many the usual one has.
+const FIELDS: usize = 12;
+
+/// A field as it is spelt: the inside of its name, and its value.
+pub(super) type Field<'b> = (&'b str, &'b str);
+
 /// What a body must have besides its model.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
@@ -113,7 +119,12 @@ pub struct Outline<'b> {
     end: usize,
     /// What other gateways have put behind ids.
     marks: Vec<Range<usize>>,
+    /// Where the fields stand, in their order, unless there are more than [`FIELDS_MAX`].
+    fields: Option<SmallVec<[Stands; FIELDS]>>,
 }
+
+/// Where the inside of a field's name begins and ends, and its value.
+type Stands = [u32; 4];
 
 /// Which of the guarded fields have been seen.
 #[derive(Debug, Default)]
@@ -150,12 +161,16 @@ impl<'b> Outline<'b> {
             options: Options::Missing,
             end: 0,
             marks: Vec::new(),
+            fields: Some(SmallVec::new()),
         };
         let (mut seen, mut first_problem) = (Seen::default(), None);
         reader.object(|reader, key| {
             let mut ahead = reader.clone();
             match outline.member(reader, key, form, &mut seen) {
-                Ok(()) => Ok(()),
+                Ok(from) => {
+                    outline.note(key, from..reader.offset());
+                    Ok(())
+                }
                 Err(problem) => {
                     ahead.skip()?;
                     *reader = ahead;
@@ -181,6 +196,25 @@ impl<'b> Outline<'b> {
     /// The body as it came.
     pub fn body(&self) -> &'b str {
         self.body
+    }
+
+    /// The fields in their order; none when there are too many of them.
+    pub(super) fn fields(&self) -> Option<SmallVec<[Field<'b>; FIELDS]>> {
+        let text = |from: u32, to: u32| self.body.get(from as usize..to as usize);
+        let fields = self.fields.as_ref()?.iter();
+        Some(fields.filter_map(|[a, b, c, d]| Some((text(*a, *b)?, text(*c, *d)?))).collect())
+    }
+
+    fn note(&mut self, key: JsonText<'b>, value: Range<usize>) {
+        let name = self.key_before(value.start, key);
+        let stands = [name.start + 1, name.end - 1, value.start, value.end];
+        let stands = stands.map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+        if let Some(fields) = &mut self.fields {
+            fields.push(stands);
+        }
+        if self.fields.as_ref().is_some_and(|fields| fields.len() > FIELDS_MAX) {
+            self.fields = None;
+        }
     }
 
     /// Calls `member` with each field, which it must read. None stands twice: two readers could
@@ -274,13 +308,14 @@ impl<'b> Outline<'b> {
         }
     }
 
+    /// Reads a field; where its value begins.
     fn member(
         &mut self,
         reader: &mut Reader<'b>,
         key: JsonText<'b>,
         form: &Form,
         seen: &mut Seen,
-    ) -> Result<(), ChatError> {
+    ) -> Result<usize, ChatError> {
         let kind = reader.kind()?;
         let from = reader.offset();
         let name = key.unescape();
@@ -312,7 +347,7 @@ impl<'b> Outline<'b> {
             }
             _ => reader.skip()?,
         }
-        Ok(())
+        Ok(from)
     }
 
     fn stream_options(&mut self, reader: &mut Reader<'b>, kind: Kind) -> Result<(), ChatError> {

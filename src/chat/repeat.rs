@@ -1,10 +1,9 @@
 //! Would a request that is sent again get the same answer?
 
 use crate::wire::canonical;
-use crate::wire::json::{JsonError, Kind, Reader};
+use crate::wire::json::{JsonError, Reader};
 
 use super::outline::Outline;
-use super::problem::ChatError;
 
 /// What a request's own fields say about a second answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,21 +35,33 @@ struct Found {
 impl Outline<'_> {
     /// What the body says about a second answer.
     pub fn repeat(&self) -> Repeat {
+        let Some(fields) = self.fields() else { return Repeat::Never };
         let mut found = Found::default();
-        let read = self.members(|reader, name| Ok(found.member(reader, &name)?));
-        match (read, &found) {
-            (Err::<(), ChatError>(_), _) | (Ok(()), Found { more: true, .. }) => Repeat::Never,
-            (Ok(()), Found { many: true, .. }) => Repeat::Other,
-            (Ok(()), Found { cold, seeded, .. }) if *cold || *seeded => Repeat::Same,
-            (Ok(()), _) => Repeat::Other,
+        for (place, (name, value)) in fields.iter().enumerate() {
+            // Two readers could take different ones of two, or of two spellings of one name.
+            let doubled = || fields.iter().take(place).any(|(before, _)| before == name);
+            if name.as_bytes().contains(&b'\\')
+                || doubled()
+                || found.field(name, value, true).is_err()
+            {
+                return Repeat::Never;
+            }
+        }
+        match found {
+            Found { more: true, .. } => Repeat::Never,
+            Found { many: true, .. } => Repeat::Other,
+            Found { cold, seeded, .. } if cold || seeded => Repeat::Same,
+            _ => Repeat::Other,
         }
     }
 
     /// Appends the body in one spelling for all that ask the same, without what says who asks.
     pub fn push_canonical(&self, out: &mut Vec<u8>) {
         let from = out.len();
-        if canonical::push(self.body(), |name| ASIDE.contains(&name), out).is_err() {
-            // It was read before, so this cannot be; as it stands it is only found by itself.
+        let mut fields = self.fields().unwrap_or_default();
+        fields.retain(|(name, _)| !ASIDE.contains(name));
+        if fields.is_empty() || canonical::push_object(&mut fields, out).is_err() {
+            // As it stands it is only found by itself.
             out.truncate(from);
             out.extend_from_slice(self.body().as_bytes());
         }
@@ -58,23 +69,21 @@ impl Outline<'_> {
 }
 
 impl Found {
-    fn member(&mut self, reader: &mut Reader<'_>, name: &str) -> Result<(), JsonError> {
+    fn field(&mut self, name: &str, value: &str, is_top: bool) -> Result<(), JsonError> {
+        let number = || value.parse::<f64>().ok();
         match name {
-            "generationConfig" | "generation_config" if reader.kind()? == Kind::Object => {
-                return reader.object(|reader, name| self.member(reader, &name.unescape()));
+            "temperature" => self.cold = number() == Some(0.0),
+            "seed" => self.seeded = value != "null",
+            "n" | "best_of" | "candidateCount" | "candidate_count" => {
+                self.many |= number().is_some_and(|count| count > 1.0);
+            }
+            "store" | "background" => self.more |= value == "true",
+            "previous_response_id" | "conversation" => self.more |= value != "null",
+            "generationConfig" | "generation_config" if is_top && value.starts_with('{') => {
+                return Reader::new(value)
+                    .object(|reader, name| self.field(&name.unescape(), reader.raw()?, false));
             }
             _ => {}
-        }
-        let number = |text: &str| text.parse::<f64>().ok();
-        match name {
-            "temperature" => self.cold = number(reader.raw()?) == Some(0.0),
-            "seed" => self.seeded = reader.raw()? != "null",
-            "n" | "best_of" | "candidateCount" | "candidate_count" => {
-                self.many |= number(reader.raw()?).is_some_and(|count| count > 1.0);
-            }
-            "store" | "background" => self.more |= reader.raw()? == "true",
-            "previous_response_id" | "conversation" => self.more |= reader.raw()? != "null",
-            _ => reader.skip()?,
         }
         Ok(())
     }

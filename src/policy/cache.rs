@@ -3,13 +3,11 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
-
-use super::digest::{hex, unhex};
+use super::digest::{Digest, hex, sha256, unhex};
 
 /// What a request is found by: the digest of all that shapes its answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct CacheKey([u8; SHA256_OUTPUT_LEN]);
+pub struct CacheKey(Digest);
 
 /// A digest is spread already: part of it will do, behind what [`CacheKey::place`] takes.
 impl Hash for CacheKey {
@@ -47,17 +45,17 @@ impl std::fmt::Debug for CacheKey {
 }
 
 impl CacheKey {
-    /// The key of these parts. Two lists of parts have one key only when they are the same: each
-    /// part is told with its length, and nobody can find two texts with one digest.
-    pub fn of(parts: &[&[u8]]) -> Self {
-        let mut context = Context::new(&SHA256);
-        for part in parts {
-            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            context.update(part);
-        }
-        let mut digest = [0; SHA256_OUTPUT_LEN];
-        digest.copy_from_slice(context.finish().as_ref());
-        Self(digest)
+    /// The key of a text and these parts; `text` is longer behind this. Two have one key only when
+    /// all their parts are the same: how long each is and how many there are stands behind them,
+    /// and nobody can find two texts with one digest.
+    pub fn of(text: &mut Vec<u8>, parts: &[&[u8]]) -> Self {
+        let length = |length: usize| u64::try_from(length).unwrap_or(u64::MAX).to_le_bytes();
+        let own = length(text.len());
+        parts.iter().for_each(|part| text.extend_from_slice(part));
+        parts.iter().for_each(|part| text.extend_from_slice(&length(part.len())));
+        text.extend_from_slice(&own);
+        text.extend_from_slice(&length(parts.len()));
+        Self(sha256(text))
     }
 
     /// As it is told to other gateways.
@@ -102,6 +100,16 @@ pub struct CacheWish {
 pub struct NoSuchWish;
 
 impl CacheWish {
+    /// What most requests say.
+    pub const NONE: Self = Self {
+        own: None,
+        no_store: false,
+        no_cache: false,
+        only_if_cached: false,
+        max_age: None,
+        min_fresh: None,
+    };
+
     /// Reads the value of `x-vertex-bridge-cache` and those of all `cache-control` fields. A
     /// directive that is not known, or makes no sense, says nothing, as RFC 9111 wants it; but an
     /// age that cannot be read asks for a fresh answer.
@@ -192,20 +200,23 @@ mod tests {
 
     #[test]
     fn parts_cannot_be_mistaken_for_others() {
+        let key = |text: &[u8], parts: &[&[u8]]| CacheKey::of(&mut text.to_vec(), parts);
         let keys = [
-            CacheKey::of(&[b"a", b"bc"]),
-            CacheKey::of(&[b"ab", b"c"]),
-            CacheKey::of(&[b"abc"]),
-            CacheKey::of(&[b"abc", b""]),
-            CacheKey::of(&[b"", b"abc"]),
+            key(b"a", &[b"bc"]),
+            key(b"ab", &[b"c"]),
+            key(b"abc", &[]),
+            key(b"abc", &[b""]),
+            key(b"", &[b"abc"]),
+            key(b"", &[b"ab", b"c"]),
+            key(b"", &[b"a", b"bc"]),
         ];
         for (place, one) in keys.iter().enumerate() {
             assert!(keys[..place].iter().all(|other| other != one));
         }
-        assert!(CacheKey::of(&[b"a", b"bc"]) == keys[0]);
+        assert!(key(b"a", &[b"bc"]) == keys[0]);
         let mut counts = [0; 16];
         for number in 0..16_000_u32 {
-            counts[CacheKey::of(&[&number.to_le_bytes()]).place(16)] += 1;
+            counts[key(&number.to_le_bytes(), &[]).place(16)] += 1;
         }
         assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
     }

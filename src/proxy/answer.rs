@@ -4,7 +4,7 @@ use crate::chat::ApiError;
 use crate::policy::Coding;
 use crate::provider::Dropped;
 use crate::rt::{Lent, Runtime};
-use crate::shard::{FlightHead, Shard};
+use crate::shard::{FlightHead, Kept, Shard};
 use crate::wire::write;
 
 use super::client::{Client, Gone};
@@ -23,17 +23,20 @@ pub(super) struct Whole<'a> {
 }
 
 impl Whole<'_> {
-    /// Its head, for all who are told of it.
-    fn head(&self, envelope: &Envelope) -> FlightHead {
-        FlightHead {
-            id: envelope.id.as_str().to_owned(),
+    /// The same for all who are told of it; `own` are lines for the one who asked.
+    fn kept(&self, envelope: &Envelope, own: &[u8]) -> Kept {
+        // Only errors have it in their text.
+        let id = if self.status == 200 { "" } else { envelope.id.as_str() };
+        let head = FlightHead {
+            id: id.to_owned(),
             status: self.status,
             content_type: self.content_type.to_owned(),
-            own_fields: self.fields.to_vec(),
+            own_fields: own.to_vec(),
             fields: shared(self.fields),
             is_stream: false,
             ping: b"",
-        }
+        };
+        Kept { head, body: self.body.to_vec() }
     }
 }
 
@@ -194,10 +197,16 @@ where
             return exchange.client_left();
         }
         exchange.bytes_out = u64::try_from(whole.body.len()).unwrap_or(u64::MAX);
-        lead.put_all(whole.head(&exchange.envelope), whole.body);
+        lead.put_all(whole.kept(&exchange.envelope, whole.fields));
         let after = after(&exchange.envelope);
         exchange.settle(ending);
         return after;
+    }
+    // Whoever else waits for it does not wait for this client.
+    let told = exchange.lead.is_some();
+    if let Some(lead) = &exchange.lead {
+        lead.put_all(whole.kept(&exchange.envelope, b""));
+        exchange.land(ending);
     }
     match send(client, &exchange.envelope, whole).await {
         Ok(sent) => {
@@ -205,6 +214,10 @@ where
             exchange.bytes_out = sent;
             exchange.settle(ending);
             after
+        }
+        Err(Gone) if told => {
+            exchange.settle(ending);
+            After::Gone
         }
         Err(Gone) => exchange.client_left(),
     }

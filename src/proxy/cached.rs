@@ -10,13 +10,14 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::chat::door::Beside;
 use crate::chat::generate_out::Series;
 use crate::chat::repeat::Repeat;
 use crate::chat::{ApiError, Door, Outline, Row};
 use crate::config::{Cache as Wanted, Route};
 use crate::policy::{CacheKey, CacheWish, KeyId};
 use crate::rt::{Lent, Runtime};
-use crate::shard::{Cache, FlightHead, Found, Kept, Lead, Seat, Shard};
+use crate::shard::{FlightHead, Found, Kept, Lead, Seat, Shard};
 use crate::wire::RequestHead;
 
 use super::answer::{self, Whole};
@@ -29,7 +30,7 @@ use super::follow;
 use super::lane::Lane;
 use super::source::Source;
 
-/// What the head of a request says about the cache, if there is one.
+/// What the head of a request says about the cache, if there is one and it says anything.
 ///
 /// # Errors
 /// A field that makes no sense.
@@ -42,17 +43,78 @@ pub(super) fn wish<R: Runtime>(
         return Ok(None);
     }
     let read = CacheWish::read(head.field("x-vertex-bridge-cache"), head.lines("cache-control"));
-    read.map(|wish| Some(Box::new(wish))).map_err(|_wrong| {
+    let some = |wish| (wish != CacheWish::NONE).then(|| Box::new(wish));
+    read.map(some).map_err(|_wrong| {
         let message = "the field x-vertex-bridge-cache must be on or off";
         ApiError::new(Row::INVALID_VALUE, message)
     })
 }
 
-/// Serves one request whose route is known, where there is a cache.
+/// What the cache has for a request.
+pub(super) struct Known {
+    key: CacheKey,
+    /// Nothing, where nobody else is to be asked.
+    found: Option<Found>,
+}
+
+/// What the cache has for a request whose route is known; none when an upstream is to be asked as
+/// if there were no cache. Others are told what comes of that, where they may have it.
+pub(super) fn look<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    exchange: &mut Exchange<'_, R>,
+    (asker, outline): (&Asker, &Outline<'_>),
+    route: &Route,
+) -> Option<Known>
+where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    let shard = exchange.shard;
+    let cache = shard.cache.as_ref()?;
+    let Some((wish, wanted)) = admitted(shard, asker, outline, route) else {
+        exchange.source = Source::Bypass;
+        return None;
+    };
+    let key = key(shard, wanted, asker, outline);
+    let now = shard.rt.now();
+    if wish.only_if_cached {
+        let found = cache.peek(key, wish, now).map(|(kept, age)| Found::Hit(kept, age));
+        return Some(Known { key, found });
+    }
+    match cache.find(key, wish, now) {
+        Found::Lead(lead, seat) if !outline.stream => {
+            accompany(client, exchange, lead, seat);
+            None
+        }
+        found => Some(Known { key, found: Some(found) }),
+    }
+}
+
+/// An upstream is asked for an answer in one piece: its client gets it as it always does, and what
+/// it got is told to all who ask the same.
+fn accompany<R, F, M>(
+    client: &mut Client<'_, R, F, M>,
+    exchange: &mut Exchange<'_, R>,
+    lead: Lead,
+    seat: Seat,
+) where
+    R: Runtime,
+    F: Future<Output = Lent<usize>>,
+    M: Fn(Vec<u8>) -> F,
+{
+    exchange.shard.cells.cache_misses.add(1);
+    exchange.source = Source::Miss;
+    let lead = Rc::new(lead);
+    client.posted.join(Rc::clone(&lead), seat);
+    exchange.lead = Some(lead);
+}
+
+/// Serves a request from what the cache has for it, or together with others.
 pub(super) async fn serve<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'_, R>,
-    cache: &Cache,
+    Known { key, mut found }: Known,
     (asker, outline): (&Asker, &Outline<'_>),
     route: &Route,
 ) -> After
@@ -62,26 +124,10 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let shard = exchange.shard;
-    let Some((wish, wanted)) = admitted(shard, asker, outline, route) else {
-        exchange.source = Source::Bypass;
-        return course::run(client, exchange, asker, outline, route).await;
-    };
-    let key = key(shard, wanted, asker, outline);
-    if wish.only_if_cached {
-        return match cache.peek(key, wish, shard.rt.now()) {
-            Some((kept, age)) => hit(client, exchange, &kept, age).await,
-            None => {
-                exchange.source = Source::Miss;
-                shard.cells.cache_misses.add(1);
-                let message = "nothing in the cache will do, and only-if-cached asks nobody else";
-                answer::fail(client, exchange, &ApiError::new(Row::NOT_CACHED, message)).await
-            }
-        };
-    }
     loop {
-        match cache.find(key, wish, shard.rt.now()) {
-            Found::Hit(kept, age) => return hit(client, exchange, &kept, age).await,
-            Found::Follow(seat) => {
+        match found {
+            Some(Found::Hit(kept, age)) => return hit(client, exchange, &kept, age).await,
+            Some(Found::Follow(seat)) => {
                 shard.cells.cache_coalesced.add(1);
                 exchange.source = Source::Coalesced;
                 match follow::follow(client, exchange, seat).await {
@@ -89,12 +135,27 @@ where
                     // Whoever led is gone: somebody else has to.
                     Err(back) => exchange = back,
                 }
+                let cache = shard.cache.as_ref();
+                found = cache.map(|cache| cache.find(key, asker.wish(), shard.rt.now()));
             }
-            Found::Lead(lead, seat) => {
+            Some(Found::Lead(lead, seat)) if outline.stream => {
                 shard.cells.cache_misses.add(1);
                 exchange.source = Source::Miss;
                 let flight = (Rc::new(lead), seat);
                 return self::lead(client, exchange, flight, (asker, outline), route).await;
+            }
+            Some(Found::Lead(lead, seat)) => {
+                accompany(client, &mut exchange, lead, seat);
+                let after = course::run(client, exchange, asker, outline, route).await;
+                client.posted.part();
+                return after;
+            }
+            None => {
+                exchange.source = Source::Miss;
+                shard.cells.cache_misses.add(1);
+                let message = "nothing in the cache will do, and only-if-cached asks nobody else";
+                return answer::fail(client, exchange, &ApiError::new(Row::NOT_CACHED, message))
+                    .await;
             }
         }
     }
@@ -107,7 +168,7 @@ fn admitted<'c, R: Runtime>(
     outline: &Outline<'_>,
     route: &Route,
 ) -> Option<(&'c CacheWish, &'c Wanted)> {
-    let wish = asker.cache.as_deref()?;
+    let wish = asker.wish();
     let wanted = shard.config.cache.as_ref()?;
     let same = match asker.errand {
         // Counting is free, and vectors are what they are.
@@ -147,12 +208,14 @@ fn key<R: Runtime>(
         Errand::Talk(Door::Generate(Some(Series::Events))) => b"generate events",
         Errand::Talk(Door::Generate(Some(Series::Array))) => b"generate array",
     };
-    let text = |said: &'_ Option<String>| said.clone().unwrap_or_default().into_bytes();
-    let (betas, version) = (text(&asker.beside.betas), text(&asker.beside.version));
-    let mut body = Vec::new();
+    let Beside { betas, version, model, .. } = &asker.beside;
+    let [betas, version] = [betas, version].map(|said| said.as_deref().unwrap_or_default());
+    let mut body = shard.buffers.take();
     outline.push_canonical(&mut body);
-    let model = asker.beside.model.as_bytes();
-    CacheKey::of(&[kind, name.as_bytes(), errand, model, &betas, &version, &body])
+    let [name, model, betas, version] = [name, model, betas, version].map(str::as_bytes);
+    let key = CacheKey::of(&mut body, &[kind, name, errand, model, betas, version]);
+    shard.buffers.give(body);
+    key
 }
 
 /// Answers from the cache.

@@ -30,7 +30,7 @@ pub(super) struct Asker {
     pub(super) explain: bool,
     /// What the client wants otherwise than configured, if it may.
     pub(super) wishes: Option<Box<Wishes>>,
-    /// What it says about the response cache, if there is one.
+    /// What it says about the response cache, if there is one and it says anything.
     pub(super) cache: Option<Box<CacheWish>>,
     /// The key's right to run one more request.
     pub(super) turn: Option<Turn>,
@@ -41,6 +41,11 @@ pub(super) struct Asker {
 }
 
 impl Asker {
+    /// What it says about the response cache.
+    pub(super) fn wish(&self) -> &CacheWish {
+        self.cache.as_deref().unwrap_or(&CacheWish::NONE)
+    }
+
     /// The session that a field of this name tells, as a number.
     pub(super) fn session(&self, field: &str) -> Option<u64> {
         self.sessions.iter().find(|(name, _)| name == field).map(|(_, session)| *session)

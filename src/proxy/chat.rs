@@ -43,15 +43,17 @@ where
     match choose(shard, &mut exchange, asker.key, &outline.model) {
         Ok(route) => {
             let admitted = admit(&mut exchange, asker.errand, &outline, route);
-            match (admitted, &shard.cache) {
-                (Ok(()), None) => course::run(client, exchange, asker, &outline, route).await,
-                // Beside the common way, so that it does not make that one larger.
-                (Ok(()), Some(cache)) => {
-                    let asked = (asker, &outline);
-                    Box::pin(cached::serve(client, exchange, cache, asked, route)).await
-                }
-                (Err(error), _) => answer::fail(client, exchange, &error).await,
+            if let Err(error) = admitted {
+                return answer::fail(client, exchange, &error).await;
             }
+            let asked = (asker, &outline);
+            if let Some(known) = cached::look(client, &mut exchange, asked, route) {
+                // Beside the common way, so that it does not make that one larger.
+                return Box::pin(cached::serve(client, exchange, known, asked, route)).await;
+            }
+            let after = course::run(client, exchange, asker, &outline, route).await;
+            client.posted.part();
+            after
         }
         Err(error) => answer::fail(client, exchange, &error).await,
     }

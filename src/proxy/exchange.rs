@@ -355,7 +355,7 @@ impl<'s, R: Runtime> Exchange<'s, R> {
     }
 
     /// Tells all who ask the same that this was it, and keeps what is worth it.
-    fn land(&mut self, ending: Ending) {
+    pub(super) fn land(&mut self, ending: Ending) {
         let Some(lead) = self.lead.take() else { return };
         let landing = match ending {
             Ending::Answered => Landing::Whole,

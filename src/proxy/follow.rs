@@ -105,9 +105,9 @@ where
             Some(Step::More) => None,
             Some(Step::End(landing)) if ping.is_some() => Some(landing),
             Some(Step::End(_)) => break Tale::NONE,
-            Some(Step::All(head, landing)) => {
-                let lines = fields(&head);
-                break tell_all(client, &envelope, (&head, &lines, &piece), landing).await;
+            Some(Step::All(kept, landing)) => {
+                let lines = fields(&kept.head);
+                break tell_all(client, &envelope, (&kept.head, &lines, &kept.body), landing).await;
             }
         };
         push_piece(&envelope, &piece, end, &mut out);

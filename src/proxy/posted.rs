@@ -6,10 +6,11 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::rt::{Lent, Mutant};
-use crate::shard::BUFFER_BYTES;
+use crate::shard::{BUFFER_BYTES, Lead, Seat};
 
 use super::lane::Lane;
 
@@ -28,6 +29,14 @@ pub(super) enum Ended {
     Broken,
 }
 
+/// Others who wait for what this client has asked for.
+#[derive(Debug)]
+struct Company {
+    lead: Rc<Lead>,
+    /// Until the client has left.
+    own: Option<Seat>,
+}
+
 /// The reading side of one client connection.
 pub(super) struct Posted<'s, F, M> {
     /// The pending read, if any.
@@ -36,6 +45,8 @@ pub(super) struct Posted<'s, F, M> {
     make: Option<M>,
     /// Who runs here, when somebody else watches the client.
     lane: Option<Lane>,
+    /// Who else waits for the answer that this client waits for.
+    company: Option<Company>,
     /// Bytes that arrived while an exchange ran.
     early: Vec<u8>,
     /// A buffer that an exchange of buffers left over; the next read takes it.
@@ -49,14 +60,27 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     pub(super) fn new(slot: Pin<&'s mut Option<F>>, make: M) -> Self {
-        let (make, lane) = (Some(make), None);
-        Self { slot, make, lane, early: Vec::new(), spare: Vec::new(), ended: None }
+        Self::open(slot, Some(make), None)
     }
 
     /// For one of two candidates that are asked at once: somebody else watches the client.
     pub(super) fn racer(slot: Pin<&'s mut Option<F>>, lane: Lane) -> Self {
-        let (make, lane) = (None, Some(lane));
-        Self { slot, make, lane, early: Vec::new(), spare: Vec::new(), ended: None }
+        Self::open(slot, None, Some(lane))
+    }
+
+    fn open(slot: Pin<&'s mut Option<F>>, make: Option<M>, lane: Option<Lane>) -> Self {
+        let (early, spare) = (Vec::new(), Vec::new());
+        Self { slot, make, lane, company: None, early, spare, ended: None }
+    }
+
+    /// From now on others may wait for the answer, too: when this client leaves, they stay.
+    pub(super) fn join(&mut self, lead: Rc<Lead>, own: Seat) {
+        self.company = Some(Company { lead, own: Some(own) });
+    }
+
+    /// Nobody else waits any more.
+    pub(super) fn part(&mut self) {
+        self.company = None;
     }
 
     /// May something be written to the client? Of two candidates only one may.
@@ -108,12 +132,15 @@ where
         self.judge(&result)
     }
 
-    /// Ready when the client has left. Bytes of pipelined requests are kept up to a limit; beyond
-    /// it nothing is read until the exchange has ended.
+    /// Ready when the client has left, and all who wait for the same. Bytes of pipelined requests
+    /// are kept up to a limit; beyond it nothing is read until the exchange has ended.
     pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.ended.is_some() {
-                return Poll::Ready(());
+                return self.company.as_mut().map_or(Poll::Ready(()), |company| {
+                    company.own = None;
+                    company.lead.poll_deserted(context)
+                });
             }
             if self.slot.is_none() {
                 // Whoever decides polls again.

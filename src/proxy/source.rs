@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::base::ascii;
 use crate::rt::Runtime;
 use crate::shard::{Change, Landing, Lead, Shard};
-use crate::wire::find::find;
 
 /// How an answer came about, for `x-vertex-bridge-cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,14 +61,9 @@ pub(super) fn shared(fields: &[u8]) -> Vec<u8> {
 
 /// Those of these lines that are wanted.
 pub(super) fn lines_where(fields: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-    let (mut found, mut rest) = (Vec::new(), fields);
-    while !rest.is_empty() {
-        let end = find(rest, b"\n").map_or(rest.len(), |at| at + 1);
-        let (line, behind) = rest.split_at(end);
-        if wanted(line) {
-            found.extend_from_slice(line);
-        }
-        rest = behind;
+    let mut found = Vec::new();
+    for line in fields.split_inclusive(|byte| *byte == b'\n').filter(|line| wanted(line)) {
+        found.extend_from_slice(line);
     }
     found
 }

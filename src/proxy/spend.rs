@@ -33,7 +33,7 @@ pub(super) fn reserve<R: Runtime>(
     }
     let answer = match errand {
         Errand::Embed => 0,
-        _ => bound::answer_tokens(outline.body(), shard.config.budgeting.answer_tokens),
+        _ => bound::answer_tokens(outline, shard.config.budgeting.answer_tokens),
     };
     let tokens = (limits::estimate(outline.body().len()), answer);
     let age = u64::try_from(exchange.age().as_millis()).unwrap_or(0);

@@ -4,7 +4,9 @@
 //! docs/architecture.md says why. What it holds is bounded in bytes, with all that is around an
 //! answer counted; what has not been asked for again since its turn came last makes room first.
 
-use std::collections::{HashMap, VecDeque};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::collections::hash_map::{self, HashMap};
 use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -14,7 +16,7 @@ use crate::base::Tick;
 use crate::config::Cache as Wanted;
 use crate::policy::{CacheHasher, CacheKey, CacheWish};
 
-use super::flight::{Flight, Head, Landing, Seat};
+use super::flight::{Flight, Head, Kept, Landing, Seat};
 use super::outbox::Outbox;
 
 /// Locks at most, so that cores rarely meet.
@@ -27,23 +29,14 @@ const LARGEST_PER_SLOT: usize = 4;
 /// places, its head, the allocator's share.
 const OVERHEAD: usize = 512;
 
-/// A whole answer.
-#[derive(Debug)]
-pub struct Kept {
-    /// Its head.
-    pub head: Head,
-    /// Its body, a stream's without chunks around it.
-    pub body: Vec<u8>,
-    since: Tick,
-    until: Tick,
-}
-
 /// An answer that was just kept, for so long.
 pub type Fresh = (CacheKey, Arc<Kept>, Duration);
 
 #[derive(Debug)]
 struct Entry {
     kept: Arc<Kept>,
+    since: Tick,
+    until: Tick,
     /// It was asked for since its turn came last.
     used: bool,
 }
@@ -100,7 +93,7 @@ pub struct Lead {
     cache: Cache,
     key: CacheKey,
     flight: Arc<Flight>,
-    stores: bool,
+    has_ended: Cell<bool>,
 }
 
 impl Cache {
@@ -123,7 +116,7 @@ impl Cache {
     pub fn find(&self, key: CacheKey, wish: &CacheWish, now: Tick) -> Found {
         let mut slot = self.slot(&key);
         if let Some(entry) = slot.entries.get_mut(&key) {
-            let (age, left) = (now.since(entry.kept.since), entry.kept.until.since(now));
+            let (age, left) = entry.times(now);
             if wish.takes(age, left) {
                 entry.used = true;
                 return Found::Hit(Arc::clone(&entry.kept), age);
@@ -139,7 +132,8 @@ impl Cache {
             slot.flights.insert(key, Arc::clone(&flight));
         }
         drop(slot);
-        Found::Lead(Lead { cache: self.clone(), key, flight, stores: true }, seat)
+        let has_ended = Cell::new(false);
+        Found::Lead(Lead { cache: self.clone(), key, flight, has_ended }, seat)
     }
 
     /// Is there an answer that will do? Nobody leads because of the question.
@@ -151,7 +145,7 @@ impl Cache {
     ) -> Option<(Arc<Kept>, Duration)> {
         let mut slot = self.slot(&key);
         let entry = slot.entries.get_mut(&key)?;
-        let (age, left) = (now.since(entry.kept.since), entry.kept.until.since(now));
+        let (age, left) = entry.times(now);
         wish.takes(age, left).then(|| {
             entry.used = true;
             (Arc::clone(&entry.kept), age)
@@ -159,17 +153,12 @@ impl Cache {
     }
 
     /// Keeps an answer that another gateway has got.
-    pub fn take(
-        &self,
-        key: CacheKey,
-        (head, body): (Head, Vec<u8>),
-        (now, ttl): (Tick, Duration),
-    ) -> Change {
-        if body.len() > self.0.wanted.entry_bytes_max {
+    pub fn take(&self, key: CacheKey, kept: Kept, (now, ttl): (Tick, Duration)) -> Change {
+        if kept.body.len() > self.0.wanted.entry_bytes_max {
             return Change::default();
         }
-        let kept = Arc::new(Kept::new(head, body, (now, now.after(ttl))));
-        self.slot(&key).keep(key, kept, self.0.slot_bytes_max)
+        let entry = Entry::new(Arc::new(kept), now, ttl);
+        self.slot(&key).keep(key, entry, self.0.slot_bytes_max)
     }
 
     fn slot(&self, key: &CacheKey) -> MutexGuard<'_, Slot> {
@@ -181,13 +170,12 @@ impl Cache {
 
 impl Slot {
     /// Keeps an answer; what is over `bytes_max` then goes.
-    fn keep(&mut self, key: CacheKey, kept: Arc<Kept>, bytes_max: usize) -> Change {
+    fn keep(&mut self, key: CacheKey, entry: Entry, bytes_max: usize) -> Change {
         let mut change = Change::default();
-        let size = kept.size();
+        let size = entry.size();
         if size > bytes_max {
             return change;
         }
-        let entry = Entry { kept, used: false };
         match self.entries.insert(key, entry) {
             Some(old) => self.freed(&old, &mut change),
             None => self.order.push_back(key),
@@ -210,32 +198,36 @@ impl Slot {
     }
 
     fn freed(&mut self, old: &Entry, change: &mut Change) {
-        let size = old.kept.size();
+        let size = old.size();
         self.bytes -= size;
         change.freed.0 += 1;
         change.freed.1 += wide(size);
     }
 }
 
-impl Kept {
-    /// An answer from now on until then.
-    pub fn new(head: Head, mut body: Vec<u8>, (since, until): (Tick, Tick)) -> Self {
-        body.shrink_to_fit();
-        Self { head, body, since, until }
+impl Entry {
+    /// An answer from now on for so long.
+    fn new(kept: Arc<Kept>, now: Tick, ttl: Duration) -> Self {
+        Self { kept, since: now, until: now.after(ttl), used: false }
+    }
+
+    /// Its age, and for how long it is fresh still.
+    fn times(&self, now: Tick) -> (Duration, Duration) {
+        (now.since(self.since), self.until.since(now))
     }
 
     /// Bytes that it takes.
     fn size(&self) -> usize {
-        let Head { content_type, fields, own_fields, .. } = &self.head;
-        let head = content_type.capacity() + fields.capacity() + own_fields.capacity();
-        self.body.capacity() + head + OVERHEAD
+        let Head { id, content_type, fields, own_fields, .. } = &self.kept.head;
+        let head = id.capacity() + content_type.capacity() + fields.capacity();
+        self.kept.body.capacity() + head + own_fields.capacity() + OVERHEAD
     }
 }
 
 impl Lead {
     /// The answer is in one piece; it is told when the exchange has ended.
-    pub fn put_all(&self, head: Head, body: &[u8]) {
-        self.flight.put_all(head, body);
+    pub fn put_all(&self, kept: Kept) {
+        self.flight.put_all(kept);
     }
 
     /// The head of a stream.
@@ -255,21 +247,22 @@ impl Lead {
 
     /// The leader's exchange has ended. An answer that is `good` is kept from `now` on for `ttl`.
     pub fn end(&self, landing: Landing, good: bool, (now, ttl): (Tick, Duration)) -> Change {
-        let whole = if good && self.stores { self.flight.whole() } else { None };
+        if self.has_ended.replace(true) {
+            return Change::default();
+        }
+        let whole = if good { self.flight.whole() } else { None };
         let Inner { slot_bytes_max, wanted, outbox, .. } = &*self.cache.0;
-        let fits = whole.filter(|(_, body)| body.len() <= wanted.entry_bytes_max);
-        let kept = fits.map(|(head, body)| {
-            let head = Head { own_fields: Vec::new(), ..head };
-            Arc::new(Kept::new(head, body, (now, now.after(ttl))))
-        });
+        let kept = whole.filter(|kept| kept.body.len() <= wanted.entry_bytes_max);
         let mut slot = self.cache.slot(&self.key);
         // In one step: whoever asks now finds one of both.
-        let mine =
-            slot.flights.get(&self.key).is_some_and(|known| Arc::ptr_eq(known, &self.flight));
-        if mine {
-            slot.flights.remove(&self.key);
+        if let hash_map::Entry::Occupied(known) = slot.flights.entry(self.key)
+            && Arc::ptr_eq(known.get(), &self.flight)
+        {
+            known.remove();
         }
-        let change = kept.clone().map(|kept| slot.keep(self.key, kept, *slot_bytes_max));
+        let change = kept
+            .clone()
+            .map(|kept| slot.keep(self.key, Entry::new(kept, now, ttl), *slot_bytes_max));
         drop(slot);
         if let Some(kept) = kept {
             outbox.put(|| (self.key, kept, ttl));
@@ -291,7 +284,7 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        // The exchange has ended it, whatever happened; this holds also when it was never begun.
+        // The exchange ends it, whatever happens, unless that was never begun.
         self.end(Landing::Lost, false, (Tick::default(), Duration::ZERO));
     }
 }
@@ -317,7 +310,11 @@ mod tests {
     }
 
     fn key(number: u64) -> CacheKey {
-        CacheKey::of(&[&number.to_le_bytes()])
+        CacheKey::of(&mut number.to_le_bytes().to_vec(), &[])
+    }
+
+    fn answer(bytes: usize) -> Kept {
+        Kept { head: Head { status: 200, ..Head::default() }, body: vec![b'x'; bytes] }
     }
 
     fn find(cache: &Cache, number: u64, now: Tick) -> Found {
@@ -330,7 +327,7 @@ mod tests {
             Found::Hit(..) => None,
             Found::Follow(_) => panic!("nobody else asks"),
             Found::Lead(lead, _seat) => {
-                lead.put_all(Head { status: 200, ..Head::default() }, &vec![b'x'; bytes]);
+                lead.put_all(answer(bytes));
                 Some(lead.end(Landing::Whole, true, (now, TTL)))
             }
         }
@@ -363,7 +360,7 @@ mod tests {
             let ask = || match find(&cache, 7, Tick(0)) {
                 Found::Lead(lead, seat) => {
                     std::thread::sleep(Duration::from_millis(20));
-                    lead.put_all(Head { status: 200, ..Head::default() }, b"{}");
+                    lead.put_all(answer(2));
                     lead.end(Landing::Whole, true, (Tick(0), TTL));
                     drop(seat);
                     (1, 0, 0)
@@ -403,7 +400,7 @@ mod tests {
             let Found::Lead(lead, _seat) = find(&cache, number, Tick(0)) else {
                 panic!("it leads")
             };
-            lead.put_all(Head { status: 200, ..Head::default() }, &vec![b'x'; bytes]);
+            lead.put_all(answer(bytes));
             let change = lead.end(Landing::Whole, good, (Tick(0), TTL));
             assert_eq!(change.stored.0 == 1, kept, "{bytes}");
             let found = find(&cache, number, Tick(0));

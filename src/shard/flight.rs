@@ -7,6 +7,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use smallvec::SmallVec;
+
 /// How far the slowest reader of an answer may stay behind what has come. The upstream waits for
 /// it then, as it would for a client of its own.
 const LAG_BYTES_MAX: usize = 256 * 1024;
@@ -30,6 +32,15 @@ pub struct Head {
     pub ping: &'static [u8],
 }
 
+/// A whole answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Its head.
+    pub head: Head,
+    /// Its body, a stream's without chunks around it.
+    pub body: Vec<u8>,
+}
+
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Landing {
@@ -50,8 +61,8 @@ pub enum Step {
     More,
     /// The end of a stream; all bytes have come.
     End(Landing),
-    /// An answer in one piece, with its body.
-    All(Head, Landing),
+    /// An answer in one piece.
+    All(Arc<Kept>, Landing),
 }
 
 #[derive(Debug, Default)]
@@ -64,12 +75,16 @@ struct Reader {
 
 #[derive(Debug, Default)]
 struct State {
+    /// An answer in one piece.
+    all: Option<Arc<Kept>>,
+    /// The head of a stream.
     head: Option<Head>,
-    /// What came behind the first `gone` bytes.
+    /// What came behind the first `gone` bytes of it.
     body: Vec<u8>,
     gone: usize,
     landing: Option<Landing>,
-    readers: Vec<Option<Reader>>,
+    /// Mostly the leader's own client is the only one.
+    readers: SmallVec<[Option<Reader>; 1]>,
     count: usize,
     /// Nobody else may join: all have left, or the beginning is gone.
     closed: bool,
@@ -121,17 +136,17 @@ impl Flight {
     }
 
     /// An answer in one piece.
-    pub(super) fn put_all(&self, head: Head, body: &[u8]) {
+    pub(super) fn put_all(&self, kept: Kept) {
         let mut state = self.lock();
-        state.head = Some(head);
-        state.body = body.to_vec();
-        state.closed |= body.len() > state.bytes_max;
+        state.closed |= kept.body.len() > state.bytes_max;
+        state.all = Some(Arc::new(kept));
     }
 
     /// The head of a stream.
     pub(super) fn put_head(&self, head: Head) {
-        self.lock().head = Some(head);
-        self.wake();
+        let mut state = self.lock();
+        state.head = Some(head);
+        wake(state);
     }
 
     /// More bytes of a stream.
@@ -143,8 +158,7 @@ impl Flight {
             state.closed = true;
         }
         state.trim();
-        drop(state);
-        self.wake();
+        wake(state);
     }
 
     /// Ready when more may come: nobody is far behind, or nobody is left.
@@ -168,13 +182,20 @@ impl Flight {
         Poll::Pending
     }
 
-    /// Body and head, if they are whole.
-    pub(super) fn whole(&self) -> Option<(Head, Vec<u8>)> {
+    /// The answer without what is only for the one who asked, if it is whole.
+    pub(super) fn whole(&self) -> Option<Arc<Kept>> {
         let state = self.lock();
         if state.closed || state.gone > 0 || state.landing.is_some() {
             return None;
         }
-        Some((state.head.clone()?, state.body.clone()))
+        let (head, body) = match (&state.all, &state.head) {
+            (Some(all), _) if all.head.own_fields.is_empty() => return Some(Arc::clone(all)),
+            (Some(all), _) => (&all.head, &all.body),
+            (None, Some(head)) => (head, &state.body),
+            (None, None) => return None,
+        };
+        let head = Head { own_fields: Vec::new(), ..head.clone() };
+        Some(Arc::new(Kept { head, body: body.clone() }))
     }
 
     /// The end, unless it has ended.
@@ -182,8 +203,7 @@ impl Flight {
         let mut state = self.lock();
         state.landing.get_or_insert(landing);
         state.closed = true;
-        drop(state);
-        self.wake();
+        wake(state);
     }
 
     /// How much has come, how much of it the leader's own client has, and whether that was all:
@@ -192,18 +212,17 @@ impl Flight {
         let state = self.lock();
         // The leader's seat was the first.
         let own = state.readers.first().and_then(Option::as_ref).map_or(0, |reader| reader.at);
-        let has_head = usize::from(state.head.is_some());
+        let has_head = usize::from(state.head.is_some() || state.all.is_some());
         (has_head + state.gone + state.body.len(), own, state.landing.is_some())
     }
+}
 
-    /// Wakes all that read.
-    fn wake(&self) {
-        let mut state = self.lock();
-        let wakers: Vec<Waker> =
-            state.readers.iter_mut().flatten().filter_map(|reader| reader.waker.take()).collect();
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
-    }
+/// Wakes all that read.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let wakers: Vec<Waker> =
+        state.readers.iter_mut().flatten().filter_map(|reader| reader.waker.take()).collect();
+    drop(state);
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 impl State {
@@ -252,16 +271,18 @@ impl Seat {
     /// What there is to read; bytes are appended to `out`.
     pub fn poll(&mut self, context: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Step> {
         let mut state = self.flight.lock();
-        let State { head, body, gone, landing, readers, .. } = &mut *state;
+        let State { all, head, body, gone, landing, readers, .. } = &mut *state;
         let Some(reader) = readers.get_mut(self.place).and_then(Option::as_mut) else {
             return Poll::Ready(Step::End(Landing::Lost));
         };
-        let step = match (head, *landing) {
-            (Some(head), _) if head.is_stream && !reader.has_head => {
+        let step = match (all, head, *landing) {
+            (Some(all), _, Some(landing)) => Some(Step::All(Arc::clone(all), landing)),
+            (Some(_), _, None) => None,
+            (None, Some(head), _) if !reader.has_head => {
                 reader.has_head = true;
                 Some(Step::Head(head.clone()))
             }
-            (Some(head), landing) if head.is_stream => {
+            (None, Some(_), landing) => {
                 let unread = body.get(reader.at.saturating_sub(*gone)..).unwrap_or_default();
                 out.extend_from_slice(unread);
                 reader.at += unread.len();
@@ -270,12 +291,7 @@ impl Seat {
                     (true, landing) => landing.map(Step::End),
                 }
             }
-            (Some(head), Some(landing)) => {
-                out.extend_from_slice(body);
-                Some(Step::All(head.clone(), landing))
-            }
-            (None, landing) => landing.map(Step::End),
-            (Some(_), None) => None,
+            (None, None, landing) => landing.map(Step::End),
         };
         if let Some(step) = step {
             let waiting = state.waiting(self.own);
@@ -337,7 +353,7 @@ mod tests {
         let mut late = flight.join().expect("a seat");
         assert_eq!(step(&mut late).0, Some(Step::Head(stream_head())));
         assert_eq!(step(&mut late), (Some(Step::More), b"one two".to_vec()));
-        assert_eq!(flight.whole().map(|(_, body)| body), Some(b"one two".to_vec()));
+        assert_eq!(flight.whole().map(|kept| kept.body.clone()), Some(b"one two".to_vec()));
         flight.land(Landing::Whole);
         assert_eq!(step(&mut early), (Some(Step::More), b"two".to_vec()));
         for seat in [&mut early, &mut late] {
@@ -349,11 +365,15 @@ mod tests {
     #[test]
     fn an_answer_in_one_piece_is_told_when_its_exchange_has_ended() {
         let (flight, mut own) = Flight::start(1000);
-        let head = Head { status: 200, ..Head::default() };
-        flight.put_all(head.clone(), b"{}");
+        let head = Head { status: 200, own_fields: b"a: b\r\n".to_vec(), ..Head::default() };
+        let kept = Kept { head, body: b"{}".to_vec() };
+        flight.put_all(kept.clone());
         assert_eq!(step(&mut own), (None, Vec::new()));
+        let whole = flight.whole().expect("it is whole");
+        assert_eq!((&whole.body, whole.head.own_fields.len()), (&kept.body, 0));
         flight.land(Landing::Whole);
-        assert_eq!(step(&mut own), (Some(Step::All(head, Landing::Whole)), b"{}".to_vec()));
+        let all = Step::All(Arc::new(kept), Landing::Whole);
+        assert_eq!(step(&mut own), (Some(all), Vec::new()));
     }
 
     #[test]

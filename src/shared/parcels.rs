@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::policy::CacheKey;
-use crate::shard::{FlightHead, Fresh, Mark, Marker};
+use crate::shard::{FlightHead, Fresh, Kept, Mark, Marker};
 
 /// Something that others may want.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) enum Parcel {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     /// An answer for the cache, that is good for so long.
-    Answer(CacheKey, FlightHead, Vec<u8>, Duration),
+    Answer(CacheKey, Kept, Duration),
     /// The mark of a call.
     Mark(Marker, String, String),
 }
@@ -81,7 +81,8 @@ pub(super) fn read(member: &str, bytes: &[u8]) -> Option<Received> {
         ..FlightHead::default()
     };
     let ttl = Duration::from_millis(line.get("ttl_ms")?.as_u64()?);
-    Some(Received::Answer(CacheKey::from_hex(text("answer")?)?, head, body.to_vec(), ttl))
+    let kept = Kept { head, body: body.to_vec() };
+    Some(Received::Answer(CacheKey::from_hex(text("answer")?)?, kept, ttl))
 }
 
 #[cfg(test)]
@@ -89,8 +90,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::base::Tick;
-    use crate::shard::Kept;
 
     #[test]
     fn a_parcel_is_the_same_behind_its_bytes_for_all_but_its_sender() {
@@ -101,11 +100,11 @@ mod tests {
             is_stream: true,
             ..FlightHead::default()
         };
-        let (key, ttl) = (CacheKey::of(&[b"a"]), Duration::from_secs(9));
+        let (key, ttl) = (CacheKey::of(&mut b"a".to_vec(), &[]), Duration::from_secs(9));
         let body = b"data: {}\n\n\xff\n".to_vec();
-        let kept = Arc::new(Kept::new(head.clone(), body.clone(), (Tick(0), Tick(0))));
-        let bytes = write("me", &Parcel::Answer((key, kept, ttl)));
-        assert_eq!(read("you", &bytes), Some(Received::Answer(key, head, body, ttl)));
+        let kept = Kept { head, body };
+        let bytes = write("me", &Parcel::Answer((key, Arc::new(kept.clone()), ttl)));
+        assert_eq!(read("you", &bytes), Some(Received::Answer(key, kept, ttl)));
         assert_eq!(read("me", &bytes), None);
         let mark = Parcel::Mark((Marker::Anthropic, "call_1".to_owned(), "[\"ä\"]".to_owned()));
         let bytes = write("me", &mark);

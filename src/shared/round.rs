@@ -273,8 +273,8 @@ impl Ear {
     fn take(&self, received: Received, cache: Option<&Cache>, signatures: &Signatures, now: Tick) {
         match (received, cache) {
             (Received::Mark(marker, id, mark), _) => signatures.take(marker, &id, &mark, now),
-            (Received::Answer(key, head, body, ttl), Some(cache)) => {
-                let change = cache.take(key, (head, body), (now, ttl));
+            (Received::Answer(key, kept, ttl), Some(cache)) => {
+                let change = cache.take(key, kept, (now, ttl));
                 let cells = &self.cells;
                 let came = (change.stored, &cells.cache_stored);
                 for ((answers, bytes), [count, sum]) in [came, (change.freed, &cells.cache_freed)] {

@@ -3,10 +3,12 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::json::{JsonError, Kind, Reader};
 
-/// Room for the members of the usual request, made once.
-const MEMBERS: usize = 32;
+/// Room for the members that are open at once in the usual request.
+const MEMBERS: usize = 16;
 
 /// Where one member of an object stands in what was written.
 #[derive(Clone, Debug)]
@@ -21,37 +23,43 @@ struct Member {
 struct Writer<'o> {
     out: &'o mut Vec<u8>,
     /// The members of all objects that are open.
-    members: Vec<Member>,
+    members: SmallVec<[Member; MEMBERS]>,
     /// Room to put members in order.
     scratch: Vec<u8>,
 }
 
-/// Appends the text in its canonical spelling, without the members of the outermost object for
-/// whose names, as they are spelt, `left_out` says so.
+/// Appends an object in its canonical spelling. Its fields come as they are spelt: the insides of
+/// their names, and their values.
 ///
 /// # Errors
-/// A text that is not JSON.
-pub fn push(
-    json: &str,
-    left_out: impl Fn(&str) -> bool,
-    out: &mut Vec<u8>,
-) -> Result<(), JsonError> {
-    out.reserve(json.len());
-    let mut writer = Writer { out, members: Vec::with_capacity(MEMBERS), scratch: Vec::new() };
-    let mut reader = Reader::new(json);
-    if reader.kind()? == Kind::Object {
-        writer.object(&mut reader, left_out)?;
-    } else {
-        writer.value(&mut reader)?;
+/// A value that is not JSON.
+pub fn push_object(fields: &mut [(&str, &str)], out: &mut Vec<u8>) -> Result<(), JsonError> {
+    // Of two with one name the first stays the first.
+    fields.sort_by_key(|(name, _)| *name);
+    let mut writer = Writer { out, members: SmallVec::new(), scratch: Vec::new() };
+    writer.out.push(b'{');
+    for (place, (name, value)) in fields.iter().enumerate() {
+        if place > 0 {
+            writer.out.push(b',');
+        }
+        writer.name(name);
+        if value.starts_with(['{', '[']) {
+            let mut reader = Reader::new(value);
+            writer.value(&mut reader)?;
+            reader.end()?;
+        } else {
+            writer.out.extend_from_slice(value.as_bytes());
+        }
     }
-    reader.end()
+    writer.out.push(b'}');
+    Ok(())
 }
 
 impl Writer<'_> {
     /// Nesting is bounded by the reader.
     fn value(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
         match reader.kind()? {
-            Kind::Object => self.object(reader, |_| false),
+            Kind::Object => self.object(reader),
             Kind::Array => self.array(reader),
             _ => {
                 self.out.extend_from_slice(reader.raw()?.as_bytes());
@@ -73,26 +81,22 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn object(
-        &mut self,
-        reader: &mut Reader<'_>,
-        left_out: impl Fn(&str) -> bool,
-    ) -> Result<(), JsonError> {
+    fn name(&mut self, name: &str) {
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn object(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
         self.out.push(b'{');
         let (start, mark) = (self.out.len(), self.members.len());
         reader.object(|reader, name| {
-            if left_out(name.raw()) {
-                return reader.skip();
-            }
             if self.members.len() > mark {
                 self.out.push(b',');
             }
             let from = self.out.len();
-            self.out.push(b'"');
-            self.out.extend_from_slice(name.raw().as_bytes());
-            self.out.push(b'"');
-            let name = from..self.out.len();
-            self.out.push(b':');
+            self.name(name.raw());
+            let name = from..self.out.len() - 1;
             self.members.push(Member { name, end: from });
             let place = self.members.len() - 1;
             self.value(reader)?;
@@ -138,15 +142,16 @@ mod tests {
 
     fn canonical(json: &str) -> String {
         let mut out = Vec::new();
-        push(json, |name| name == "user", &mut out).expect("JSON");
-        String::from_utf8(out).expect("text")
+        push_object(&mut [("x", json)], &mut out).expect("JSON");
+        let text = String::from_utf8(out).expect("text");
+        text.strip_prefix("{\"x\":").and_then(|rest| rest.strip_suffix('}')).unwrap().to_owned()
     }
 
     #[test]
     fn order_and_white_space_do_not_matter() {
         let cases = [
             ("{}", "{}"),
-            (" { \"a\" : 1 } ", r#"{"a":1}"#),
+            ("{ \"a\" : 1 }", r#"{"a":1}"#),
             (r#"{"b":1,"a":[ ]}"#, r#"{"a":[],"b":1}"#),
             (
                 "{\"m\":[{\"role\":\"u\",\"content\":\"x  y\"},\n{\"z\":{\"b\":{},\"a\":2}}],\"a\":null}",
@@ -184,11 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn members_can_be_left_out_of_the_outermost_object() {
-        assert_eq!(canonical(r#"{"user":{"x":1},"b":1,"a":2}"#), r#"{"a":2,"b":1}"#);
-        assert_eq!(canonical(r#"{"b":1,"user":"x"}"#), r#"{"b":1}"#);
-        assert_eq!(canonical(r#"{"b":{"user":"x"}}"#), r#"{"b":{"user":"x"}}"#);
-        assert!(push("{\"a\":}", |_| false, &mut Vec::new()).is_err());
+    fn fields_are_put_in_order_too() {
+        let mut out = Vec::new();
+        let mut fields = [("b", "[ 1 ]"), ("a", "\"x\""), ("b", "2"), ("a!", "null")];
+        assert_eq!(push_object(&mut fields, &mut out), Ok(()));
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":"x","a!":null,"b":[1],"b":2}"#);
+        for broken in ["[1", "{\"a\":}", "[] []"] {
+            assert!(push_object(&mut [("a", broken)], &mut Vec::new()).is_err());
+        }
     }
 
     #[test]
