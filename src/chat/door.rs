@@ -48,6 +48,8 @@ pub struct Beside {
     pub betas: Option<String>,
     /// The version of Anthropic's API that it speaks, if it says so.
     pub version: Option<String>,
+    /// Somebody will ask the outline for all fields.
+    pub keeps_fields: bool,
     /// Texts that are made while the body is read.
     pub shelf: Shelf,
 }
@@ -67,14 +69,15 @@ impl Door {
     /// # Errors
     /// What is wrong and which field it concerns.
     pub fn outline<'b>(self, body: &'b [u8], beside: &'b Beside) -> Result<Outline<'b>, ChatError> {
+        let read = |form| Outline::read(body, form, beside.keeps_fields);
         match self {
-            Self::Chat => Outline::parse(body, &Form::CHAT),
-            Self::Completions => Outline::parse(body, &Form::COMPLETIONS),
-            Self::Responses => Outline::parse(body, &Form::RESPONSES),
-            Self::Messages => Outline::parse(body, &Form::MESSAGES),
+            Self::Chat => read(&Form::CHAT),
+            Self::Completions => read(&Form::COMPLETIONS),
+            Self::Responses => read(&Form::RESPONSES),
+            Self::Messages => read(&Form::MESSAGES),
             Self::Generate(series) => {
                 check_model(&beside.model)?;
-                let mut outline = Outline::parse(body, &Form::GENERATE)?;
+                let mut outline = read(&Form::GENERATE)?;
                 outline.model = Cow::Borrowed(&beside.model);
                 outline.stream = series.is_some();
                 Ok(outline)

@@ -22,7 +22,7 @@ use super::turn::MARK_SEPARATOR;
 const FIELDS_MAX: usize = 256;
 
 /// How many the usual one has.
-const FIELDS: usize = 12;
+pub(super) const FIELDS: usize = 12;
 
 /// A field as it is spelt: the inside of its name, and its value.
 pub(super) type Field<'b> = (&'b str, &'b str);
@@ -119,12 +119,11 @@ pub struct Outline<'b> {
     end: usize,
     /// What other gateways have put behind ids.
     marks: Vec<Range<usize>>,
-    /// Where the fields stand, in their order, unless there are more than [`FIELDS_MAX`].
-    fields: Option<SmallVec<[Stands; FIELDS]>>,
+    /// The fields in their order, if they were to be kept and are not too many.
+    fields: Vec<Field<'b>>,
+    /// How many there are in all.
+    count: usize,
 }
-
-/// Where the inside of a field's name begins and ends, and its value.
-type Stands = [u32; 4];
 
 /// Which of the guarded fields have been seen.
 #[derive(Debug, Default)]
@@ -143,6 +142,11 @@ impl<'b> Outline<'b> {
     /// What is wrong and which field it concerns. A body that is not JSON is just that, whatever
     /// else is wrong with it.
     pub fn parse(body: &'b [u8], form: &Form) -> Result<Self, ChatError> {
+        Self::read(body, form, false)
+    }
+
+    /// The same; `keep` says that somebody will ask for all fields.
+    pub(super) fn read(body: &'b [u8], form: &Form, keep: bool) -> Result<Self, ChatError> {
         let text =
             std::str::from_utf8(body).map_err(|_offset| ChatError::at("", Problem::NotUtf8))?;
         let mut reader = Reader::new(text);
@@ -161,14 +165,18 @@ impl<'b> Outline<'b> {
             options: Options::Missing,
             end: 0,
             marks: Vec::new(),
-            fields: Some(SmallVec::new()),
+            fields: Vec::with_capacity(if keep { FIELDS } else { 0 }),
+            count: 0,
         };
         let (mut seen, mut first_problem) = (Seen::default(), None);
         reader.object(|reader, key| {
             let mut ahead = reader.clone();
             match outline.member(reader, key, form, &mut seen) {
                 Ok(from) => {
-                    outline.note(key, from..reader.offset());
+                    outline.count += 1;
+                    if keep && outline.count <= FIELDS_MAX {
+                        outline.fields.push((key.raw(), reader.since(from)));
+                    }
                     Ok(())
                 }
                 Err(problem) => {
@@ -198,23 +206,20 @@ impl<'b> Outline<'b> {
         self.body
     }
 
-    /// The fields in their order; none when there are too many of them.
-    pub(super) fn fields(&self) -> Option<SmallVec<[Field<'b>; FIELDS]>> {
-        let text = |from: u32, to: u32| self.body.get(from as usize..to as usize);
-        let fields = self.fields.as_ref()?.iter();
-        Some(fields.filter_map(|[a, b, c, d]| Some((text(*a, *b)?, text(*c, *d)?))).collect())
-    }
-
-    fn note(&mut self, key: JsonText<'b>, value: Range<usize>) {
-        let name = self.key_before(value.start, key);
-        let stands = [name.start + 1, name.end - 1, value.start, value.end];
-        let stands = stands.map(|at| u32::try_from(at).unwrap_or(u32::MAX));
-        if let Some(fields) = &mut self.fields {
-            fields.push(stands);
+    /// The fields in their order; none when there are more than [`FIELDS_MAX`].
+    pub(super) fn fields(&self) -> Option<Cow<'_, [Field<'b>]>> {
+        if self.fields.len() == self.count {
+            return Some(Cow::Borrowed(&self.fields));
         }
-        if self.fields.as_ref().is_some_and(|fields| fields.len() > FIELDS_MAX) {
-            self.fields = None;
+        if self.count > FIELDS_MAX {
+            return None;
         }
+        let mut fields = Vec::with_capacity(self.count);
+        let read = Reader::new(self.body).object(|reader, key| {
+            fields.push((key.raw(), reader.raw()?));
+            Ok::<(), JsonError>(())
+        });
+        read.ok().map(|()| Cow::Owned(fields))
     }
 
     /// Calls `member` with each field, which it must read. None stands twice: two readers could

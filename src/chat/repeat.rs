@@ -1,9 +1,11 @@
 //! Would a request that is sent again get the same answer?
 
+use smallvec::SmallVec;
+
 use crate::wire::canonical;
 use crate::wire::json::{JsonError, Reader};
 
-use super::outline::Outline;
+use super::outline::{FIELDS, Field, Outline};
 
 /// What a request's own fields say about a second answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,8 +60,9 @@ impl Outline<'_> {
     /// Appends the body in one spelling for all that ask the same, without what says who asks.
     pub fn push_canonical(&self, out: &mut Vec<u8>) {
         let from = out.len();
-        let mut fields = self.fields().unwrap_or_default();
-        fields.retain(|(name, _)| !ASIDE.contains(name));
+        let fields = self.fields().unwrap_or_default();
+        let fields = fields.iter().filter(|(name, _)| !ASIDE.contains(name)).copied();
+        let mut fields: SmallVec<[Field<'_>; FIELDS]> = fields.collect();
         if fields.is_empty() || canonical::push_object(&mut fields, out).is_err() {
             // As it stands it is only found by itself.
             out.truncate(from);
@@ -135,6 +138,10 @@ mod tests {
             String::from_utf8(out).expect("text")
         };
         let plain = canonical("");
+        let many: Vec<_> = (0..20).map(|number| format!("\"f{number:02}\": {number}")).collect();
+        let many = many.join(",");
+        let all = plain.replacen('{', &format!("{{{},", many.replace(' ', "")), 1);
+        assert_eq!(canonical(&format!(",\"user\":\"a\",{many}")), all);
         assert_eq!(canonical(", \"user\" : \"a\", \"metadata\":{\"b\":\"c\"}"), plain);
         for members in [",\"stream\":true", ",\"max_tokens\":5", ",\"x\":{\"user\":1}"] {
             assert_ne!(canonical(members), plain, "{members}");

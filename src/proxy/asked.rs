@@ -126,10 +126,12 @@ fn decide<R: Runtime>(
             Err(reject) => return refused(reject, counted),
         }
     }
+    // Whoever looks for them finds them otherwise, too, but by another pass over the body.
+    let keeps_fields = shard.cache.is_some() || shard.access.rates().has_budget(key);
     let asker = |errand, beside, explain| Asker {
         key,
         errand,
-        beside,
+        beside: Beside { keeps_fields, ..beside },
         explain,
         wishes: None,
         cache: None,
