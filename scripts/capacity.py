@@ -38,8 +38,9 @@ class Costs:
         request = self.price("request", use) + long_share * self.long_request_us
         return (requests * request + chunks * self.price("chunk", use)) / 1e6
 
-    def use_of_core(self, requests, chunks, long_share=0.0, speed=1.0):
+    def use_of_core(self, requests, chunks, long_share=0.0, speed=1.0, others=0.0):
         """What share of one core so many requests and chunks a second take; above 1 it is too much.
+        `others` is what programs beside the gateway use of the core.
 
         An event that finds its core asleep pays for waking it and for cold caches; one that finds it busy is
         taken along. So prices fall as the core fills up, and the use is where both agree. `speed` is how much
@@ -49,7 +50,7 @@ class Costs:
             return self.work(requests, chunks, long_share, most) * speed
         for _ in range(50):
             middle = (least + most) / 2
-            if self.work(requests, chunks, long_share, middle) * speed > middle:
+            if self.work(requests, chunks, long_share, middle + others) * speed > middle:
                 least = middle
             else:
                 most = middle

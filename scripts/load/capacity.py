@@ -110,7 +110,7 @@ def start_load(*command):
 
 
 def measure(setup, count, requests, streams):
-    """Each gateway's use of its core."""
+    """What all gateways use of their cores together, and what each of the others beside them uses on the average."""
     setup.place(count)
     loads = []
     for port, _, core in setup.gateways[:count]:
@@ -126,9 +126,11 @@ def measure(setup, count, requests, streams):
     known = [pid for _, pid, _ in setup.gateways[:count]]
     try:
         time.sleep(SETTLE)
-        books, begin = [common.cpu_seconds(pid) for pid in known], time.monotonic()
+        cores = [core for _, _, core in setup.gateways[:count]]
+        books, busy, begin = [common.cpu_seconds(pid) for pid in known], [common.core_seconds(core)[0] for core in cores], time.monotonic()
         time.sleep(SECONDS)
         after, seconds = [common.cpu_seconds(pid) for pid in known], time.monotonic() - begin
+        busy = sum(common.core_seconds(core)[0] for core in cores) - sum(busy)
         own, waited = ([(new[side] - old[side]) / seconds for new, old in zip(after, books)] for side in (0, 1))
     finally:
         for load in loads:
@@ -137,7 +139,8 @@ def measure(setup, count, requests, streams):
     # Of two, each shares its core with an upstream and a load.
     if max(waited) > (WAITED if count == 1 else 3 * WAITED):
         raise Disturbed
-    return own
+    # The kernel's books of a core are kept in ticks, and may have a little less than the process's.
+    return sum(own), max(busy / seconds - sum(own), 0) / count
 
 
 def wait_for_quiet():
@@ -150,18 +153,19 @@ def wait_for_quiet():
 
 
 def kept(setup, load, end):
-    """One undisturbed round: the load, what all gateways together used, and the machine's speed; None when there was no quiet."""
+    """One undisturbed round: what all gateways together used, what stood beside each, and the machine's speed; None when there
+    was no quiet."""
     # The others have their turn when this one finds no quiet.
     own_end = min(end, time.monotonic() + 25)
     while time.monotonic() < own_end:
         try:
             wait_for_quiet()
             factor = speed(setup)
-            own = measure(setup, *load)
+            own, others = measure(setup, *load)
         except Disturbed:
             time.sleep(0.5)
             continue
-        return load, sum(own), factor
+        return own, others, factor
     return None
 
 
@@ -175,8 +179,9 @@ def curves():
                 seen = kept(setup, load, end)
                 if seen:
                     events = load[1] + load[2] * CHUNKS
-                    found[load].append((seen[1], seen[1] / seen[2] * 1e6 / events))
-                    print(f"capacity: {load}: core {seen[1]:.3f}, {found[load][-1][1]:.1f} µs, speed {seen[2]:.2f}", flush=True)
+                    own, _, factor = seen
+                    found[load].append((own, own / factor * 1e6 / events))
+                    print(f"capacity: {load}: core {own:.3f}, {found[load][-1][1]:.1f} µs, speed {factor:.2f}", flush=True)
     finally:
         setup.stop()
     for what, which in (("requests", 1), ("chunks", 2)):
@@ -195,9 +200,9 @@ def main():
             for load in LOADS:
                 found = kept(setup, load, end)
                 if found:
-                    results[load].append(found[1])
+                    results[load].append(found[:2])
                     factors.append(found[2])
-                    print(f"capacity: round {number + 1}, {load}: measured {found[1]:.3f}, speed {found[2]:.2f}", flush=True)
+                    print("capacity: round {}, {}: measured {:.3f}, beside {:.3f}, speed {:.2f}".format(number + 1, load, *found), flush=True)
     finally:
         setup.stop()
     with open(work / "rows", "a") as rows:
@@ -210,7 +215,9 @@ def main():
                 far += 1
                 continue
             # A single look at the speed is off by more than the rounds are.
-            predicted = count * costs.use_of_core(requests, streams * CHUNKS, speed=statistics.median(factors))
+            others = statistics.median(others for _, others in found)
+            found = [own for own, _ in found]
+            predicted = count * costs.use_of_core(requests, streams * CHUNKS, speed=statistics.median(factors), others=others)
             measured = statistics.median(found)
             off = predicted / measured - 1
             far += abs(off) > BOUND

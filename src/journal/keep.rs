@@ -95,6 +95,11 @@ impl Journal {
         writer.end(entry, |room| rest.encode(room));
     }
 
+    /// Behind a peak, gives the memory back that its records took.
+    pub fn trim(&self) {
+        self.writer.iter().for_each(Writer::trim);
+    }
+
     /// How many records found no room so far.
     pub fn lost(&self) -> u64 {
         self.notes.lost.load(Ordering::Relaxed)

@@ -21,6 +21,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// So many slots keep their pages, used or not.
+const KEPT: u32 = 256;
+
 /// The first bytes of a file of slots; the number is the layout's.
 const MAGIC: &[u8; 8] = b"vbslab01";
 
@@ -215,11 +218,43 @@ impl Writer {
         true
     }
 
-    /// Takes over what the reader has given back, or else a slot that was never used.
-    fn refill(&self, own: &mut Own) -> Option<u32> {
+    /// Behind a peak, gives the memory of slots back that stand behind all that are in use. From
+    /// then on the first ones are used first, so that a later call finds more of them.
+    pub fn trim(&self) {
+        let own = &mut *self.own.borrow_mut();
+        let before = own.fresh;
+        if before <= KEPT {
+            return;
+        }
+        self.take_back(own);
+        let free = u32::try_from(own.free.len()).unwrap_or(u32::MAX);
+        if free < before / 4 * 3 {
+            return;
+        }
+        own.free.sort_unstable_by_key(|slot| std::cmp::Reverse(*slot));
+        let behind = own.free.iter().zip((KEPT..before).rev());
+        let count = behind.take_while(|(slot, last)| **slot == *last).count();
+        own.free.drain(..count);
+        own.fresh -= u32::try_from(count).unwrap_or(0);
+        self.shared.used.store(own.fresh, Ordering::Relaxed);
+        for part in [1, 2] {
+            let [from, to] = [own.fresh, before].map(|slot| place(self.shared.shape, part, slot));
+            // SAFETY: the slots from `fresh` on are free and known to the writer alone, so nobody
+            // reads or writes these halves, and what is in them is of no use any more.
+            unsafe { self.shared.region.forget(from, to) };
+        }
+    }
+
+    /// Takes over what the reader has given back.
+    fn take_back(&self, own: &mut Own) {
         while let Some(slot) = self.shared.freed.pop() {
             own.free.push(slot);
         }
+    }
+
+    /// A slot that has come back, or else one that was never used.
+    fn refill(&self, own: &mut Own) -> Option<u32> {
+        self.take_back(own);
         own.free.pop().or_else(|| {
             let slot = own.fresh;
             (slot < self.shared.shape.slots).then(|| {
@@ -477,6 +512,25 @@ impl Region {
         Ok(Self { start, length })
     }
 
+    /// Gives whole pages between two places back: those of a file stay in its cache as long as the
+    /// system wants, others are zero from now on.
+    ///
+    /// # Safety
+    /// Nobody uses the bytes meanwhile, or needs what they were.
+    unsafe fn forget(&self, from: usize, to: usize) {
+        // A page may be larger, but then the mapping begins at a multiple of that, and the call
+        // refuses a place in between.
+        const PAGE: usize = 4096;
+        let (from, to) = (from.next_multiple_of(PAGE), to / PAGE * PAGE);
+        if from < to {
+            let start = self.at(from, to - from);
+            // SAFETY: the pages are the mapping's; the caller promises the rest. A refusal leaves
+            // everything as it was.
+            let _refused =
+                unsafe { libc::madvise(start.as_ptr().cast(), to - from, libc::MADV_DONTNEED) };
+        }
+    }
+
     /// The address of `length` bytes from `at` on.
     fn at(&self, at: usize, length: usize) -> NonNull<u8> {
         let inside = at.checked_add(length).is_some_and(|end| end <= self.length);
@@ -569,6 +623,44 @@ mod tests {
             reader.give_back();
         }
         assert_eq!(writer.shared.used.load(Ordering::Relaxed), 2, "pages cost memory");
+    }
+
+    #[test]
+    fn memory_of_a_peak_is_given_back_and_what_runs_stays() {
+        let folder = folder("trim");
+        let shape = Shape { slots: 4000, first: 576, second: 672 };
+        for path in [None, Some(folder.join("slots"))] {
+            let (writer, mut reader) = create(path.as_deref(), shape, 7).unwrap();
+            let rounds: [(u32, u32); 3] = [(0, KEPT), (1000, 1001), (3999, 4000)];
+            for (stays, used) in rounds {
+                let entries: Vec<Entry> =
+                    (0..4000).map(|_| writer.begin(put(b"begin")).unwrap()).collect();
+                writer.trim();
+                assert_eq!(writer.own.borrow().fresh, 4000, "all are in use");
+                for entry in entries.iter().filter(|entry| entry.slot != stays) {
+                    assert!(writer.end(*entry, put(b"end")));
+                }
+                writer.trim();
+                assert_eq!(writer.own.borrow().fresh, 4000, "the reader has them");
+                assert_eq!(reader.take(4000), 3999);
+                reader.give_back();
+                writer.trim();
+                writer.trim();
+                assert_eq!(writer.own.borrow().fresh, used);
+                let mut begun = Vec::new();
+                reader.begun(|_, first| begun.push(first.to_vec()));
+                assert_eq!(begun, [b"begin"], "of {path:?}");
+                let entry = entries.iter().find(|entry| entry.slot == stays).unwrap();
+                assert!(writer.end(*entry, put(b"late")));
+                assert_eq!(reader.take(1), 1);
+                assert!(reader.held().all(|held| (held.1, held.2) == (b"begin", b"late")));
+                reader.give_back();
+            }
+            pass(&writer, b"a");
+            assert_eq!(reader.take(1), 1);
+            assert!(reader.held().all(|held| (held.1, held.2) == (b"a", b"a")));
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

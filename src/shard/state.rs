@@ -466,6 +466,7 @@ impl<R: Runtime> Shard<R> {
         let stale: u64 = pools.map(|pool| pool.borrow_mut().prune(now)).sum();
         self.cells.links_stale.add(stale);
         self.count_idle();
+        self.journal.trim();
         self.give_back();
         // Time alone turns an open circuit into a half-open one.
         (0..self.upstreams.len()).for_each(|upstream| self.show_circuit(upstream));

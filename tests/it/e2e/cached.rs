@@ -207,13 +207,37 @@ fn a_thousand_identical_requests_make_one_call_also_when_the_first_client_leaves
 fn a_call_that_nobody_waits_for_any_more_is_let_go() {
     let upstream = Upstream::start();
     let gateway = gateway(Flavour::Uring, &upstream, "");
-    let request = chat(&key(0), "stall:50", STREAM, "");
-    let clients = together(&gateway, 10, &request);
-    assert!(matches!(upstream.seen.recv_timeout(Duration::from_secs(20)), Ok(Seen::Request(..))));
-    thread::sleep(Duration::from_millis(300));
-    drop(clients);
-    let left = upstream.seen.recv_timeout(Duration::from_secs(20));
-    assert!(matches!(left, Ok(Seen::Left(_))), "{left:?}");
+    for members in [STREAM, COLD] {
+        let request = chat(&key(0), "stall:50", members, "");
+        let clients = together(&gateway, 10, &request);
+        let asked = upstream.seen.recv_timeout(Duration::from_secs(20));
+        assert!(matches!(asked, Ok(Seen::Request(..))), "{asked:?}");
+        thread::sleep(Duration::from_millis(300));
+        drop(clients);
+        let left = upstream.seen.recv_timeout(Duration::from_secs(20));
+        assert!(matches!(left, Ok(Seen::Left(_))), "{left:?}");
+    }
+}
+
+#[test]
+fn who_asked_first_and_reads_nothing_delays_nobody() {
+    let upstream = Upstream::start();
+    for flavour in FLAVOURS {
+        let gateway = gateway(flavour, &upstream, "");
+        // Much more than the kernel takes for a client that does not read.
+        let request = chat(&key(0), "late:16000000", COLD, "");
+        let mut leader = gateway.client();
+        leader.send(&request);
+        let asked = upstream.seen.recv_timeout(Duration::from_secs(20));
+        assert!(matches!(asked, Ok(Seen::Request(..))), "{asked:?}");
+        for mut follower in together(&gateway, 3, &request) {
+            let answer = follower.answer().expect("an answer");
+            assert_eq!((answer.status, source(&answer)), (200, "coalesced"), "{flavour:?}");
+            assert!(answer.body.len() > 16_000_000);
+        }
+        assert_eq!(leader.answer().map(|answer| answer.status), Some(200));
+        assert_eq!(seen(&upstream.seen), 0, "{flavour:?}: one call in all");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A Gemini upstream that answers as the question says: `cut:120` cuts its answer after so many
 //! bytes, `dribble` sends it byte by byte, `status:503` fails, `long:5000` answers at that
-//! length, `wait:100` takes so many milliseconds, `fail:100` fails after them, `stall` says nothing more.
+//! length, `late:5000` does so after a second, `wait:100` takes so many milliseconds, `fail:100` fails
+//! after them, `stall` says nothing more.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -115,6 +116,9 @@ fn answer(stream: &mut impl Peer, question: &str, streamed: bool, seen: &Sender<
     if what == "fail" || what == "wait" && !streamed {
         thread::sleep(pause);
     }
+    if what == "late" {
+        thread::sleep(Duration::from_secs(1));
+    }
     let (what, number) = if what == "fail" { ("status", 500) } else { (what, number) };
     if what == "status" {
         let body = format!(
@@ -132,7 +136,7 @@ fn answer(stream: &mut impl Peer, question: &str, streamed: bool, seen: &Sender<
         (head.to_owned(), stream_body())
     } else {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
-        let whole = if what == "long" { long(number) } else { WHOLE.to_owned() };
+        let whole = if what == "long" || what == "late" { long(number) } else { WHOLE.to_owned() };
         (format!("{head}: {}\r\n\r\n", whole.len()), whole.into_bytes())
     };
     let end = if what == "cut" || what == "stall" { number.min(body.len()) } else { body.len() };
