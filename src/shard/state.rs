@@ -467,15 +467,16 @@ impl<R: Runtime> Shard<R> {
         self.cells.links_stale.add(stale);
         self.count_idle();
         self.journal.trim();
-        self.give_back();
+        self.give_back(stale);
         // Time alone turns an open circuit into a half-open one.
         (0..self.upstreams.len()).for_each(|upstream| self.show_circuit(upstream));
     }
 
-    /// Behind a peak, gives what it took back to the system.
-    fn give_back(&self) {
+    /// Behind a peak, gives what it took back to the system: when its requests have ended, and when
+    /// the links that it has opened were closed, of which there were so many now.
+    fn give_back(&self, closed: u64) {
         let (now, most) = (self.in_flight.get(), self.most_in_flight.get());
-        if most >= PEAK && now <= most / 4 {
+        if most >= PEAK && now <= most / 4 || closed >= PEAK && now < PEAK {
             self.most_in_flight.set(now);
             self.buffers.trim();
             rt::give_back_memory();
