@@ -141,7 +141,7 @@ pub const COMPRESSION_LEVEL: Range = range(0, 1, 9);
 /// The shortest answer that is packed: what fits into one packet gains nothing.
 pub const COMPRESSION_BYTES: Range = range(0, KIB, 128 * KIB);
 /// What packing may take of a core, in percent of its other work; 0 is no bound.
-pub const COMPRESSION_CPU: Range = range(0, 15, 1000);
+pub const COMPRESSION_CPU: Range = range(0, 8, 1000);
 /// A target's share among the targets of its route.
 pub const WEIGHT: Range = range(1, 1, 1_000_000);
 /// Tokens of a prompt from which on it is long: no model takes more than some millions.
