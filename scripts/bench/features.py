@@ -90,10 +90,10 @@ def play(options, name, upstream):
                 answers = connection.makefile("rb")
                 ask(connection, answers, range(WARM))
                 gateway.send_signal(signal.SIGUSR1)
-                until(Path(folder, "begun"))
+                wait_for_file(Path(folder, "begun"), gateway)
                 ask(connection, answers, range(WARM, WARM + options.requests))
                 gateway.send_signal(signal.SIGUSR2)
-                until(Path(folder, "steps"))
+                wait_for_file(Path(folder, "steps"), gateway)
             places = dict(map(int, line.split()) for line in Path(folder, "steps").open())
             calls = [list(map(int, line.split())) for line in Path(folder, "calls").open()]
             gateway.send_signal(signal.SIGTERM)
@@ -107,8 +107,10 @@ def play(options, name, upstream):
     return sum(places.values()), inside, places
 
 
-def until(path):
+def wait_for_file(path, process):
     while not path.exists():
+        if process.poll() is not None:
+            sys.exit(f"features: steps has ended with status {process.returncode}")
         time.sleep(0.01)
 
 
@@ -164,7 +166,7 @@ def main():
     parser = argparse.ArgumentParser(prog="features.sh", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--tools", required=True, type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--requests", type=int, default=100, help="so many are counted (100)")
+    parser.add_argument("--requests", type=int, default=20, help="so many are counted (20)")
     parser.add_argument("--only", default="", help="with none and this feature (all of them)")
     parser.add_argument("--profile", action="store_true", help="also tell in which functions")
     parser.add_argument("--verbose", action="store_true", help="show what the programs say")
