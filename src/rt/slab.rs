@@ -97,8 +97,8 @@ pub struct Dead {
 struct Own {
     /// Numbers that have come back from the reader.
     free: Vec<u32>,
-    /// No slot from this one on was ever used. They are the last choice, since their pages cost
-    /// memory from the first touch on.
+    /// From this one on no slot was ever used, or its memory was given back. They are the last
+    /// choice, since their pages cost memory from the first touch on.
     fresh: u32,
     serial: u64,
     /// Which entry is in a slot that has begun.
@@ -111,7 +111,7 @@ struct Shared {
     shape: Shape,
     done: Queue,
     freed: Queue,
-    /// No slot from this one on was ever used.
+    /// The writer's `fresh`.
     used: AtomicU32,
     /// Locked as long as we live.
     _file: Option<File>,
@@ -252,7 +252,7 @@ impl Writer {
         }
     }
 
-    /// A slot that has come back, or else one that was never used.
+    /// A slot that has come back, or else the first fresh one.
     fn refill(&self, own: &mut Own) -> Option<u32> {
         self.take_back(own);
         own.free.pop().or_else(|| {
