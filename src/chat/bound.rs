@@ -1,7 +1,6 @@
 //! How long the answers to a request may become, as its body says in the words of whichever API.
 
 use crate::base::ascii::parse_u64;
-use crate::wire::json::{JsonError, JsonText, Reader};
 
 use super::outline::Outline;
 
@@ -21,31 +20,18 @@ struct Said {
 /// `each`. What cannot be read says nothing: whoever understands the body refuses it.
 pub fn answer_tokens(outline: &Outline<'_>, each: u64) -> u64 {
     let mut said = Said::default();
-    match outline.fields() {
-        Some(fields) => fields.iter().for_each(|(name, value)| {
-            said.field(&JsonText::spelt(name).unescape(), value, true);
-        }),
-        None => said.object(outline.body(), true),
-    }
+    outline.settings(|name, value| said.note(name, value));
     let choices = said.choices.unwrap_or(1).clamp(1, CHOICES_MAX);
     said.tokens.unwrap_or(each).saturating_mul(choices)
 }
 
 impl Said {
-    fn object(&mut self, json: &str, is_top: bool) {
-        let _unreadable = Reader::new(json).object(|reader, name| {
-            self.field(&name.unescape(), reader.raw()?, is_top);
-            Ok::<(), JsonError>(())
-        });
-    }
-
-    fn field(&mut self, name: &str, value: &str, is_top: bool) {
+    fn note(&mut self, name: &str, value: &str) {
         let place = match name {
             "max_tokens" | "max_completion_tokens" | "max_output_tokens" | "maxOutputTokens" => {
                 &mut self.tokens
             }
             "n" | "candidateCount" | "candidate_count" => &mut self.choices,
-            "generationConfig" | "generation_config" if is_top => return self.object(value, false),
             _ => return,
         };
         // Of two that stand there the vendor may take either.

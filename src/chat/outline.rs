@@ -222,6 +222,21 @@ impl<'b> Outline<'b> {
         read.ok().map(|()| Cow::Owned(fields))
     }
 
+    /// Calls `each` with the name and the spelt value of all that may say how to answer: the
+    /// fields, and those of Gemini's generation config among them.
+    pub(super) fn settings(&self, mut each: impl FnMut(&str, &str)) {
+        let mut field = |name: &str, value: &str| match name {
+            "generationConfig" | "generation_config" => read_fields(value, &mut each),
+            _ => each(name, value),
+        };
+        match self.fields() {
+            Some(fields) => fields.iter().for_each(|(name, value)| {
+                field(&JsonText::spelt(name).unescape(), value);
+            }),
+            None => read_fields(self.body, field),
+        }
+    }
+
     /// Calls `member` with each field, which it must read. None stands twice: two readers could
     /// take different ones.
     pub(super) fn members(
@@ -428,6 +443,14 @@ impl<'b> Outline<'b> {
         }
         Ok(())
     }
+}
+
+/// Calls `each` with name and value of each field of an object; nothing else has any.
+fn read_fields(json: &str, mut each: impl FnMut(&str, &str)) {
+    let _no_object = Reader::new(json).object(|reader, name| {
+        each(&name.unescape(), reader.raw()?);
+        Ok::<(), JsonError>(())
+    });
 }
 
 /// Two readers could take different ones of two fields with one name.

@@ -3,7 +3,6 @@
 use smallvec::SmallVec;
 
 use crate::wire::canonical;
-use crate::wire::json::{JsonError, Reader};
 
 use super::outline::{FIELDS, Field, Outline};
 
@@ -38,17 +37,15 @@ impl Outline<'_> {
     /// What the body says about a second answer.
     pub fn repeat(&self) -> Repeat {
         let Some(fields) = self.fields() else { return Repeat::Never };
-        let mut found = Found::default();
-        for (place, (name, value)) in fields.iter().enumerate() {
+        for (place, (name, _)) in fields.iter().enumerate() {
             // Two readers could take different ones of two, or of two spellings of one name.
             let doubled = || fields.iter().take(place).any(|(before, _)| before == name);
-            if name.as_bytes().contains(&b'\\')
-                || doubled()
-                || found.field(name, value, true).is_err()
-            {
+            if name.as_bytes().contains(&b'\\') || doubled() {
                 return Repeat::Never;
             }
         }
+        let mut found = Found::default();
+        self.settings(|name, value| found.note(name, value));
         match found {
             Found { more: true, .. } => Repeat::Never,
             Found { many: true, .. } => Repeat::Other,
@@ -72,7 +69,7 @@ impl Outline<'_> {
 }
 
 impl Found {
-    fn field(&mut self, name: &str, value: &str, is_top: bool) -> Result<(), JsonError> {
+    fn note(&mut self, name: &str, value: &str) {
         let number = || value.parse::<f64>().ok();
         match name {
             "temperature" => self.cold = number() == Some(0.0),
@@ -82,13 +79,8 @@ impl Found {
             }
             "store" | "background" => self.more |= value == "true",
             "previous_response_id" | "conversation" => self.more |= value != "null",
-            "generationConfig" | "generation_config" if is_top && value.starts_with('{') => {
-                return Reader::new(value)
-                    .object(|reader, name| self.field(&name.unescape(), reader.raw()?, false));
-            }
             _ => {}
         }
-        Ok(())
     }
 }
 
