@@ -44,7 +44,7 @@ impl Whole<'_> {
 pub(super) async fn send<R, F, M>(
     client: &Client<'_, R, F, M>,
     envelope: &Envelope,
-    answer: Whole<'_>,
+    answer: &Whole<'_>,
 ) -> Result<u64, Gone>
 where
     R: Runtime,
@@ -69,7 +69,7 @@ where
 fn push_body<R: Runtime>(
     shard: &Shard<R>,
     envelope: &Envelope,
-    Whole { fields, body, .. }: Whole<'_>,
+    Whole { fields, body, .. }: &Whole<'_>,
     out: &mut Vec<u8>,
 ) {
     let Envelope { accepts, head_only, .. } = *envelope;
@@ -139,7 +139,7 @@ where
     error.render(dialect, envelope.id.as_str(), &mut body);
     let (status, content_type) = (error.status(dialect), dialect.head().json);
     let answer = Whole { status, content_type, fields: &fields, body: &body };
-    send(client, envelope, answer).await
+    send(client, envelope, &answer).await
 }
 
 /// Ends an exchange with an error that still has its status.
@@ -160,7 +160,7 @@ where
     error.render(dialect, exchange.envelope.id.as_str(), &mut body);
     let (status, content_type) = (error.status(dialect), dialect.head().json);
     let whole = Whole { status, content_type, fields: &fields, body: &body };
-    end(client, exchange, whole, Ending::Failed(status, error.row.code.unwrap_or("refused"))).await
+    end(client, exchange, &whole, Ending::Failed(status, error.row.code.unwrap_or("refused"))).await
 }
 
 /// Ends an exchange with a JSON text of ours.
@@ -177,14 +177,14 @@ where
     let fields = std::mem::take(&mut exchange.crossing);
     let content_type = exchange.envelope.dialect.head().json;
     let whole = Whole { status: 200, content_type, fields: &fields, body };
-    end(client, exchange, whole, Ending::Answered).await
+    end(client, exchange, &whole, Ending::Answered).await
 }
 
 /// Writes a whole answer and ends its exchange.
 pub(super) async fn end<R, F, M>(
     client: &Client<'_, R, F, M>,
     mut exchange: Exchange<'_, R>,
-    whole: Whole<'_>,
+    whole: &Whole<'_>,
     ending: Ending,
 ) -> After
 where

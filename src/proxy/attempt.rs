@@ -110,7 +110,7 @@ impl From<Gone> for NoAnswer {
 pub(super) async fn attempt<'r, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     outgoing: Outgoing<'r>,
     dropped: &mut Dropped<'r>,
 ) -> Result<(Head, Answer<R>), NoAnswer>
@@ -177,7 +177,7 @@ where
 async fn open<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
 ) -> Result<Link<StreamOf<R>>, NoAnswer>
 where
     R: Runtime,
@@ -205,7 +205,7 @@ where
 /// one length, which is patched in behind the fixed part: the field's value may have leading spaces
 /// (RFC 9110 section 5.5).
 pub(super) fn write_request<'r>(
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     outgoing: Outgoing<'r>,
     fields: impl FnOnce(&mut Vec<u8>),
     out: &mut Vec<u8>,

@@ -110,7 +110,8 @@ impl<R: Runtime> Answer<R> {
                 (Some(done), _) => break done,
                 (None, None) => {}
                 // A client that is gone is noticed by the watch that follows.
-                (None, Some(ping)) => drop(client.write(ping.to_vec()).await),
+                // Seldom, and larger than the wait.
+                (None, Some(ping)) => drop(Box::pin(client.write(ping.to_vec())).await),
             }
         };
         exchange.wait_since(began);

@@ -241,7 +241,7 @@ where
     let fields = answer::take_fields(&mut exchange);
     let content_type = &head.content_type;
     let whole = Whole { status: head.status, content_type, fields: &fields, body: &kept.body };
-    answer::end(client, exchange, whole, Ending::Answered).await
+    answer::end(client, exchange, &whole, Ending::Answered).await
 }
 
 /// Asks the upstream for all who ask the same, and tells the client what comes.

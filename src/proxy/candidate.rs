@@ -56,7 +56,7 @@ impl Asker {
 pub(super) async fn candidate<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     asker: &Asker,
     outline: &Outline<'_>,
 ) -> Outcome<'s, R>
@@ -66,7 +66,7 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let shard = exchange.shard;
-    if let Some(way) = exact::way(asker.errand, &plan, &shard.config, outline) {
+    if let Some(way) = exact::way(asker.errand, plan, &shard.config, outline) {
         let asked = (asker.errand, &asker.beside);
         return exact::serve(client, exchange, plan, way, (asked, outline)).await;
     }
@@ -82,7 +82,7 @@ where
 #[expect(clippy::manual_async_fn, reason = "what is given would stand in the future twice")]
 fn relay<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     prepared: Prepared<'s, R>,
 ) -> impl Future<Output = Outcome<'s, R>>
 where
@@ -107,7 +107,7 @@ where
 async fn translated<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     (door, beside): (Door, &Beside),
     outline: &Outline<'_>,
 ) -> Prepared<'s, R>
@@ -124,7 +124,7 @@ where
         }
     };
     exchange.phases.parse = exchange.age().saturating_sub(exchange.waited);
-    choice::prepare(&shard.config, &plan, &mut request);
+    choice::prepare(&shard.config, plan, &mut request);
     marks::recall(&mut request, plan.order.vendor, &shard.signatures, shard.rt.lately());
     let (outgoing, mut dropped) = (Outgoing::Translated(&request), Dropped::default());
     match attempt::attempt(client, &mut exchange, plan, outgoing, &mut dropped).await {
@@ -151,7 +151,7 @@ enum Prepared<'s, R: Runtime> {
 async fn prepare<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     (head, mut upstream_answer): (Head, Answer<R>),
     (door, request, dropped): (Door, &Request<'_>, &Dropped<'_>),
 ) -> Prepared<'s, R>

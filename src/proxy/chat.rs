@@ -9,7 +9,6 @@ use crate::shard::Shard;
 use super::answer;
 use super::candidate::Asker;
 use super::client::Client;
-use super::exact::Errand;
 use super::exchange::{After, Exchange};
 use super::{cached, choice, course, explain, limits, marks, spend};
 
@@ -40,35 +39,33 @@ where
             Err(error) => return answer::fail(client, exchange, &error).await,
         }
     }
-    match choose(shard, &mut exchange, asker.key, &outline.model) {
-        Ok(route) => {
-            let admitted = admit(&mut exchange, asker.errand, &outline, route);
-            if let Err(error) = admitted {
-                return answer::fail(client, exchange, &error).await;
-            }
-            let asked = (asker, &outline);
-            if let Some(known) = cached::look(client, &mut exchange, asked, route) {
-                // Beside the common way, so that it does not make that one larger.
-                return Box::pin(cached::serve(client, exchange, known, asked, route)).await;
-            }
-            let after = course::run(client, exchange, asker, &outline, route).await;
-            client.posted.part();
-            after
-        }
-        Err(error) => answer::fail(client, exchange, &error).await,
+    let route = match admit(shard, &mut exchange, asker, &outline) {
+        Ok(route) => route,
+        Err(error) => return answer::fail(client, exchange, &error).await,
+    };
+    let asked = (asker, &outline);
+    if let Some(known) = cached::look(client, &mut exchange, asked, route) {
+        // Beside the common way, so that it does not make that one larger.
+        return Box::pin(cached::serve(client, exchange, known, asked, route)).await;
     }
+    let after = course::run(client, exchange, asker, &outline, route).await;
+    client.posted.part();
+    after
 }
 
-/// Takes what the request may cost from its key's budget, and writes down that it runs.
+/// Finds the route, takes what the request may cost from its key's budget, and writes down that it
+/// runs.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
-fn admit<R: Runtime>(
+fn admit<'p, R: Runtime>(
+    shard: &'p Shard<R>,
     exchange: &mut Exchange<'_, R>,
-    errand: Errand,
+    asker: &Asker,
     outline: &Outline<'_>,
-    route: &Route,
-) -> Result<(), ApiError> {
-    spend::reserve(exchange, (errand, outline), route)?;
-    exchange.record_admission(&outline.model)
+) -> Result<&'p Route, ApiError> {
+    let route = choose(shard, exchange, asker.key, &outline.model)?;
+    spend::reserve(exchange, (asker.errand, outline), route)?;
+    exchange.record_admission(&outline.model)?;
+    Ok(route)
 }
 
 /// Tells what would become of a request.

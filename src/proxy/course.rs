@@ -172,13 +172,9 @@ where
     let Some(plan) = plan_of(shard, &course.order, step, outline) else {
         return Led::On(exchange, 1);
     };
-    let rival = shard.config.fallback.after.filter(|_| outline.stream).and_then(|after| {
-        let plan = plan_of(shard, &course.order, step + 1, outline)?;
-        Some((plan, after))
-    });
     let (mut steps, mut tries) = (1, 0);
     loop {
-        if let Err(shut) = enter(client, &mut exchange, plan, course.forced).await {
+        if let Err(shut) = enter(client, &mut exchange, &plan, course.forced).await {
             if matches!(shut, Shut::Gone) {
                 return Led::left(exchange);
             }
@@ -189,21 +185,23 @@ where
             shard.on_first(plan.index);
         }
         tries += 1;
-        let outcome = match rival.filter(|_| steps == 1) {
-            None => candidate(client, exchange, plan, asker, outline).await,
-            Some((rival, after)) => {
-                // Beside the common way, so that it does not make that one larger.
-                let race = race::run(client, exchange, [plan, rival], after, (asker, outline));
-                let (outcome, both) = Box::pin(race).await;
-                steps += usize::from(both);
-                outcome
-            }
+        let after = shard.config.fallback.after.filter(|_| outline.stream && steps == 1);
+        let outcome = if let Some(after) = after
+            && let Some(rival) = plan_of(shard, &course.order, step + 1, outline)
+        {
+            // Beside the common way, so that it does not make that one larger.
+            let race = race::run(client, exchange, [&plan, &rival], after, (asker, outline));
+            let (outcome, both) = Box::pin(race).await;
+            steps += usize::from(both);
+            outcome
+        } else {
+            candidate(client, exchange, &plan, asker, outline).await
         };
         let failed = match outcome {
             Outcome::Ended(after) => return Led::End(after),
             Outcome::Cut(cut) => {
                 let rest = course.order.get(step + steps..).unwrap_or_default();
-                let going_on = resume::run(client, *cut, (plan, rest), asker, outline);
+                let going_on = resume::run(client, *cut, (&plan, rest), asker, outline);
                 return Led::End(Box::pin(going_on).await);
             }
             Outcome::Failed(back, failed) => {
@@ -213,7 +211,7 @@ where
         };
         failed.leave(&mut exchange);
         let others = step + steps < course.order.len();
-        let next = next(&exchange, plan, (&failed, tries), (others, asker));
+        let next = next(&exchange, &plan, (&failed, tries), (others, asker));
         course.note(&next, failed, plan.index);
         match next {
             Next::Again(wait) => {
@@ -293,7 +291,7 @@ where
 /// candidate.
 fn next<R: Runtime>(
     exchange: &Exchange<'_, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     (failed, tries): (&Failed, u32),
     (others, asker): (bool, &Asker),
 ) -> Next {

@@ -38,7 +38,7 @@ pub(super) enum Shut {
 pub(super) async fn enter<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     forced: bool,
 ) -> Result<(), Shut>
 where
@@ -117,7 +117,7 @@ where
 
 /// The same for a rival of a candidate that is asked already: only where there is a place at once,
 /// a closed circuit, and a repeat left in the upstream's budget.
-pub(super) fn enter_at_once<R: Runtime>(exchange: &mut Exchange<'_, R>, plan: Plan<'_>) -> bool {
+pub(super) fn enter_at_once<R: Runtime>(exchange: &mut Exchange<'_, R>, plan: &Plan<'_>) -> bool {
     let shard = exchange.shard;
     let Some(upstream) = shard.upstreams.get(plan.index) else { return false };
     if !matches!(upstream.health.pass(shard.rt.lately()), Pass::Yes) {

@@ -50,7 +50,7 @@ where
     };
     let Reply { status, content_type, fields, body } = reply;
     let whole = Whole { status, content_type, fields: &fields, body: &body };
-    sent(&envelope, answer::send(client, &envelope, whole).await)
+    sent(&envelope, answer::send(client, &envelope, &whole).await)
 }
 
 /// The answer of the admin thread; none when it has ended.

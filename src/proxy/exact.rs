@@ -80,7 +80,7 @@ fn wants_array(errand: Errand) -> bool {
 pub(super) async fn serve<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     way: Native<'_>,
     ((errand, beside), outline): ((Errand, &Beside), &Outline<'_>),
 ) -> Outcome<'s, R>
@@ -120,7 +120,11 @@ where
         return Outcome::failed_unless_gone(exchange, read);
     }
     if !outline.stream {
-        return whole(client, exchange, plan, answer, watched).await;
+        let (exchange, body) = match whole(client, exchange, plan, answer, watched).await {
+            Ok(parted) => parted,
+            Err(outcome) => return outcome,
+        };
+        return unary::tell(client, exchange, body).await;
     }
     let limits = AnswerLimits::of(&exchange.shard.config.limits);
     let fields = std::mem::take(&mut exchange.crossing);
@@ -140,7 +144,7 @@ where
 /// The request as it goes on, and whether usage is asked for that the client has not.
 pub(super) fn forward<'b>(
     way: Native<'_>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     (outline, beside): (&Outline<'b>, &'b Beside),
 ) -> Result<(Forward<'b>, bool), ChatError> {
     let asks = way.shape == Shape::OpenAiChoices && wants_usage(plan.upstream);
@@ -169,7 +173,7 @@ fn wants_usage(upstream: &Upstream) -> bool {
 async fn refused<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     (head, mut answer): (Head, Answer<R>),
     watched: Watched,
 ) -> Outcome<'s, R>
@@ -207,19 +211,19 @@ where
 }
 
 /// Does a vendor's error quote a key of ours?
-fn quotes_key(plan: Plan<'_>, body: &[u8]) -> bool {
+fn quotes_key(plan: &Plan<'_>, body: &[u8]) -> bool {
     let quoted = |key: &str| std::str::from_utf8(body).is_ok_and(|text| text.contains(key));
     plan.upstream.keys.iter().any(|key| quoted(key.expose()))
 }
 
-/// An answer that is not streamed: looked at when it is whole, and passed.
+/// The body for the client of an answer that is not streamed: looked at when it is whole.
 async fn whole<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     mut answer: Answer<R>,
     watched: Watched,
-) -> Outcome<'s, R>
+) -> Result<(Exchange<'s, R>, Vec<u8>), Outcome<'s, R>>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
@@ -235,5 +239,5 @@ where
             .and_then(|()| exact::repair_whole(watched, &mut body))
             .map_err(|error| Unread::Failed(answer.blame(error)))
     });
-    unary::pass_on(client, exchange, plan, answer, looked_at.map(|()| body)).await
+    unary::part(exchange, plan, answer, looked_at.map(|()| body))
 }

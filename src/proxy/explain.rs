@@ -70,24 +70,24 @@ pub(super) fn explain(
     let way = exact::way(Errand::Talk(Door::Chat), &plan, config, &outline);
     let sent = match (way, read) {
         (Some(way), _) => {
-            let forward = exact::forward(way, plan, (&outline, &beside));
+            let forward = exact::forward(way, &plan, (&outline, &beside));
             let (forward, _) = forward.map_err(|error| error.to_api())?;
-            send(plan, Outgoing::Exact(&forward))?
+            send(&plan, Outgoing::Exact(&forward))?
         }
         (None, Err(error)) => return Err(error.to_api()),
         (None, Ok(mut request)) => {
             choice::prepare(config, &plan, &mut request);
             recall(&mut request, plan.order.vendor);
-            send(plan, Outgoing::Translated(&request))?
+            send(&plan, Outgoing::Translated(&request))?
         }
     };
     let route = (&outline, route);
-    Ok(render((config, prices), route, plan, &sent, limit.flatten()))
+    Ok(render((config, prices), route, &plan, &sent, limit.flatten()))
 }
 
 /// Writes the request that would go out, with a mask for the secret.
 #[expect(clippy::result_large_err, reason = "a refusal is made once and written at once")]
-fn send(plan: Plan<'_>, outgoing: Outgoing<'_>) -> Result<Sent, ApiError> {
+fn send(plan: &Plan<'_>, outgoing: Outgoing<'_>) -> Result<Sent, ApiError> {
     let (mut bytes, mut dropped) = (Vec::new(), Dropped::default());
     let masked = |out: &mut Vec<u8>| credential::push_masked(plan.upstream, out);
     write_request(plan, outgoing, masked, &mut bytes, &mut dropped)
@@ -99,7 +99,7 @@ fn send(plan: Plan<'_>, outgoing: Outgoing<'_>) -> Result<Sent, ApiError> {
 fn render(
     (config, prices): (&Config, Asking<'_>),
     (outline, route): (&Outline<'_>, &Route),
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     sent: &Sent,
     limit: Option<u64>,
 ) -> Vec<u8> {
@@ -163,7 +163,7 @@ fn push_target(config: &Config, target: &Target, outline: &Outline<'_>, out: &mu
 fn push_price(
     out: &mut Vec<u8>,
     (book, now_ms): Asking<'_>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     prompt: u64,
     limit: Option<u64>,
 ) {
@@ -214,7 +214,7 @@ fn push_amount(out: &mut Vec<u8>, name: &str, nanos: Option<u64>) {
     out.push(b'"');
 }
 
-fn push_request(out: &mut Vec<u8>, config: &Config, plan: Plan<'_>, sent: &Sent, body: &str) {
+fn push_request(out: &mut Vec<u8>, config: &Config, plan: &Plan<'_>, sent: &Sent, body: &str) {
     let mut lines = sent.head().lines();
     let target = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
     out.extend_from_slice(b"{\n    \"method\": \"POST\",\n    \"url\": ");

@@ -161,7 +161,7 @@ where
     let own = with_id(head, body, envelope);
     let body = own.as_deref().unwrap_or(body);
     let whole = Whole { status: head.status, content_type: &head.content_type, fields, body };
-    match answer::send(client, envelope, whole).await {
+    match answer::send(client, envelope, &whole).await {
         Ok(bytes) => {
             let after = answer::after(envelope);
             Tale { after, landing: Some(landing), status: head.status, bytes }

@@ -37,7 +37,7 @@ struct Written {
 pub(super) async fn serve<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     errand: Errand,
     (outline, beside): (&Outline<'_>, &Beside),
 ) -> Outcome<'s, R>
@@ -52,7 +52,7 @@ where
         Err(error) => return Outcome::Failed(exchange, Failed::Request(error)),
     };
     if let Asked::Count(request) = &mut asked {
-        choice::prepare(&shard.config, &plan, request);
+        choice::prepare(&shard.config, plan, request);
         marks::recall(request, plan.order.vendor, &shard.signatures, shard.rt.now());
         count::prepare(request);
     }
@@ -87,7 +87,7 @@ impl<'b> Asked<'b> {
 
     fn write<'r>(
         &'r self,
-        plan: Plan<'_>,
+        plan: &Plan<'_>,
         dropped: &mut Dropped<'r>,
     ) -> Result<Written, ChatError> {
         let (order, mut target, mut body) = (&plan.order, Vec::new(), Vec::new());
@@ -109,7 +109,7 @@ impl<'b> Asked<'b> {
     /// Makes the client's answer of the vendor's, and gives what the vendor has counted.
     fn translate(
         &self,
-        plan: Plan<'_>,
+        plan: &Plan<'_>,
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Option<Usage>, UpstreamError> {
@@ -137,7 +137,7 @@ impl<'b> Asked<'b> {
 async fn hand_on<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     (head, mut upstream_answer): (Head, Answer<R>),
     (asked, dropped): (&Asked<'_>, &Dropped<'_>),
 ) -> Outcome<'s, R>

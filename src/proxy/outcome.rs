@@ -160,5 +160,5 @@ where
     let Words { status, body } = words;
     let whole = Whole { status: *status, content_type, fields: &fields, body };
     let ending = Ending::Failed(*status, error.row.code.unwrap_or("refused"));
-    answer::end(client, exchange, whole, ending).await
+    answer::end(client, exchange, &whole, ending).await
 }

@@ -76,11 +76,11 @@ where
     match &asked.what {
         What::Health => {
             super::health::render(shard, &mut body);
-            answer::send(client, envelope, ok(&body)).await
+            answer::send(client, envelope, &ok(&body)).await
         }
         What::Models => {
             models::list(envelope.dialect, &served(shard), &mut body);
-            answer::send(client, envelope, ok(&body)).await
+            answer::send(client, envelope, &ok(&body)).await
         }
         What::Model(id) => {
             let routed = shard.config.route(id).is_some();
@@ -93,7 +93,7 @@ where
                 return answer::send_error(client, envelope, &error).await;
             }
             models::one(envelope.dialect, &known.unwrap_or(by_pattern), &mut body);
-            answer::send(client, envelope, ok(&body)).await
+            answer::send(client, envelope, &ok(&body)).await
         }
         What::Page(page) => {
             let (status, body) = ask(shard, *page).await;
@@ -103,7 +103,7 @@ where
                 Page::Metrics | Page::Ready => json,
             };
             let answer = Whole { status, content_type, fields: b"", body: &body };
-            answer::send(client, envelope, answer).await
+            answer::send(client, envelope, &answer).await
         }
         What::Fixed(status, allow, _) => refuse(client, envelope, *status, allow).await,
         What::Refuse(error) => {
@@ -152,7 +152,7 @@ where
     let bytes = if zip { &body.gzip } else { &body.plain };
     let answer =
         Whole { status, content_type: Dialect::OpenAi.head().json, fields: &fields, body: bytes };
-    answer::send(client, envelope, answer).await
+    answer::send(client, envelope, &answer).await
 }
 
 /// A page that the control thread renders.

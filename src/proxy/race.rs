@@ -22,7 +22,7 @@ use super::outcome::Outcome;
 pub(super) async fn run<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
-    plans: [Plan<'_>; 2],
+    plans: [&Plan<'_>; 2],
     after: Duration,
     (asker, outline): (&Asker, &Outline<'_>),
 ) -> (Outcome<'s, R>, bool)

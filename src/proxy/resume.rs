@@ -46,7 +46,7 @@ enum Went<'s, R: Runtime> {
 pub(super) async fn run<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut cut: Cut<'_, R>,
-    (plan, rest): (Plan<'_>, &[&Target]),
+    (plan, rest): (&Plan<'_>, &[&Target]),
     asker: &Asker,
     outline: &Outline<'_>,
 ) -> After
@@ -75,7 +75,7 @@ where
         let mut given = takes && !side.pipe.only_text().is_empty();
         let mut first = true;
         loop {
-            match enter(client, &mut side.exchange, plan, false).await {
+            match enter(client, &mut side.exchange, &plan, false).await {
                 Ok(()) => {}
                 Err(Shut::Gone) => {
                     return side.exchange.client_left();
@@ -85,7 +85,7 @@ where
             if first {
                 shard.on_first(plan.index);
             }
-            let fault = match go_on(client, side, plan, given, (door, asker, outline)).await {
+            let fault = match go_on(client, side, &plan, given, (door, asker, outline)).await {
                 Went::Ended(after) => return after,
                 Went::Back(back, reason, fault) => {
                     side = back;
@@ -111,7 +111,7 @@ async fn wait<'s, R, F, M>(
     client: &Client<'_, R, F, M>,
     cut: Cut<'s, R>,
     error: &ApiError,
-    (plan, door, asker): (Plan<'_>, Door, &Asker),
+    (plan, door, asker): (&Plan<'_>, Door, &Asker),
     outline: &Outline<'_>,
 ) -> Result<Waiting<'s, R>, After>
 where
@@ -160,7 +160,7 @@ where
 async fn go_on<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut side: Waiting<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     given: bool,
     (door, asker, outline): (Door, &Asker, &Outline<'_>),
 ) -> Went<'s, R>
@@ -179,7 +179,7 @@ where
     let Ok(mut request) = door.read(outline, &asker.beside) else {
         return Went::Back(side, None, Fault::Unasked);
     };
-    choice::prepare(&shard.config, &plan, &mut request);
+    choice::prepare(&shard.config, plan, &mut request);
     marks::recall(&mut request, plan.order.vendor, &shard.signatures, shard.rt.now());
     if given {
         let inside = 1..spelling.len().saturating_sub(1);
@@ -227,7 +227,7 @@ where
 async fn begin<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     side: &mut Waiting<'_, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     request: &Request<'_>,
 ) -> Result<Answer<R>, NoAnswer>
 where

@@ -262,28 +262,23 @@ where
     exchange.trace_state = asker.trace_state.take();
     exchange.api = recorded::api(asker.errand);
     async move {
-        let after = match body.read(client, inbox).await {
-            Ok(Body::InPlace(end)) => {
-                exchange.bytes_in = u64::try_from(end).unwrap_or(u64::MAX);
-                let bytes = inbox.get(body.head_bytes..end).unwrap_or_default();
-                capture(client, &mut exchange, bytes);
-                let after = chat::serve(client, exchange, &asker, bytes).await;
-                client.posted.advance(inbox, end);
-                after
-            }
-            Ok(Body::Decoded(bytes)) => {
-                exchange.bytes_in = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                capture(client, &mut exchange, &bytes);
-                let after = chat::serve(client, exchange, &asker, &bytes).await;
-                client.posted.advance(inbox, 0);
-                after
-            }
-            Err(NoBody::Gone) => exchange.client_left(),
+        // What is matched on stays in the future as long as the match goes on.
+        let (decoded, end) = match body.read(client, inbox).await {
+            Ok(Body::InPlace(end)) => (None, end),
+            Ok(Body::Decoded(bytes)) => (Some(bytes), 0),
+            Err(NoBody::Gone) => return exchange.client_left(),
             Err(NoBody::Refused(error)) => {
                 exchange.envelope.keep_alive = false;
-                answer::fail(client, exchange, &error).await
+                return answer::fail(client, exchange, &error).await;
             }
         };
+        let length = decoded.as_ref().map_or(end, Vec::len);
+        exchange.bytes_in = u64::try_from(length).unwrap_or(u64::MAX);
+        let in_place = || inbox.get(body.head_bytes..end).unwrap_or_default();
+        let bytes = decoded.as_deref().unwrap_or_else(in_place);
+        capture(client, &mut exchange, bytes);
+        let after = chat::serve(client, exchange, &asker, bytes).await;
+        client.posted.advance(inbox, end);
         client.capture = None;
         after
     }

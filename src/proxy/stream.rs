@@ -48,7 +48,7 @@ enum Stop {
 pub(super) fn relay<'s, R, F, M, P>(
     client: &mut Client<'_, R, F, M>,
     exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     answer: Answer<R>,
     pipe: P,
     fields: Vec<u8>,
@@ -67,7 +67,7 @@ where
 pub(super) fn go_on<'s, R, F, M, P>(
     client: &mut Client<'_, R, F, M>,
     side: Side<'s, R, P>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     answer: Answer<R>,
 ) -> impl Future<Output = Outcome<'s, R>>
 where

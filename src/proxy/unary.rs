@@ -56,7 +56,7 @@ where
 pub(super) fn relay<'s, R, F, M>(
     client: &mut Client<'_, R, F, M>,
     mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     mut answer: Answer<R>,
     mut writer: WholeWriter,
     expected: Expected,
@@ -87,37 +87,53 @@ where
             writer.render(&mut body);
             body
         });
-        pass_on(client, exchange, plan, answer, rendered).await
+        let (exchange, body) = match part(exchange, plan, answer, rendered) {
+            Ok(parted) => parted,
+            Err(outcome) => return outcome,
+        };
+        tell(client, exchange, body).await
     }
 }
 
-/// Writes what an answer has become to the client, if it could be read.
-pub(super) async fn pass_on<'s, R, F, M>(
-    client: &Client<'_, R, F, M>,
-    mut exchange: Exchange<'s, R>,
-    plan: Plan<'_>,
+/// Parts with the upstream, now that its answer has become a body for the client.
+///
+/// # Errors
+/// What it is if it has not.
+pub(super) fn part<'s, R: Runtime>(
+    exchange: Exchange<'s, R>,
+    plan: &Plan<'_>,
     answer: Answer<R>,
     read: Result<Vec<u8>, Unread>,
+) -> Result<(Exchange<'s, R>, Vec<u8>), Outcome<'s, R>> {
+    match read {
+        Ok(body) => {
+            answer.release(&exchange, plan.index);
+            Ok((exchange, body))
+        }
+        Err(Unread::ClientLeft) => Err(Outcome::left(exchange)),
+        Err(Unread::Failed(failure)) => {
+            answer.discard(&exchange, plan.index);
+            Err(Outcome::failed(exchange, failure))
+        }
+    }
+}
+
+/// Writes a body to the client.
+pub(super) async fn tell<'s, R, F, M>(
+    client: &Client<'_, R, F, M>,
+    mut exchange: Exchange<'s, R>,
+    body: Vec<u8>,
 ) -> Outcome<'s, R>
 where
     R: Runtime,
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
-    let body = match read {
-        Ok(body) => body,
-        Err(Unread::ClientLeft) => return Outcome::left(exchange),
-        Err(Unread::Failed(failure)) => {
-            answer.discard(&exchange, plan.index);
-            return Outcome::failed(exchange, failure);
-        }
-    };
-    answer.release(&exchange, plan.index);
     let mut fields = answer::take_fields(&mut exchange);
     exchange.push_cost(&mut fields);
     let content_type = exchange.envelope.dialect.head().json;
     let whole = Whole { status: 200, content_type, fields: &fields, body: &body };
-    let after = answer::end(client, exchange, whole, Ending::Answered).await;
+    let after = answer::end(client, exchange, &whole, Ending::Answered).await;
     client.shard.buffers.give(body);
     Outcome::Ended(after)
 }
@@ -126,7 +142,7 @@ where
 pub(super) async fn read_failure<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     head: Head,
     mut answer: Answer<R>,
 ) -> Result<Failure, Gone>
@@ -152,7 +168,7 @@ where
 pub(super) async fn read_misfit<R, F, M>(
     client: &mut Client<'_, R, F, M>,
     exchange: &mut Exchange<'_, R>,
-    plan: Plan<'_>,
+    plan: &Plan<'_>,
     (head, mut answer): (Head, Answer<R>),
     unfit: Failure,
     look: impl FnOnce(&[u8]) -> Result<(), UpstreamError>,
