@@ -17,7 +17,7 @@
 //! | `policy` | auth, admission, rate, breaker, retry, cache, books: decisions | base config | ring |
 //! | `web` | HTTP to services beside the upstreams; blocks, so never on a core | - | shared rustls ureq |
 //! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config web | base64 ring rustls serde serde_json ureq |
-//! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring glommio futures_lite socket2 core_affinity libc libmimalloc_sys |
+//! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring io_uring_06 glommio futures_lite socket2 core_affinity libc libmimalloc_sys |
 //! | `journal` | one record for each exchange, its bytes, where they wait to be read | base rt | host shared |
 //! | `net` | connections, dialing, name look-up, TLS, idle pool | base config obs rt | async shared net rustls rustls_native_certs webpki_roots |
 //! | `shard` | all state of one core: `Shard<R: Runtime>` | base config obs policy rt net journal | async shared flate2 zstd smallvec |

@@ -522,7 +522,7 @@ def new_parser(name, description):
     parser.add_argument("--targets", type=names, metavar="A,B", help="only these")
     parser.add_argument("--nginx-only", action="store_true",
                         help="without HAProxy and the io_uring floors")
-    parser.add_argument("--runtime", default="monoio", choices=("monoio", "glommio"))
+    parser.add_argument("--runtime", default="native", choices=("native", "monoio", "glommio"))
     parser.add_argument("--driver", default="auto", choices=("auto", "io_uring", "epoll"))
     parser.add_argument("--cpu", type=int, default=1, help="core of what is measured")
     parser.add_argument("--load-cpu", type=int, default=0, help="core of upstream and load")

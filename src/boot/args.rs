@@ -37,7 +37,7 @@ pub struct Options {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<String>,
     /// Executor
-    #[arg(long, global = true, value_name = "NAME", value_parser = ["monoio", "glommio"])]
+    #[arg(long, global = true, value_name = "NAME", value_parser = ["native", "monoio", "glommio"])]
     pub runtime: Option<String>,
     /// Cores to run on, such as 0-3,6 [default: those this process may use]
     #[arg(long, global = true, value_name = "LIST")]

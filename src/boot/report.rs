@@ -453,7 +453,7 @@ mod tests {
             "listen                    [::]:4000\n",
             "clients                   2 configured keys\n",
             "key                     team-a = ***, models: fast\n",
-            "runtime                   monoio, driver auto, cores 0,1\n",
+            "runtime                   native, driver auto, cores 0,1\n",
             "timeout first_token       off\n",
             "timeout idle              60s\n",
             "limit connections         32768 (auto)\n",

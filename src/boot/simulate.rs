@@ -12,7 +12,7 @@ use std::thread;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Backend, Config, Driver};
+use crate::config::{Config, Driver};
 use crate::obs::log::Level;
 use crate::rt::{self, ListenSocket};
 use crate::simulator::{self, Fault, Options};
@@ -25,11 +25,8 @@ use super::spawn::driver_of;
 
 /// Starts the simulator on a free loopback port and gives its address.
 pub(super) fn embed(config: &Config) -> io::Result<SocketAddr> {
-    let (address, _ended) = start(
-        SocketAddr::from(([127, 0, 0, 1], 0)),
-        Options::default(),
-        (config.runtime.backend, config.runtime.driver),
-    )?;
+    let (address, _ended) =
+        start(SocketAddr::from(([127, 0, 0, 1], 0)), Options::default(), config.runtime.driver)?;
     Ok(address)
 }
 
@@ -50,11 +47,9 @@ pub(super) fn run(line: &CommandLine, asked: &Simulate) -> ExitCode {
             Err(message) => return complain(&format!("--fault {}: {message}\n", fault.name)),
         }
     }
-    let runtime = env::load(line.options.config.as_deref(), &line.flags());
-    let runtime = runtime.map_or((Backend::Monoio, Driver::Auto), |config| {
-        (config.runtime.backend, config.runtime.driver)
-    });
-    let served = start(asked.listen, options, runtime).and_then(|(address, ended)| {
+    let config = env::load(line.options.config.as_deref(), &line.flags());
+    let driver = config.map_or(Driver::Auto, |config| config.runtime.driver);
+    let served = start(asked.listen, options, driver).and_then(|(address, ended)| {
         if let Some(path) = &asked.service_account {
             write_account(path, address)?;
         }
@@ -97,17 +92,13 @@ fn wait(address: SocketAddr, (sender, ended): &Ended) -> io::Result<()> {
     ended.recv().unwrap_or(Ok(()))
 }
 
-fn start(
-    at: SocketAddr,
-    options: Options,
-    (backend, driver): (Backend, Driver),
-) -> io::Result<(SocketAddr, Ended)> {
+fn start(at: SocketAddr, options: Options, driver: Driver) -> io::Result<(SocketAddr, Ended)> {
     let socket = rt::bind(at, 1)?.pop().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let address = socket.local_addr()?;
     let ended = channel();
     let sender = ended.0.clone();
     let serving = move || {
-        let result = serve(socket, options, backend, driver);
+        let result = serve(socket, options, driver);
         // An embedded simulator is waited for by nobody.
         let _nobody = sender.send(result);
     };
@@ -115,26 +106,23 @@ fn start(
     Ok((address, ended))
 }
 
+/// The simulator is a stand-in for a vendor: its executor is not what is chosen or measured.
+fn serve(socket: ListenSocket, options: Options, driver: Driver) -> io::Result<()> {
+    match rt::native::Executor::open(driver_of(driver)) {
+        Ok(executor) => executor.run(|runtime| simulator::serve(runtime, socket, options))?,
+        Err(_so_another) => serve_without(socket, options, driver),
+    }
+}
+
+/// Serves where our own executor cannot.
 #[cfg(feature = "monoio")]
-fn serve(
-    socket: ListenSocket,
-    options: Options,
-    backend: Backend,
-    driver: Driver,
-) -> io::Result<()> {
-    // The simulator is a stand-in for a vendor: its executor is not what is chosen or measured.
-    let _the_same_for_both = backend;
+fn serve_without(socket: ListenSocket, options: Options, driver: Driver) -> io::Result<()> {
     rt::monoio::run(driver_of(driver), &[], |runtime, _| {
         simulator::serve(runtime, socket, options)
     })?
 }
 
 #[cfg(not(feature = "monoio"))]
-fn serve(
-    socket: ListenSocket,
-    options: Options,
-    _backend: Backend,
-    _driver: Driver,
-) -> io::Result<()> {
+fn serve_without(socket: ListenSocket, options: Options, _driver: Driver) -> io::Result<()> {
     rt::glommio::run(None, |runtime| simulator::serve(runtime, socket, options))?
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{Backend, Driver};
 use crate::proxy;
-use crate::rt::{self, Accepted, Letters, ListenSocket, Runtime};
+use crate::rt::{self, Accepted, Letters, ListenSocket, Rung, Runtime};
 use crate::shard::{Letter, Parts, Report, Shard};
 
 /// Everything that one shard's thread takes with it.
@@ -48,16 +48,29 @@ pub(super) fn shard(seed: Seed) -> io::Result<JoinHandle<()>> {
 fn run(seed: Seed) -> io::Result<()> {
     rt::pin_to(seed.core)?;
     match seed.backend {
+        Backend::Native => run_native(seed),
         Backend::Monoio => run_monoio(seed),
         Backend::Glommio => run_glommio(seed),
+    }
+}
+
+/// Our own executor, or monoio where the kernel does not give what it needs.
+fn run_native(seed: Seed) -> io::Result<()> {
+    match rt::native::Executor::open(driver_of(seed.driver)) {
+        Ok(executor) => executor.run(|runtime| serve(runtime, seed, (rt::native::DRIVER, None)))?,
+        Err(_monoio_tells_why) => run_monoio(seed),
     }
 }
 
 #[cfg(feature = "monoio")]
 fn run_monoio(seed: Seed) -> io::Result<()> {
     rt::monoio::run(driver_of(seed.driver), &[], |runtime, chosen| {
-        let started = (chosen.rung.name(), chosen.instead_of);
-        serve(runtime, seed, started)
+        let name = match (seed.backend, chosen.rung) {
+            (Backend::Native, Rung::Epoll) => "epoll (monoio)",
+            (Backend::Native, _) => "io_uring (monoio)",
+            (_, rung) => rung.name(),
+        };
+        serve(runtime, seed, (name, chosen.instead_of))
     })?
 }
 

@@ -163,8 +163,9 @@ fn log(settings: &Settings) -> Log {
 fn runtime(settings: &Settings) -> Runtime {
     Runtime {
         backend: match settings.text("runtime.backend") {
+            Some("monoio") => Backend::Monoio,
             Some("glommio") => Backend::Glommio,
-            _ => Backend::Monoio,
+            _ => Backend::Native,
         },
         driver: match settings.text("runtime.driver") {
             Some("io_uring") => Driver::IoUring,
@@ -346,7 +347,7 @@ mod tests {
         assert!(config.auth.keys.is_empty() && config.simulated);
         assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Pretty));
         let Runtime { backend, driver, cores } = config.runtime;
-        assert_eq!((backend, driver, cores), (Backend::Monoio, Driver::Auto, None));
+        assert_eq!((backend, driver, cores), (Backend::Native, Driver::Auto, None));
         let t = config.timeouts;
         let seconds = [
             (t.connect, 2),

@@ -57,7 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     one("log.sample", Scalar::Ratio),
     one("log.exchanges_per_second", Scalar::WholeOrOff(limits::LOG_LINES)),
     one("runtime.cores", Scalar::Cores),
-    one("runtime.backend", Scalar::Choice(&["monoio", "glommio"])),
+    one("runtime.backend", Scalar::Choice(&["native", "monoio", "glommio"])),
     one("runtime.driver", Scalar::Choice(&["auto", "io_uring", "epoll"])),
     one("vertex.api_key", Scalar::VendorKeys),
     one("vertex.credentials_file", Scalar::Account),

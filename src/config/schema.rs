@@ -155,12 +155,14 @@ pub struct Runtime {
     pub cores: Option<Vec<usize>>,
 }
 
-/// Executor crates behind the runtime seam.
+/// Executors behind the runtime seam.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// The default.
+    /// Our own; needs `io_uring` of Linux 6.1. Where it cannot be had, monoio serves.
+    Native,
+    /// monoio.
     Monoio,
-    /// The second one; needs `io_uring`.
+    /// glommio; needs `io_uring`.
     Glommio,
 }
 
@@ -611,6 +613,7 @@ impl Backend {
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Native => "native",
             Self::Monoio => "monoio",
             Self::Glommio => "glommio",
         }

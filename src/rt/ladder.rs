@@ -95,7 +95,7 @@ pub(super) fn descend<T>(
 
 /// Valgrind runs one thread at a time and does not know that `io_uring_enter` waits: the first
 /// core that waits would stop all others for good.
-fn under_valgrind() -> bool {
+pub(super) fn under_valgrind() -> bool {
     std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains("/vgpreload_"))
 }
 

@@ -20,6 +20,7 @@ mod heap;
 mod ladder;
 mod listen;
 mod mutant;
+pub mod native;
 mod pin;
 pub mod slab;
 mod socket;
@@ -80,6 +81,9 @@ pub trait Runtime: Clone + 'static {
 
     /// Runs `task` on this core until it ends.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
+
+    /// Gives back what a peak has left behind; called now and then.
+    fn trim(&self) {}
 
     /// Resolves after at least `wait`. The real backends tick once a millisecond.
     fn sleep(&self, wait: Duration) -> impl Future<Output = ()>;

@@ -50,7 +50,7 @@ pub fn run<F: Future>(
         let mut run_on = |chosen| start.take().map(|start| start(me.clone(), chosen));
         match rung {
             Rung::UringDeferred | Rung::Uring => {
-                let mut ring = io_uring::IoUring::builder();
+                let mut ring = io_uring_06::IoUring::builder();
                 if rung == Rung::UringDeferred {
                     ring.setup_single_issuer().setup_defer_taskrun();
                 }

@@ -479,6 +479,7 @@ impl<R: Runtime> Shard<R> {
         if most >= PEAK && now <= most / 4 || closed >= PEAK && now < PEAK {
             self.most_in_flight.set(now);
             self.buffers.trim();
+            self.rt.trim();
             rt::give_back_memory();
         }
     }

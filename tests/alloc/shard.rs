@@ -14,7 +14,8 @@ use vertex_bridge::obs::{Cells, Shape, TargetLabels};
 use vertex_bridge::policy::Holder;
 use vertex_bridge::policy::price::Book;
 use vertex_bridge::proxy;
-use vertex_bridge::rt::{Driver, Letters, Runtime, bind, mailbox, monoio};
+use vertex_bridge::rt::native::Executor;
+use vertex_bridge::rt::{Driver, Letters, Runtime, bind, mailbox};
 use vertex_bridge::shard::{Access, Board, Letter, Parts, Probes, Shard, Signatures};
 
 use super::ALLOCATIONS;
@@ -214,7 +215,8 @@ fn an_exchange_allocates_a_handful() {
     let (phase, phases) = channel();
     let (counts, counted) = channel();
     thread::spawn(move || ask_all(gateway, &counted, &phase));
-    let ran = monoio::run(Driver::Auto, &[], |rt, _chosen| async move {
+    let executor = Executor::open(Driver::Auto).expect("io_uring can be had here");
+    let ran = executor.run(|rt| async move {
         let shard = shard(&rt, upstream);
         let (_letters_in, letters): (_, Letters<Letter<_>>) = mailbox();
         let listener = rt.listen(socket).expect("listens");

@@ -14,17 +14,23 @@ pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_vertex-bridge");
 /// Which executor, on which driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavour {
+    /// The default: our own executor.
     Uring,
+    Monoio,
     Epoll,
     Glommio,
 }
 
-pub(crate) const FLAVOURS: [Flavour; 3] = [Flavour::Uring, Flavour::Epoll, Flavour::Glommio];
+pub(crate) const FLAVOURS: [Flavour; 4] =
+    [Flavour::Uring, Flavour::Monoio, Flavour::Epoll, Flavour::Glommio];
 
 impl Flavour {
     fn variables(self) -> [(&'static str, &'static str); 2] {
         match self {
             Self::Uring => {
+                [("APP_RUNTIME__BACKEND", "native"), ("APP_RUNTIME__DRIVER", "io_uring")]
+            }
+            Self::Monoio => {
                 [("APP_RUNTIME__BACKEND", "monoio"), ("APP_RUNTIME__DRIVER", "io_uring")]
             }
             Self::Epoll => [("APP_RUNTIME__BACKEND", "monoio"), ("APP_RUNTIME__DRIVER", "epoll")],
