@@ -295,15 +295,16 @@ class Programs:
         ], port, options.load_cpu if core is None else core)
         return port, pid
 
-    def gateway(self, upstream, core=None, driver=None, before=()):
+    def gateway(self, upstream, core=None, driver=None, before=(), runtime=None):
         """Starts a gateway in front of the mock on port `upstream`; its port and pid. `before` is
         a command that starts the one behind it, such as prlimit."""
         options, port = self.options, free_port()
         path = os.path.join(self.work, f"gateway-{port}.toml")
         with open(path, "w") as file:
             file.write(GATEWAY_TOML.format(port=upstream, connections=CONNECTIONS))
-        pid = self.start("gateway", [*before, options.binary, "--runtime", options.runtime],
-                         port, options.cpu if core is None else core, {
+        command = [*before, options.binary, "--runtime", runtime or options.runtime]
+        pid = self.start("gateway", command, port,
+                         options.cpu if core is None else core, {
                              "VERTEX_BRIDGE_CONFIG": path,
                              "APP_SERVER__PORT": str(port),
                              "APP_RUNTIME__DRIVER": driver or options.driver,
@@ -351,6 +352,10 @@ def start_targets(programs, upstream, core=None):
         started = programs.gateway(upstream, core)
         targets += [Target(name, *started, model)
                     for name, model in MODELS.items() if name in options.chosen]
+        if options.also:
+            started = programs.gateway(upstream, core, runtime=options.also)
+            targets += [Target(f"{name} ({options.also})", *started, model)
+                        for name, model in MODELS.items() if name in options.chosen]
     by_name = {target.name: target for target in targets}
     for name in ("floor", "nginx"):
         if name in by_name:
@@ -523,6 +528,8 @@ def new_parser(name, description):
     parser.add_argument("--nginx-only", action="store_true",
                         help="without HAProxy and the io_uring floors")
     parser.add_argument("--runtime", default="native", choices=("native", "monoio", "glommio"))
+    parser.add_argument("--also", choices=("native", "monoio", "glommio"),
+                        help="a second gateway, on this executor")
     parser.add_argument("--driver", default="auto", choices=("auto", "io_uring", "epoll"))
     parser.add_argument("--cpu", type=int, default=1, help="core of what is measured")
     parser.add_argument("--load-cpu", type=int, default=0, help="core of upstream and load")
