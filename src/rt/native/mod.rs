@@ -91,8 +91,7 @@ impl Core {
             if let Poll::Ready(output) = self.round(main.as_mut()) {
                 return Ok(output);
             }
-            let idle = Tasks::queued() == 0;
-            self.ops.borrow_mut().turn(idle)?;
+            self.ops.borrow_mut().turn()?;
         }
     }
 

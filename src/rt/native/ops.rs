@@ -11,7 +11,7 @@ use io_uring::types::{CancelBuilder, Fd, SubmitArgs, TimeoutFlags, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::places::Places;
-use super::tasks::Bell;
+use super::tasks::{Bell, Tasks};
 use super::timers::Timers;
 
 /// Entries of the submission ring. 1024 cost 256 KiB of locked memory and hold more operations
@@ -125,8 +125,8 @@ impl<S> Ops<S> {
     fn push(&mut self, entry: &squeue::Entry) {
         loop {
             // SAFETY: what an operation's entry points to is in its load, which stays in `places`
-            // until the kernel has answered; a timer's and the bell's are boxed in `self`, which
-            // outlives the ring.
+            // until the kernel has answered, and so does the bell's box; `shut_down` waits for the
+            // last answers. A timer's time is read when it is submitted, and boxed until then.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return;
             }
@@ -180,15 +180,17 @@ impl<S> Ops<S> {
         self.push(&entry.user_data(IGNORED));
     }
 
-    /// One turn: submits what was begun, waits for an answer if nothing else is to be done, and
-    /// takes all answers.
+    /// One turn: submits what was begun, waits for an answer if no task is to run, and takes all
+    /// answers.
     ///
     /// # Errors
     /// When the ring cannot be used any more.
-    pub(super) fn turn(&mut self, wait: bool) -> io::Result<()> {
+    pub(super) fn turn(&mut self) -> io::Result<()> {
         self.listen();
         self.arm();
-        let entered = if wait { self.ring.submit_and_wait(1) } else { self.ring.submit() };
+        // Behind the above: where the ring is full, they take answers, which wake tasks.
+        let wanted = usize::from(Tasks::queued() == 0);
+        let entered = self.ring.submit_and_wait(wanted);
         self.reap();
         match entered {
             // Interrupted; or answers had to be taken first.
@@ -254,6 +256,9 @@ impl<S> Ops<S> {
     /// Ends all operations and waits until the kernel has let go of their memory. What it has not
     /// let go of by then is never freed.
     pub(super) fn shut_down(&mut self) {
+        if self.running == 0 && !self.listening {
+            return;
+        }
         let entry = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
         self.push(&entry.user_data(IGNORED));
         let wait = Timespec::from(LAST_WAIT);
@@ -267,6 +272,14 @@ impl<S> Ops<S> {
         }
         Vec::leak(self.places.clear());
         Box::leak(std::mem::take(&mut self.rung));
+        (self.running, self.listening) = (0, false);
+    }
+}
+
+/// Also where a panic ends the executor, the kernel must not write into memory that was freed.
+impl<S> Drop for Ops<S> {
+    fn drop(&mut self) {
+        self.shut_down();
     }
 }
 
