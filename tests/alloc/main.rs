@@ -25,6 +25,7 @@ use traffic::{ANTHROPIC, CLAUDE, GEMINI, LIMITS, OPENAI, Traffic, meta};
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static HELD: Cell<usize> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -38,6 +39,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
         HELD.with(|held| held.set(held.get().wrapping_add(layout.size())));
+        LARGEST.with(|largest| largest.set(largest.get().max(layout.size())));
         // SAFETY: the caller upholds `alloc`'s contract, which is the same as ours.
         unsafe { System.alloc(layout) }
     }
