@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{Backend, Driver};
 use crate::proxy;
-use crate::rt::{self, Accepted, Letters, ListenSocket, Rung, Runtime};
+use crate::rt::{self, Accepted, Letters, ListenSocket, Runtime};
 use crate::shard::{Letter, Parts, Report, Shard};
 
 /// Everything that one shard's thread takes with it.
@@ -66,7 +66,7 @@ fn run_native(seed: Seed) -> io::Result<()> {
 fn run_monoio(seed: Seed) -> io::Result<()> {
     rt::monoio::run(driver_of(seed.driver), &[], |runtime, chosen| {
         let name = match (seed.backend, chosen.rung) {
-            (Backend::Native, Rung::Epoll) => "epoll (monoio)",
+            (Backend::Native, rt::Rung::Epoll) => "epoll (monoio)",
             (Backend::Native, _) => "io_uring (monoio)",
             (_, rung) => rung.name(),
         };
