@@ -23,6 +23,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # What is asked for tells the gateway which upstream to use, and so what it has to do. The names
 # are the vendors', so that nothing special is known about them.
 MODELS = {"exact": "gpt-4o-mini", "gemini": "gemini-2.5-flash", "anthropic": "claude-sonnet-4-5"}
+RUNTIMES = ("native", "monoio", "glommio")
 TRANSLATED = ("gemini", "anthropic")
 # A connection takes two descriptors of a forwarder, and a process may have 20000.
 CONNECTIONS = 9500
@@ -349,12 +350,10 @@ def start_targets(programs, upstream, core=None):
             if started:
                 targets.append(Target(name, *started, MODELS["exact"]))
     if set(MODELS) & set(options.chosen):
-        started = programs.gateway(upstream, core)
-        targets += [Target(name, *started, model)
-                    for name, model in MODELS.items() if name in options.chosen]
-        if options.also:
-            started = programs.gateway(upstream, core, runtime=options.also)
-            targets += [Target(f"{name} ({options.also})", *started, model)
+        beside = [(options.also, f" ({options.also})")] if options.also else []
+        for runtime, suffix in [(options.runtime, ""), *beside]:
+            started = programs.gateway(upstream, core, runtime=runtime)
+            targets += [Target(name + suffix, *started, model)
                         for name, model in MODELS.items() if name in options.chosen]
     by_name = {target.name: target for target in targets}
     for name in ("floor", "nginx"):
@@ -527,8 +526,8 @@ def new_parser(name, description):
     parser.add_argument("--targets", type=names, metavar="A,B", help="only these")
     parser.add_argument("--nginx-only", action="store_true",
                         help="without HAProxy and the io_uring floors")
-    parser.add_argument("--runtime", default="native", choices=("native", "monoio", "glommio"))
-    parser.add_argument("--also", choices=("native", "monoio", "glommio"),
+    parser.add_argument("--runtime", default="native", choices=RUNTIMES)
+    parser.add_argument("--also", choices=RUNTIMES,
                         help="a second gateway, on this executor")
     parser.add_argument("--driver", default="auto", choices=("auto", "io_uring", "epoll"))
     parser.add_argument("--cpu", type=int, default=1, help="core of what is measured")

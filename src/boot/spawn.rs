@@ -57,7 +57,10 @@ fn run(seed: Seed) -> io::Result<()> {
 /// Our own executor, or monoio where the kernel does not give what it needs.
 fn run_native(seed: Seed) -> io::Result<()> {
     match rt::native::Executor::open(driver_of(seed.driver)) {
-        Ok(executor) => executor.run(|runtime| serve(runtime, seed, (rt::native::DRIVER, None)))?,
+        Ok(executor) => {
+            let name = rt::Rung::UringDeferred.name();
+            executor.run(|runtime| serve(runtime, seed, (name, None)))?
+        }
         Err(_monoio_tells_why) => run_monoio(seed),
     }
 }

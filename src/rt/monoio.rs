@@ -1,4 +1,5 @@
-//! The default backend: monoio on `io_uring`, or on epoll where the ring cannot be had.
+//! The backend that stands in for our own: monoio on `io_uring`, or on epoll where the ring cannot
+//! be had.
 //!
 //! monoio's own `FusionDriver` is not used: its probe ring is so small that the real ring's
 //! `ENOMEM` (a low memlock limit) or `EINVAL` (flags of a newer kernel) comes back as an error

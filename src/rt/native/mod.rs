@@ -34,9 +34,6 @@ use crate::base::Tick;
 use ops::{Ended, Load, Ops, Peer};
 use tasks::{Next, Task, Tasks};
 
-/// The driver's name in logs and metrics.
-pub const DRIVER: &str = "io_uring+defer_taskrun";
-
 /// How often, for each task that is queued, one is run before the kernel is looked at again.
 const ROUNDS: usize = 2;
 

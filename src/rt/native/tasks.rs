@@ -14,6 +14,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use super::places::Places;
+
 /// Bits of a waker's number that say which place, and which of its tasks; the rest is the executor.
 const PLACE_BITS: u32 = 24;
 const AGE_BITS: u32 = 24;
@@ -89,12 +91,15 @@ struct Here {
 }
 
 thread_local! {
-    static HERE: RefCell<Here> = const {
-        RefCell::new(Here { executor: 0, queue: VecDeque::new(), places: Vec::new() })
-    };
+    static HERE: RefCell<Here> = const { RefCell::new(Here::none()) };
 }
 
 impl Here {
+    /// The thread runs no executor.
+    const fn none() -> Self {
+        Self { executor: 0, queue: VecDeque::new(), places: Vec::new() }
+    }
+
     /// Queues a task, once, if it still is the one that `name` means. False when it is of another
     /// executor.
     fn wake(&mut self, name: Name) -> bool {
@@ -171,8 +176,6 @@ impl Bell {
         });
     }
 }
-
-use super::places::Places;
 
 /// A task's future.
 pub(super) type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -298,9 +301,8 @@ impl Tasks {
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        let here = Here { executor: 0, queue: VecDeque::new(), places: Vec::new() };
         // The thread itself may be ending.
-        let _gone = HERE.try_with(|at| *at.borrow_mut() = here);
+        let _gone = HERE.try_with(|here| *here.borrow_mut() = Here::none());
         let place = usize::from(self.executor) - 1;
         if let Some(bell) = lock(&BELLS).get_mut(place) {
             *bell = None;
