@@ -296,14 +296,14 @@ class Programs:
         ], port, options.load_cpu if core is None else core)
         return port, pid
 
-    def gateway(self, upstream, core=None, driver=None, before=(), runtime=None):
+    def gateway(self, upstream, core=None, driver=None, before=(), runtime=None, binary=None):
         """Starts a gateway in front of the mock on port `upstream`; its port and pid. `before` is
         a command that starts the one behind it, such as prlimit."""
         options, port = self.options, free_port()
         path = os.path.join(self.work, f"gateway-{port}.toml")
         with open(path, "w") as file:
             file.write(GATEWAY_TOML.format(port=upstream, connections=CONNECTIONS))
-        command = [*before, options.binary, "--runtime", runtime or options.runtime]
+        command = [*before, binary or options.binary, "--runtime", runtime or options.runtime]
         pid = self.start("gateway", command, port,
                          options.cpu if core is None else core, {
                              "VERTEX_BRIDGE_CONFIG": path,
@@ -350,9 +350,13 @@ def start_targets(programs, upstream, core=None):
             if started:
                 targets.append(Target(name, *started, MODELS["exact"]))
     if set(MODELS) & set(options.chosen):
-        beside = [(options.also, f" ({options.also})")] if options.also else []
-        for runtime, suffix in [(options.runtime, ""), *beside]:
-            started = programs.gateway(upstream, core, runtime=runtime)
+        gateways = [(None, options.runtime, "")]
+        if options.also:
+            gateways.append((None, options.also, f" ({options.also})"))
+        if options.beside:
+            gateways.append((options.beside, options.runtime, " (other build)"))
+        for binary, runtime, suffix in gateways:
+            started = programs.gateway(upstream, core, runtime=runtime, binary=binary)
             targets += [Target(name + suffix, *started, model)
                         for name, model in MODELS.items() if name in options.chosen]
     by_name = {target.name: target for target in targets}
@@ -529,6 +533,7 @@ def new_parser(name, description):
     parser.add_argument("--runtime", default="native", choices=RUNTIMES)
     parser.add_argument("--also", choices=RUNTIMES,
                         help="a second gateway, on this executor")
+    parser.add_argument("--beside", metavar="BINARY", help="a second gateway, of another build")
     parser.add_argument("--driver", default="auto", choices=("auto", "io_uring", "epoll"))
     parser.add_argument("--cpu", type=int, default=1, help="core of what is measured")
     parser.add_argument("--load-cpu", type=int, default=0, help="core of upstream and load")

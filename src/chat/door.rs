@@ -21,7 +21,7 @@ use super::problem::ChatError;
 use super::render::{ReplyMeta, StreamRenderer};
 use super::request::Request;
 use super::responses_in;
-use super::responses_out::ResponseWriter;
+use super::responses_out::{ResponseWriter, push_error_event};
 use super::shelf::Shelf;
 
 /// An endpoint that takes a conversation and gives an answer.
@@ -108,6 +108,38 @@ impl Door {
         };
         request.betas = beside.betas.as_deref();
         Ok(request)
+    }
+
+    /// Appends what tells a client that a stream failed of which it has got nothing; `id` is the
+    /// request's.
+    pub fn error(self, error: &ApiError, id: &str, out: &mut Vec<u8>) {
+        match self {
+            Self::Responses => push_error_event(error, 0, out),
+            Self::Generate(Some(Series::Array)) => {
+                out.push(b'[');
+                error.render(Dialect::Google, id, out);
+                out.push(b']');
+            }
+            _ => error.render_event(self.dialect(), id, out),
+        }
+    }
+
+    /// What keeps a silent stream alive without saying anything.
+    pub const fn ping(self) -> &'static [u8] {
+        match self {
+            Self::Chat | Self::Completions | Self::Responses => b": ping\n\n",
+            Self::Messages => messages_out::PING,
+            // Google's own client takes a comment for an answer that is broken.
+            Self::Generate(_) => b"\r\n",
+        }
+    }
+
+    /// The content type of a stream.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Generate(Some(Series::Array)) => Dialect::Google.head().json,
+            _ => self.dialect().head().events,
+        }
     }
 
     /// Reads the rest of a body of Anthropic's whose tokens are to be counted, and no more.
@@ -200,25 +232,21 @@ impl StreamWriter {
 
     /// What keeps a silent stream alive without saying anything.
     pub const fn ping(&self) -> &'static [u8] {
-        match self {
-            Self::Chat(_) | Self::Completions(_) | Self::Responses(_) => b": ping\n\n",
-            Self::Messages(_) => messages_out::PING,
-            // Google's own client takes a comment for an answer that is broken.
-            Self::Generate(_) => b"\r\n",
-        }
+        self.door().ping()
     }
 
     /// The content type of the stream.
     pub const fn content_type(&self) -> &'static str {
+        self.door().content_type()
+    }
+
+    const fn door(&self) -> Door {
         match self {
-            Self::Chat(_) | Self::Completions(_) | Self::Responses(_) => {
-                Dialect::OpenAi.head().events
-            }
-            Self::Messages(_) => Dialect::Anthropic.head().events,
-            Self::Generate(writer) => match writer.series() {
-                Series::Events => Dialect::Google.head().events,
-                Series::Array => Dialect::Google.head().json,
-            },
+            Self::Chat(_) => Door::Chat,
+            Self::Completions(_) => Door::Completions,
+            Self::Responses(_) => Door::Responses,
+            Self::Messages(_) => Door::Messages,
+            Self::Generate(writer) => Door::Generate(Some(writer.series())),
         }
     }
 }

@@ -568,7 +568,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_said() {
         let file = "[rate_limit]\ncapacity = 7\n[cache]\nenabled = false\n[retry]\nattempts = 0\n\
-                    [fallback]\nafter = \"off\"\n[stream]\nearly_head = \"5s\"\n";
+                    [fallback]\nafter = \"off\"\n[server]\ncors_origins = [\"*\"]\n";
         let variables = [
             ("APP_RETRY__BUDGET", "1"),
             ("APP_OPENAI__HARVESTER_URL", "http://x"),
@@ -581,7 +581,7 @@ mod tests {
              GOOGLE_APPLICATION_CREDENTIALS",
             "APP_OPENAI__HARVESTER_URL has no effect; use OPENAI_API_KEY and OPENAI_BASE_URL (the \
              official API)",
-            "vb.toml:10: stream.early_head is accepted but has no effect in this release",
+            "vb.toml:10: server.cors_origins is accepted but has no effect in this release",
             "HTTPS_PROXY is accepted but has no effect in this release",
         ];
         let mut found = config.warnings;

@@ -236,8 +236,8 @@ impl Left {
 
 /// A record out of its two halves: the admission knows who asked for what, the end all the rest.
 fn whole<'b>(first: &'b [u8], second: Option<&'b [u8]>) -> Option<Record<'b>> {
-    let admission = Record::decode(first)?;
-    let Some(second) = second else { return Some(admission) };
+    let Some(second) = second else { return Record::decode(first) };
+    let admission = Record::decode_texts(first)?;
     let end = Record::decode(second)?;
     let model = if end.model.is_empty() { admission.model } else { end.model };
     Some(Record { id: admission.id, key: admission.key, route: admission.route, model, ..end })

@@ -10,6 +10,10 @@ pub const RECORD_BYTES: usize = 672;
 /// The room that the record of an admission fits into: of it, upstream and cause are empty.
 pub const ADMISSION_BYTES: usize = 576;
 
+/// What stands before the texts: its trace, then 18 numbers of eight bytes, nine of four, three of
+/// two, five of one.
+const FIXED_BYTES: usize = 16 + 18 * 8 + 9 * 4 + 3 * 2 + 5;
+
 /// The longest texts that are kept, in the order of the fields.
 const ROOM: [usize; 6] = [128, 63, 63, 63, 95, 31];
 
@@ -218,7 +222,17 @@ impl Put<'_> {
     }
 }
 
-/// Reads what [`Put`] wrote.
+/// Writes numbers to the front of `room`, which has room for them, and gives the rest of it.
+fn put_numbers<const BYTES: usize, const COUNT: usize>(
+    room: &mut [u8],
+    numbers: [[u8; BYTES]; COUNT],
+) -> &mut [u8] {
+    let Some((place, rest)) = room.split_at_mut_checked(BYTES * COUNT) else { return &mut [] };
+    place.copy_from_slice(numbers.as_flattened());
+    rest
+}
+
+/// Reads what was written.
 struct Take<'b>(&'b [u8]);
 
 impl<'b> Take<'b> {
@@ -252,9 +266,8 @@ impl<'t> Record<'t> {
     /// Writes the record's bytes to the front of `room`, which has at least [`RECORD_BYTES`], and
     /// tells how many they are.
     pub fn encode(&self, room: &mut [u8]) -> usize {
-        let mut put = Put(room, 0);
-        put.bytes(&self.trace.to_le_bytes());
-        for number in [
+        let mut fixed = [0; FIXED_BYTES];
+        let longs = [
             self.started_ms,
             self.written_ms,
             self.span,
@@ -273,10 +286,8 @@ impl<'t> Record<'t> {
             self.cost_nanos,
             self.bytes_in,
             self.bytes_out,
-        ] {
-            put.bytes(&number.to_le_bytes());
-        }
-        for number in [
+        ];
+        let ints = [
             self.parse,
             self.queue,
             self.connect,
@@ -286,16 +297,19 @@ impl<'t> Record<'t> {
             self.first_token,
             self.total,
             self.prices,
-        ] {
-            put.bytes(&number.to_le_bytes());
-        }
-        for number in [self.status, self.attempts, self.shard] {
-            put.bytes(&number.to_le_bytes());
-        }
+        ];
+        let shorts = [self.status, self.attempts, self.shard];
         let flags =
             [self.priced, self.estimated, self.stream, self.cache_hit, self.sampled, self.reused];
         let bits = flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(flag));
-        put.bytes(&[self.ending as u8, self.api as u8, self.reason, self.tier, bits]);
+        let bytes = [self.ending as u8, self.api as u8, self.reason, self.tier, bits];
+        let rest = put_numbers(&mut fixed, [self.trace.to_le_bytes()]);
+        let rest = put_numbers(rest, longs.map(u64::to_le_bytes));
+        let rest = put_numbers(rest, ints.map(u32::to_le_bytes));
+        let rest = put_numbers(rest, shorts.map(u16::to_le_bytes));
+        put_numbers(rest, bytes.map(u8::to_le_bytes));
+        let mut put = Put(room, 0);
+        put.bytes(&fixed);
         let texts = [self.id, self.key, self.route, self.upstream_name, self.model, self.cause];
         for (text, most) in texts.into_iter().zip(ROOM) {
             put.text(text, most);
@@ -311,7 +325,8 @@ impl<'t> Record<'t> {
 
     /// Reads the bytes of a record; none when they are not one's.
     pub fn decode(bytes: &'t [u8]) -> Option<Self> {
-        let mut take = Take(bytes);
+        let (fixed, texts) = bytes.split_first_chunk::<FIXED_BYTES>()?;
+        let (mut take, mut texts) = (Take(fixed), Take(texts));
         let trace = take.array().map(u128::from_le_bytes)?;
         let mut record = Self { trace, ..Self::default() };
         for number in [
@@ -349,9 +364,7 @@ impl<'t> Record<'t> {
         ] {
             *number = take.u32()?;
         }
-        for number in [&mut record.status, &mut record.attempts, &mut record.shard] {
-            *number = take.u16()?;
-        }
+        [record.status, record.attempts, record.shard] = [take.u16()?, take.u16()?, take.u16()?];
         let [ending, api, reason, tier, bits] = take.array()?;
         record.tier = tier;
         record.reason = reason;
@@ -376,9 +389,18 @@ impl<'t> Record<'t> {
             &mut record.model,
             &mut record.cause,
         ] {
-            *text = take.text()?;
+            *text = texts.text()?;
         }
         Some(record)
+    }
+
+    /// The texts of a record alone: nothing else of it is known.
+    pub(super) fn decode_texts(bytes: &'t [u8]) -> Option<Self> {
+        let (_, texts) = bytes.split_first_chunk::<FIXED_BYTES>()?;
+        let mut take = Take(texts);
+        let [id, key, route] = [take.text()?, take.text()?, take.text()?];
+        let [upstream_name, model, cause] = [take.text()?, take.text()?, take.text()?];
+        Some(Self { id, key, route, upstream_name, model, cause, ..Self::default() })
     }
 }
 

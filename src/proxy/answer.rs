@@ -8,6 +8,7 @@ use crate::shard::{FlightHead, Kept, Shard};
 use crate::wire::write;
 
 use super::client::{Client, Gone};
+use super::early;
 use super::exchange::{After, Ending, Exchange};
 use super::reply::{Ends, Envelope, end_head};
 use super::source::shared;
@@ -142,7 +143,7 @@ where
     send(client, envelope, &answer).await
 }
 
-/// Ends an exchange with an error that still has its status.
+/// Ends an exchange with an error: one with its status, unless the head of a stream is out.
 pub(super) async fn fail<R, F, M>(
     client: &Client<'_, R, F, M>,
     mut exchange: Exchange<'_, R>,
@@ -153,6 +154,9 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    if client.speaks().await.is_some() {
+        return Box::pin(early::fail(client, exchange, error)).await;
+    }
     let mut fields = take_fields(&mut exchange);
     error_fields(error, exchange.shard, &mut fields);
     let mut body = Vec::with_capacity(256);

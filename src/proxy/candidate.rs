@@ -117,6 +117,7 @@ where
     M: Fn(Vec<u8>) -> F,
 {
     let shard = exchange.shard;
+    client.fill_silence(true);
     let mut request = match door.read(outline, beside) {
         Ok(request) => request,
         Err(error) => {

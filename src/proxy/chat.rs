@@ -9,8 +9,9 @@ use crate::shard::Shard;
 use super::answer;
 use super::candidate::Asker;
 use super::client::Client;
+use super::exact::Errand;
 use super::exchange::{After, Exchange};
-use super::{cached, choice, course, explain, limits, marks, spend};
+use super::{cached, choice, course, early, explain, limits, marks, spend};
 
 /// Serves one request whose body has been read.
 pub(super) async fn serve<R, F, M>(
@@ -48,7 +49,13 @@ where
         // Beside the common way, so that it does not make that one larger.
         return Box::pin(cached::serve(client, exchange, known, asked, route)).await;
     }
+    if let Errand::Talk(door) = asker.errand
+        && outline.stream
+    {
+        client.telling = early::teller(client, &exchange, door);
+    }
     let after = course::run(client, exchange, asker, &outline, route).await;
+    client.telling = None;
     client.posted.part();
     after
 }

@@ -13,6 +13,7 @@ use crate::shard::{Capture, Deadline, Late, Lead, Shard};
 use super::lane::Lane;
 use super::posted::Posted;
 use super::route::Port;
+use super::telling::Telling;
 
 /// The client's side of one connection.
 pub(super) struct Client<'s, R: Runtime, F, M> {
@@ -26,6 +27,8 @@ pub(super) struct Client<'s, R: Runtime, F, M> {
     pub(super) port: Port,
     /// An operator wants to see what is written.
     pub(super) capture: Option<Rc<Capture>>,
+    /// Writes the head of a stream before anything of its answer has come, if it is wanted.
+    pub(super) telling: Option<Telling<'s>>,
 }
 
 /// The client has left, or reads too slowly: nothing more can be written.
@@ -54,7 +57,8 @@ where
     {
         let posted = Posted::racer(slot, lane);
         let (lead, port, capture) = (self.lead, self.port, self.capture.clone());
-        Client { shard: self.shard, conn: self.conn, deadline, posted, lead, port, capture }
+        let (shard, conn, telling) = (self.shard, self.conn, None);
+        Client { shard, conn, deadline, posted, lead, port, capture, telling }
     }
 
     /// A client that keeps what it is told, for all who ask the same as this one.
@@ -74,6 +78,23 @@ where
     /// May something be written? Of two candidates that are asked at once only one may.
     pub(super) fn may_speak(&self) -> bool {
         self.posted.may_speak()
+    }
+
+    /// From now on somebody else than the teller of an early head writes. Tells how much of one has
+    /// gone out.
+    pub(super) async fn speaks(&self) -> Option<u64> {
+        match &self.telling {
+            None => None,
+            // Seldom, and larger than nothing.
+            Some(telling) => Box::pin(telling.stop()).await,
+        }
+    }
+
+    /// Says whether silence behind an early head may be filled from now on.
+    pub(super) fn fill_silence(&self, fills: bool) {
+        if let Some(telling) = &self.telling {
+            telling.teller().early().fill(fills);
+        }
     }
 
     /// Writes all of `bytes` and gives the buffer back empty.
@@ -128,6 +149,7 @@ where
         let mut gone = false;
         self.posted.post(|| self.shard.buffers.take_small());
         let posted = &mut self.posted;
+        let telling = self.telling.as_ref();
         let value = std::future::poll_fn(|context| {
             if let Poll::Ready(value) = work.as_mut().poll(context) {
                 return Poll::Ready(value);
@@ -139,6 +161,9 @@ where
                 }
                 abort();
                 return work.as_mut().poll(context);
+            }
+            if let Some(telling) = telling {
+                telling.teller().poll(context);
             }
             Poll::Pending
         })
@@ -181,9 +206,13 @@ where
         let mut work = pin!(work);
         self.posted.post(|| self.shard.buffers.take_small());
         let posted = &mut self.posted;
+        let telling = self.telling.as_ref();
         std::future::poll_fn(|context| {
             if let Poll::Ready(value) = work.as_mut().poll(context) {
                 return Poll::Ready(Ok(value));
+            }
+            if let Some(telling) = telling {
+                telling.teller().poll(context);
             }
             posted.poll_gone(context).map(|()| Err(Gone))
         })

@@ -89,6 +89,8 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    // What the client gets is the vendor's, to the byte.
+    client.fill_silence(false);
     let (forward, ask_usage) = match forward(way, plan, (outline, beside)) {
         Ok(forward) => forward,
         Err(error) => return Outcome::Failed(exchange, Failed::Request(error)),

@@ -13,6 +13,7 @@ use crate::shard::Permit;
 use super::answer::{self, Whole};
 use super::attempt::NoAnswer;
 use super::client::{Client, Gone};
+use super::early;
 use super::exchange::{After, Ending, Exchange};
 use super::failure::Failure;
 use super::side::Cut;
@@ -154,6 +155,9 @@ where
     F: Future<Output = Lent<usize>>,
     M: Fn(Vec<u8>) -> F,
 {
+    if client.speaks().await.is_some() {
+        return Box::pin(early::fail(client, exchange, error)).await;
+    }
     let mut fields = answer::take_fields(&mut exchange);
     answer::error_fields(error, exchange.shard, &mut fields);
     let content_type = exchange.envelope.dialect.head().json;

@@ -17,6 +17,7 @@ use super::entry;
 use super::exchange::{After, Exchange};
 use super::lane::Lane;
 use super::outcome::Outcome;
+use super::telling::Telling;
 
 /// Asks `plans[0]`, and after a while `plans[1]`, too. Tells whether that came about.
 pub(super) async fn run<'s, R, F, M>(
@@ -40,6 +41,8 @@ where
     let (slots, rival_asked) = ((pin!(None), pin!(None)), Cell::new(false));
     let mut own = client.racer(first.clone(), &deadlines[0], slots.0);
     let mut other = client.racer(rival.clone(), &deadlines[1], slots.1);
+    let lent = || client.telling.as_ref().map(|telling| Telling::Lent(telling.teller()));
+    (own.telling, other.telling) = (lent(), lent());
     let one = candidate(&mut own, exchange, plans[0], asker, outline);
     let two = async {
         shard.rt.sleep(after).await;

@@ -40,9 +40,9 @@ pub(super) async fn connection<R: Runtime>(shard: &Shard<R>, conn: R::Conn, port
     let deadline = shard.deadlines.register(conn.clone());
     let mut slot = pin!(None);
     let posted = Posted::new(slot.as_mut(), |buffer| conn.read(buffer));
-    let (lead, capture) = (None, None);
+    let (lead, capture, telling) = (None, None, None);
     let mut client =
-        Client { shard, conn: &conn, deadline: &deadline, posted, lead, port, capture };
+        Client { shard, conn: &conn, deadline: &deadline, posted, lead, port, capture, telling };
     let mut inbox = Vec::new();
     let mut first = true;
     loop {

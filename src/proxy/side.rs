@@ -224,10 +224,14 @@ impl<R: Runtime, P> Side<'_, R, P> {
         if !self.head_sent {
             self.head_sent = true;
             self.exchange.first_token = Some(self.exchange.age());
-            let mut first = self.exchange.shard.buffers.take();
-            self.push_head(&mut first);
-            first.extend_from_slice(&out);
-            self.exchange.shard.buffers.give(std::mem::replace(&mut out, first));
+            if let Some(sent) = client.speaks().await {
+                self.exchange.bytes_out += sent;
+            } else {
+                let mut first = self.exchange.shard.buffers.take();
+                self.push_head(&mut first);
+                first.extend_from_slice(&out);
+                self.exchange.shard.buffers.give(std::mem::replace(&mut out, first));
+            }
         }
         self.exchange.bytes_out += u64::try_from(out.len()).unwrap_or(0);
         let (result, out) = client.write(out).await;

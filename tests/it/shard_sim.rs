@@ -33,13 +33,12 @@ use vertex_bridge::proxy;
 use vertex_bridge::rt::virt::{FaultKind, Faults, Virt, VirtConn, VirtSocket};
 use vertex_bridge::rt::{Conn, Listener, Runtime, mailbox};
 use vertex_bridge::shard::{Access, Board, Parts, Probes, Shard, Signatures};
-use vertex_bridge::simulator;
 
 const CLIENTS: u64 = 8;
 const EXCHANGES_PER_CLIENT: u64 = 7;
 
 /// Longer than every timeout of the configuration: a client that waits this long was forgotten.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the upstream does with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,7 +149,7 @@ impl Encryption {
     }
 }
 
-type Conned = Stream<VirtConn>;
+pub(crate) type Conned = Stream<VirtConn>;
 
 fn config(idle: &str, encrypted: bool) -> Config {
     let scheme = if encrypted { "https" } else { "http" };
@@ -218,15 +217,15 @@ pub(crate) fn shard_with(
 }
 
 /// Bytes read from a connection and not used yet.
-struct Inbox {
-    rt: Virt,
-    conn: Conned,
-    bytes: Vec<u8>,
+pub(crate) struct Inbox {
+    pub(crate) rt: Virt,
+    pub(crate) conn: Conned,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Inbox {
     /// More bytes; false at the end, or when nothing came for too long.
-    async fn more(&mut self) -> bool {
+    pub(crate) async fn more(&mut self) -> bool {
         let mut buffer = std::mem::take(&mut self.bytes);
         buffer.reserve(2048);
         let (mut read, mut limit) = (pin!(self.conn.read(buffer)), pin!(self.rt.sleep(PATIENCE)));
@@ -248,7 +247,7 @@ impl Inbox {
     }
 
     /// Everything up to and including `mark`.
-    async fn until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) async fn until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
         loop {
             let found = self.bytes.windows(mark.len()).position(|window| window == mark);
             if let Some(at) = found {
@@ -270,7 +269,7 @@ impl Inbox {
     }
 
     /// A head, and the body that it announces by length or in chunks.
-    async fn message(&mut self) -> Option<(String, String)> {
+    pub(crate) async fn message(&mut self) -> Option<(String, String)> {
         let head = String::from_utf8(self.until(b"\r\n\r\n").await?).ok()?.to_lowercase();
         if head.contains("transfer-encoding: chunked") {
             let mut body = Vec::new();
@@ -290,7 +289,7 @@ impl Inbox {
 }
 
 /// One Gemini chunk or answer with this text.
-fn gemini(text: &str, finish: bool) -> String {
+pub(crate) fn gemini(text: &str, finish: bool) -> String {
     let finish = if finish { ",\"finishReason\":\"STOP\"" } else { "" };
     format!(
         "{{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{text}\"}}],\"role\":\"model\"}}\
@@ -429,7 +428,7 @@ async fn answer(
     }
 }
 
-async fn send(conn: &Conned, bytes: &[u8]) -> bool {
+pub(crate) async fn send(conn: &Conned, bytes: &[u8]) -> bool {
     conn.write_all(bytes.to_vec()).await.0.is_ok()
 }
 
@@ -465,7 +464,7 @@ async fn stream_answer(rt: &Virt, conn: &Conned, behaviour: Behaviour, texts: &[
 }
 
 #[expect(clippy::fn_params_excessive_bools, reason = "two facts of one request")]
-fn request(mark: &str, stream: bool, chunked: bool) -> Vec<u8> {
+pub(crate) fn request(mark: &str, stream: bool, chunked: bool) -> Vec<u8> {
     let body = format!(
         "{{\"model\":\"gemini-sim\",\"stream\":{stream},\
          \"messages\":[{{\"role\":\"user\",\"content\":\"q-{mark}-\"}}]}}"
@@ -744,56 +743,4 @@ fn a_seed_decides_everything() {
         assert_eq!(first.trace, second.trace, "seed {seed}");
         assert_eq!(first.answered, second.answered, "seed {seed}");
     }
-}
-
-/// What a client gets to read in front of this upstream.
-fn overheard<U: Future<Output = ()> + 'static>(upstream: impl FnOnce(Virt) -> U) -> String {
-    let rt = Virt::new(1, Faults::default());
-    let shard = shard(&rt, 1, "60s", None);
-    let (_letters_in, letters) = mailbox();
-    let listener = rt.listen(VirtSocket(gateway_address())).expect("listens");
-    let (world, upstream) = (rt.clone(), upstream(rt.clone()));
-    let told = rt.run(async move {
-        world.spawn(upstream);
-        world.spawn(proxy::run(shard, listener, letters, PATIENCE));
-        let conn = greet(&world, None).await.expect("connects");
-        let mut inbox = Inbox { rt: world.clone(), conn, bytes: Vec::new() };
-        assert!(send(&inbox.conn, &request("1x1", true, false)).await);
-        inbox.message().await
-    });
-    let (_, body) = told.expect("the world goes on").expect("an answer");
-    assert!(body.ends_with("data: [DONE]\n\n"), "{body}");
-    body
-}
-
-#[test]
-fn a_client_of_a_silent_stream_is_told_that_it_lives() {
-    let (tokens, token_interval) = (3, Duration::from_secs(35));
-    let options = simulator::Options { tokens, token_interval, ..simulator::Options::default() };
-    let body = overheard(|rt| async move {
-        let vendor = simulator::serve(rt, VirtSocket(upstream_address()), options).await;
-        assert!(vendor.is_ok());
-    });
-    // Two silences of 35 seconds have two pings each; the third is between the last token and
-    // the end of the body.
-    assert_eq!(body.matches(": ping\n\n").count(), 6, "{body}");
-}
-
-#[test]
-fn so_is_one_whose_upstream_says_nothing_new() {
-    let body = overheard(|rt| async move {
-        let listener = rt.listen(VirtSocket(upstream_address())).expect("listens");
-        let conn = Stream::Plain(listener.accept().await.expect("a connection").0);
-        let mut inbox = Inbox { rt: rt.clone(), conn, bytes: Vec::new() };
-        assert!(inbox.message().await.is_some());
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-        let event = |finish| format!("data: {}\r\n\r\n", gemini("word ", finish));
-        assert!(send(&inbox.conn, format!("{head}{}", event(false)).as_bytes()).await);
-        for _ in 0..5 {
-            rt.sleep(Duration::from_secs(8)).await;
-            assert!(send(&inbox.conn, b": still here\n\n").await);
-        }
-        assert!(send(&inbox.conn, event(true).as_bytes()).await);
-    });
-    assert_eq!(body.matches(": ping\n\n").count(), 2, "{body}");
 }
