@@ -10,6 +10,7 @@ use super::error::ConfigError;
 use super::keys::LEVELS;
 use super::limits::{self, Range};
 use super::origin::is_loopback;
+use super::pages_keys;
 use super::parse::{self, Notes, Settings, Sources};
 use super::price;
 use super::schema::{
@@ -94,6 +95,7 @@ fn server(settings: &Settings, notes: &mut Notes) -> Server {
         port: u16::try_from(port).unwrap_or(u16::MAX),
         request_body_bytes_max: settings.count("server.max_request_size", limits::REQUEST_BODY),
         own_headers: settings.flag("server.own_headers", true),
+        pages: pages_keys::pages(settings, notes),
         tls: tls_keys::towards_clients(settings, notes),
     }
 }
@@ -568,7 +570,7 @@ mod tests {
     #[test]
     fn what_has_no_effect_is_said() {
         let file = "[rate_limit]\ncapacity = 7\n[cache]\nenabled = false\n[retry]\nattempts = 0\n\
-                    [fallback]\nafter = \"off\"\n[server]\ncors_origins = [\"*\"]\n";
+                    [fallback]\nafter = \"off\"\n[server]\ntrusted_proxies = [\"::1\"]\n";
         let variables = [
             ("APP_RETRY__BUDGET", "1"),
             ("APP_OPENAI__HARVESTER_URL", "http://x"),
@@ -581,7 +583,7 @@ mod tests {
              GOOGLE_APPLICATION_CREDENTIALS",
             "APP_OPENAI__HARVESTER_URL has no effect; use OPENAI_API_KEY and OPENAI_BASE_URL (the \
              official API)",
-            "vb.toml:10: server.cors_origins is accepted but has no effect in this release",
+            "vb.toml:10: server.trusted_proxies is accepted but has no effect in this release",
             "HTTPS_PROXY is accepted but has no effect in this release",
         ];
         let mut found = config.warnings;

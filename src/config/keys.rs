@@ -276,7 +276,7 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
 
 /// Keys (a trailing `*` covers a section) whose behaviour this release does not have: set to
 /// anything but off, they get a warning. Building the behaviour removes the row.
-pub(super) const NOT_YET: &[&str] = &["server.trusted_proxies", "server.cors_origins", "proxy.*"];
+pub(super) const NOT_YET: &[&str] = &["server.trusted_proxies", "proxy.*"];
 
 /// Variables of `FkLLMProxy` for things that are not built (a trailing `*` covers all that begin
 /// so), and what takes their place.

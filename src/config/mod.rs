@@ -13,6 +13,8 @@ mod ledger;
 pub mod limits;
 mod model;
 mod origin;
+mod pages;
+mod pages_keys;
 mod parse;
 mod price;
 mod schema;
@@ -35,6 +37,7 @@ pub use client::ClientKey;
 pub use error::{ConfigError, Place};
 pub use model::{Balance, Exhausted, Route, RouteTable, Target, covers};
 pub use origin::Origin;
+pub use pages::{Page, Pages};
 pub use parse::{FlagValue, Sources};
 pub use price::PRICES_AS_OF;
 pub use schema::{

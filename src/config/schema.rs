@@ -12,6 +12,7 @@ use super::client::ClientKey;
 use super::error::ConfigError;
 use super::model::{RouteTable, Target};
 use super::origin::Origin;
+use super::pages::Pages;
 use super::secret::Secret;
 use super::shared::Shared;
 use super::tariff::Price;
@@ -93,6 +94,8 @@ pub struct Server {
     pub request_body_bytes_max: usize,
     /// Answers carry `server-timing` and our own `x-vertex-bridge-*` fields.
     pub own_headers: bool,
+    /// The web pages that may call the API from a browser.
+    pub pages: Pages,
     /// `None`: clients speak plain HTTP.
     pub tls: Option<ServerTls>,
 }

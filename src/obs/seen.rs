@@ -138,10 +138,6 @@ impl Exemplars {
             let Some(seconds) = duration.map(|duration| duration.as_secs_f64()) else { continue };
             let place = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
             let Some(slot) = last.get_mut(place) else { continue };
-            // Of thousands in a second any one is as good an example.
-            if slot.as_ref().is_some_and(|old| old.at_ms == exchange.ended_ms) {
-                continue;
-            }
             let mut id = slot.take().map_or_else(String::new, |old| old.id);
             id.clear();
             id.push_str(exchange.id);

@@ -13,6 +13,7 @@ use crate::wire::{Framing, HeadLimits, Method, RequestHead, WireError};
 
 use super::cached;
 use super::candidate::Asker;
+use super::cors;
 use super::exact::Errand;
 use super::limits;
 use super::reply::Envelope;
@@ -49,6 +50,8 @@ pub(super) enum What {
     Page(Page),
     Models,
     Model(String),
+    /// What a browser asks on behalf of a page, and the fields that answer it.
+    Preflight(Vec<u8>),
     /// A refusal of an API request, which is counted.
     Refuse(ApiError),
     /// Any other refusal.
@@ -73,7 +76,7 @@ pub(super) fn understand<R: Runtime>(
     let head = RequestHead::parse(bytes, &limits, &mut store)?;
     let framing = head.framing()?;
     let sent_id = head.known(Known::RequestId).and_then(RequestId::from_client);
-    let envelope = Envelope {
+    let mut envelope = Envelope {
         id: sent_id.unwrap_or_else(|| shard.request_id()),
         trace: shard.trace(head.known(Known::TraceParent)),
         keep_alive: head.keep_alive() && !shard.closes_connections(),
@@ -82,13 +85,24 @@ pub(super) fn understand<R: Runtime>(
         trailers: head.minor_version > 0 && head.known(Known::Te).is_some_and(takes_trailers),
         accepts: accepts(&head),
         dialect: route::dialect(head.path(), |name| head.field(name).is_some()),
+        page: None,
     };
+    let page = cors::page(shard, &head);
     let expects_continue = head.expects_continue()?;
     let mut key = KeyId::Nobody;
     let what = match route::find(port, head.method, head.path(), head.query()) {
-        Ok(endpoint) => decide(shard, &head, (endpoint, framing), envelope.dialect, &mut key),
+        Ok(endpoint) => {
+            envelope.page = page.filter(|_| cors::serves(endpoint));
+            decide(shard, &head, (endpoint, framing), envelope.dialect, &mut key)
+        }
         Err(NoRoute::Unknown) => What::Fixed(404, "", false),
-        Err(NoRoute::Method(allow)) => What::Fixed(405, allow, false),
+        Err(NoRoute::Method(allow)) => match page.and_then(|_| cors::preflight(port, &head)) {
+            Some(fields) => {
+                envelope.page = page;
+                What::Preflight(fields)
+            }
+            None => What::Fixed(405, allow, false),
+        },
     };
     Ok(Asked { envelope, key, what, framing, expects_continue, head_bytes: bytes.len() })
 }

@@ -11,6 +11,7 @@ mod charge;
 mod chat;
 mod choice;
 mod client;
+mod cors;
 mod course;
 mod credential;
 mod early;

@@ -105,6 +105,10 @@ where
             let answer = Whole { status, content_type, fields: b"", body: &body };
             answer::send(client, envelope, &answer).await
         }
+        What::Preflight(fields) => {
+            let answer = Whole { status: 200, content_type: "text/plain", fields, body: b"" };
+            answer::send(client, envelope, &answer).await
+        }
         What::Fixed(status, allow, _) => refuse(client, envelope, *status, allow).await,
         What::Refuse(error) => {
             let mut fields = Vec::new();

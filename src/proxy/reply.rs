@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use crate::base::{RequestId, Trace, ascii};
 use crate::chat::Dialect;
+use crate::config::Page;
 use crate::policy::Accepts;
 use crate::rt::Runtime;
 use crate::shard::Shard;
 use crate::wire::write;
+
+use super::cors;
 
 /// What every answer to one request has in common.
 #[expect(clippy::struct_excessive_bools, reason = "each is one fact of a request head")]
@@ -29,6 +32,8 @@ pub(super) struct Envelope {
     pub(super) accepts: Accepts,
     /// The API whose heads and errors the client knows.
     pub(super) dialect: Dialect,
+    /// The web page that asks, where it is told that it may.
+    pub(super) page: Option<Page>,
 }
 
 /// How the body of an answer ends.
@@ -70,6 +75,9 @@ impl Envelope {
             write::field(out, name, self.id.as_bytes());
         }
         out.extend_from_slice(form.fixed);
+        if let Some(page) = self.page {
+            cors::push_fields(shard, page, out);
+        }
         if shard.config.simulated && shard.config.server.own_headers {
             out.extend_from_slice(b"x-vertex-bridge-simulated: true\r\n");
         }

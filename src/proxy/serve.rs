@@ -327,6 +327,7 @@ where
         trailers: false,
         accepts: Accepts::PLAIN,
         dialect: Dialect::OpenAi,
+        page: None,
     };
     match answer::send_error(client, &envelope, &error).await {
         Ok(_) => After::Close,

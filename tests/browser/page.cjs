@@ -4,13 +4,17 @@
 const assert = require("node:assert/strict");
 const { chromium } = require("playwright-core");
 
-// By default its clock is 14 hours ahead: days are the gateway's, and not the browser's.
-async function open(url, key, timezoneId = "Pacific/Kiritimati") {
-  const browser = await chromium.launch({
+function launch() {
+  return chromium.launch({
     executablePath: "/usr/bin/chromium",
     // Tests run as root in containers, where Chromium's own sandbox cannot start.
     args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
   });
+}
+
+// By default its clock is 14 hours ahead: days are the gateway's, and not the browser's.
+async function open(url, key, timezoneId = "Pacific/Kiritimati") {
+  const browser = await launch();
   const viewport = { width: 1440, height: 1000 };
   const page = await (await browser.newContext({ viewport, timezoneId })).newPage();
   const wrong = [];
@@ -73,4 +77,4 @@ function run(main) {
   });
 }
 
-module.exports = { open, run };
+module.exports = { launch, open, run };

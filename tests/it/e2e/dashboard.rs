@@ -1,10 +1,10 @@
 //! The dashboard in Debian's Chromium, which `scripts/test.sh` installs, with the keyboard alone;
 //! and one request, found by its id wherever operators look.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::super::collector::{OK, collector, text};
 use super::admin::{ADMIN, Administrated};
+use super::browser::Script;
 use super::client::{Client, Stop, get, post_to};
 use super::gateway::{BINARY, Flavour, Folder, Gateway};
 use super::simulator::Simulator;
@@ -27,54 +28,6 @@ const TRAFFIC: [(&str, &str); 7] = [
     ("support", "gemini-2.5-flash"),
     ("playground", "gemini-unheard"),
 ];
-
-/// A script of `tests/browser` that runs.
-struct Script {
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Script {
-    fn start(name: &str, gateway: SocketAddr, arguments: &[&str]) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let modules = root.join("target/test-node/node_modules");
-        for needed in [modules.join("playwright-core"), "/usr/bin/chromium".into()] {
-            let there = needed.exists();
-            assert!(there, "{} is not there: run scripts/test.sh once", needed.display());
-        }
-        let mut command = Command::new("node");
-        command.arg(root.join("tests/browser").join(name)).arg(format!("http://{gateway}"));
-        command.arg(ADMIN).args(arguments).env("NODE_PATH", modules);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().expect("node starts");
-        let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        Self { child, output }
-    }
-
-    /// Waits for the line that says this.
-    fn says(&mut self, want: &str) {
-        let mut line = String::new();
-        let read = self.output.read_line(&mut line);
-        assert!(read.is_ok() && line.trim() == want, "{line:?} instead of {want:?}");
-    }
-
-    /// All that it still says, when it has ended well.
-    fn rest(mut self) -> String {
-        let mut rest = String::new();
-        let read = self.output.read_to_string(&mut rest);
-        let status = self.child.wait().expect("it ends");
-        assert!(read.is_ok() && status.success(), "{status}: {rest}");
-        rest
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        // It has ended already when all went well.
-        let _gone = self.child.kill();
-        let _gone = self.child.wait();
-    }
-}
 
 /// A gateway in front of a simulator that takes its time, for three vendors.
 fn administrated(simulator: SocketAddr) -> Administrated {
@@ -158,7 +111,7 @@ fn a_browser_shows_what_happens_and_the_keyboard_is_enough() {
         for _ in 0..8 {
             scope.spawn(|| load(gateway, &keys, &next, &stop));
         }
-        let mut script = Script::start("dashboard.cjs", gateway, &arguments);
+        let mut script = Script::start("dashboard.cjs", gateway, ADMIN, &arguments);
         script.says("seen");
         drop(told);
         script
@@ -170,7 +123,7 @@ fn a_browser_shows_what_happens_and_the_keyboard_is_enough() {
 #[test]
 fn without_a_ledger_the_dashboard_says_so() {
     let admin = Administrated::simulated(Flavour::Epoll, &[("APP_LEDGER__ENABLED", "false")]);
-    let script = Script::start("off.cjs", admin.gateway.address, &[]);
+    let script = Script::start("off.cjs", admin.gateway.address, ADMIN, &[]);
     assert_eq!(script.rest().trim(), "all is well");
     assert!(!admin.state.0.join("vertex-bridge.db").exists(), "somebody has only looked");
 }
@@ -258,7 +211,7 @@ fn one_request_is_found_by_its_id_in_log_trace_metrics_ledger_and_dashboard() {
     }
     assert_eq!((&record["completion"], &line["tokens_out"]), (&line["tokens_out"], &16.into()));
 
-    let told = Script::start("find.cjs", gateway.address, &[ID]).rest();
+    let told = Script::start("find.cjs", gateway.address, ADMIN, &[ID]).rest();
     for want in [ID, TRACE, "team-a", "near", "16 out"] {
         assert!(told.contains(want), "{told}");
     }
