@@ -9,13 +9,13 @@
 //! | room | purpose | may import | may use |
 //! |------|---------|------------|---------|
 //! | `base` | tick, calendar, ids, traces, random numbers, ascii | - | - |
-//! | `config` | text and variables to one checked `Config`; every limit | base | toml serde serde_json |
+//! | `config` | text and variables to one checked `Config`; every limit | base | base64 toml serde serde_json |
 //! | `obs` | metric cells, histograms, registry, log lines | base | clock host shared prometheus_client |
 //! | `wire` | HTTP/1.1 heads and bodies, SSE, JSON spans; incremental | base | httparse memchr smallvec wide |
 //! | `chat` | the hub: clients' APIs on one side, vendor-neutral chat events on the other | base wire | serde serde_json memchr base64 smallvec typed_arena |
 //! | `provider` | one pure file per vendor: chat request out, events in | base config wire chat | serde serde_json memchr base64 smallvec |
 //! | `policy` | auth, admission, rate, breaker, retry, cache, books: decisions | base config | ring |
-//! | `web` | HTTP to services beside the upstreams; blocks, so never on a core | - | shared rustls ureq |
+//! | `web` | HTTP to services beside the upstreams; blocks, so never on a core | config | shared rustls ureq |
 //! | `credential` | service accounts: signed assertions, tokens for them; blocks, so never on a core | base config web | base64 ring rustls serde serde_json ureq |
 //! | `rt` | the `Runtime` seam and its backends; all `unsafe` lives here | base | async clock host net shared thread unsafe monoio io_uring io_uring_06 glommio futures_lite socket2 core_affinity libc libmimalloc_sys |
 //! | `journal` | one record for each exchange, its bytes, where they wait to be read | base rt | host shared |

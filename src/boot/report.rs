@@ -175,12 +175,13 @@ fn upstream_json(config: &Config, upstream: &Upstream) -> Value {
 }
 
 /// What all upstreams of a vendor, or all answers, have in common.
-fn options(config: &Config) -> [(&'static str, Value); 14] {
+fn options(config: &Config) -> [(&'static str, Value); 15] {
     let Gemini { safety_settings, system_messages, schema_mode, signatures, enforce_parallel } =
         &config.gemini;
     let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     [
         ("own_headers", json!(config.server.own_headers)),
+        ("proxy", json!(config.tunnel.as_ref().map(|tunnel| &tunnel.at.authority))),
         ("cors_origins", json!(config.server.pages.origins())),
         ("early_head_ms", json!(config.stream.early_head.map(millis))),
         ("cache", cache(config)),

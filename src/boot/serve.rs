@@ -444,7 +444,8 @@ fn shape_of(config: &Config) -> Shape {
 /// The addresses of every upstream; a name without one is told, and tried again.
 fn resolve_all(config: &Config) -> Vec<Vec<SocketAddr>> {
     let resolve = |upstream: &Upstream| {
-        dns::resolve(&upstream.origin.host, upstream.origin.port).unwrap_or_else(|error| {
+        let (host, port) = config.door(upstream);
+        dns::resolve(host, port).unwrap_or_else(|error| {
             // Logs travel far: where an upstream is stays in the configuration.
             let name = &upstream.name;
             say(Level::Warn, &format!("upstream {name}: its host cannot be resolved: {error}"));
@@ -464,7 +465,8 @@ fn keep_resolving(
         .upstreams
         .iter()
         .enumerate()
-        .map(|(index, upstream)| (index, upstream.origin.host.clone(), upstream.origin.port))
+        .map(|(index, upstream)| (index, config.door(upstream)))
+        .map(|(index, (host, port))| (index, host.to_owned(), port))
         .filter(|(_, host, port)| dns::literal(host, *port).is_none())
         .collect();
     if names.is_empty() {

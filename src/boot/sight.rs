@@ -64,7 +64,8 @@ pub(super) fn start(
     ];
     if let Some(export) = config.take_export() {
         let seed = random();
-        let collector = Collector::new(export, &format!("{seed:016x}"), trust);
+        let collector =
+            Collector::new(export, &format!("{seed:016x}"), (trust, config.tunnel.as_ref()));
         let (feed, exporter) = Exporter::new(collector, places, Arc::clone(&exported), seed);
         listeners.push(Box::new(feed));
         threads.push(run("vb-otlp", move || exporter.run())?);

@@ -50,7 +50,7 @@ pub(super) fn keep(
             account: index,
             upstream: user(config, index),
             signer: Signer::new(account).map_err(io::Error::other)?,
-            endpoint: Endpoint::new(account, trust),
+            endpoint: Endpoint::new(account, trust, config.tunnel.as_ref()),
             shards: shards.to_vec(),
             control: control.clone(),
             refusals,

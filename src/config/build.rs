@@ -21,6 +21,7 @@ use super::schema::{
 use super::shared::Shared;
 use super::telemetry_keys;
 use super::tls_keys;
+use super::tunnel::Tunnel;
 use super::upstreams;
 use super::value::Value;
 
@@ -45,6 +46,7 @@ impl Config {
         let tls = tls_keys::towards_upstreams(&settings, &mut notes);
         let cache = answers_keys::cache(&settings, &mut notes);
         let shared = Shared::of(&settings, &mut notes);
+        let tunnel = Tunnel::of(&settings, &mut notes);
         if !notes.errors.is_empty() {
             return Err(notes.errors);
         }
@@ -75,6 +77,7 @@ impl Config {
             compression: answers_keys::compression(&settings),
             cache,
             tls,
+            tunnel,
             gemini: gemini(&settings),
             anthropic: Anthropic { default_max_tokens: default_max_tokens(&settings) },
             otel,
@@ -575,7 +578,6 @@ mod tests {
             ("APP_RETRY__BUDGET", "1"),
             ("APP_OPENAI__HARVESTER_URL", "http://x"),
             ("APP_GEMINI_CLI__ENABLED", "true"),
-            ("HTTPS_PROXY", "http://u:p@proxy"),
         ];
         let config = load(file, &variables).expect("accepted");
         let want = [
@@ -584,7 +586,6 @@ mod tests {
             "APP_OPENAI__HARVESTER_URL has no effect; use OPENAI_API_KEY and OPENAI_BASE_URL (the \
              official API)",
             "vb.toml:10: server.trusted_proxies is accepted but has no effect in this release",
-            "HTTPS_PROXY is accepted but has no effect in this release",
         ];
         let mut found = config.warnings;
         found.sort();
@@ -598,7 +599,7 @@ mod tests {
         let file = "[auth]\nmaster_key = \"canary-master-0123456789\"\n[vertex]\n\
                     api_key = [\"canary-a\", \"file:/key\", \"env:OTHER\"]\n\
                     [[key]]\nname = \"t\"\nsecret = \"canary-team-0123456789\"\n";
-        let variables = [("OTHER", "canary-env")];
+        let variables = [("OTHER", "canary-env"), ("HTTPS_PROXY", "http://u:canary@proxy")];
         let config = load(file, &variables).expect("a configuration");
         assert_eq!(config.upstreams[0].keys.len(), 3);
         assert_eq!(config.upstreams[0].keys[1].expose(), "canary-file-0123456789");
@@ -612,6 +613,7 @@ mod tests {
             ("", ("ANTHROPIC_API_KEY", "canary\n")),
             ("", ("APP_AUTH__MASTERKEY", "canary-0123456789")),
             ("", ("OPENAI_BASE_URL", "https://user:canary@host/v1")),
+            ("", ("HTTPS_PROXY", "https://user:canary@proxy")),
             ("", ("APP_VERTEX__API_KEY_BASE_URL", "https://host/?key=canary")),
             ("[[upstream]]\nname=\"x\"\nkind=\"openai\"\nbase_url=\"http://canary@h\"", ("A", "")),
         ];

@@ -150,7 +150,7 @@ pub(super) const KEYS: &[Key] = &[
     one("otel.resource_attributes", Scalar::Text),
     one("otel.sample", Scalar::Ratio),
     one("otel.propagate", Scalar::Choice(&["own", "all", "off"])),
-    one("proxy.https", Scalar::Text),
+    one("proxy.https", Scalar::VendorKeys),
     one("proxy.except", Scalar::Text),
     tables("upstream", UPSTREAM),
     tables("route", ROUTE),
@@ -276,7 +276,7 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
 
 /// Keys (a trailing `*` covers a section) whose behaviour this release does not have: set to
 /// anything but off, they get a warning. Building the behaviour removes the row.
-pub(super) const NOT_YET: &[&str] = &["server.trusted_proxies", "proxy.*"];
+pub(super) const NOT_YET: &[&str] = &["server.trusted_proxies"];
 
 /// Variables of `FkLLMProxy` for things that are not built (a trailing `*` covers all that begin
 /// so), and what takes their place.

@@ -18,6 +18,7 @@ use super::shared::Shared;
 use super::tariff::Price;
 use super::telemetry::{Exchanges, Export, Otel};
 use super::tls::{ServerTls, Tls};
+use super::tunnel::Tunnel;
 
 /// What a client may send when no key is configured. It is no secret.
 pub const DEVELOPMENT_KEY: &str = "sk-vertex-bridge-dev";
@@ -58,6 +59,8 @@ pub struct Config {
     pub cache: Option<Cache>,
     /// TLS towards upstreams.
     pub tls: Tls,
+    /// The proxy through which they are reached; `None`: directly.
+    pub tunnel: Option<Tunnel>,
     /// What is kept of exchanges.
     pub ledger: Ledger,
     /// What is shared with other gateways; `None`: nothing.
@@ -509,7 +512,16 @@ impl Config {
         let clients = self.auth.keys.iter().map(|key| &key.secret);
         let accounts = self.accounts.iter().map(|account| &account.private_key);
         let all = upstreams.chain(clients).chain(&self.auth.admin).chain(accounts);
-        all.cloned().collect()
+        let proxy = self.tunnel.iter().flat_map(Tunnel::secrets);
+        all.cloned().chain(proxy).collect()
+    }
+
+    /// Where connections to an upstream are opened: host and port of the proxy in front of it, or
+    /// its own.
+    pub fn door<'c>(&'c self, upstream: &'c Upstream) -> (&'c str, u16) {
+        let tunnel = self.tunnel.as_ref().filter(|tunnel| tunnel.serves(&upstream.origin));
+        let at = tunnel.map_or(&upstream.origin, |tunnel| &tunnel.at);
+        (&at.host, at.port)
     }
 
     /// Where traces go, with the secrets that are shown there: no shard needs them.

@@ -9,7 +9,7 @@ use ureq::Agent;
 use ureq::config::Config;
 
 use crate::config::limits::{SECRET_CHARS_MAX, TOKEN_ANSWER_BYTES, TOKEN_EXCHANGE};
-use crate::config::{Secret, ServiceAccount};
+use crate::config::{Secret, ServiceAccount, Tunnel};
 use crate::web::{self, Trust};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -75,15 +75,16 @@ struct Refusal {
 }
 
 impl Endpoint {
-    /// The endpoint of `account`. `trust` decides whether it is believed.
-    pub fn new(account: &ServiceAccount, trust: &Trust) -> Self {
+    /// The endpoint of `account`. `trust` decides whether it is believed; it is reached through
+    /// `tunnel`, if that serves it.
+    pub fn new(account: &ServiceAccount, trust: &Trust, tunnel: Option<&Tunnel>) -> Self {
         let config = Config::builder()
             .timeout_global(Some(TOKEN_EXCHANGE))
             .http_status_as_error(false)
             // An assertion goes where the key file says and nowhere else.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .proxy(None)
+            .proxy(web::proxy(tunnel, &account.token_uri))
             // The next exchange is an hour away.
             .max_idle_connections(0)
             .user_agent(concat!("vertex-bridge/", env!("CARGO_PKG_VERSION")))

@@ -12,7 +12,7 @@ use ureq::Agent;
 use ureq::config::Config;
 
 use crate::base::ascii::parse_u64;
-use crate::config::{Export, Secret};
+use crate::config::{Export, Secret, Tunnel};
 use crate::web::{self, Trust};
 
 use super::proto::{
@@ -60,16 +60,16 @@ pub enum Why {
 }
 
 impl Collector {
-    /// The collector of `export`; `trust` decides whether it is believed. `instance` tells this
-    /// process from others of its name.
-    pub fn new(export: Export, instance: &str, trust: &Trust) -> Self {
+    /// The collector of `export`; `trust` decides whether it is believed, and it is reached through
+    /// the tunnel, if that serves it. `instance` tells this process from others of its name.
+    pub fn new(export: Export, instance: &str, (trust, tunnel): (&Trust, Option<&Tunnel>)) -> Self {
         let config = Config::builder()
             .timeout_global(Some(EXPORT))
             .http_status_as_error(false)
             // Spans and secrets go where the configuration says and nowhere else.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .proxy(None)
+            .proxy(web::proxy(tunnel, &export.endpoint.url()))
             .user_agent(concat!("vertex-bridge/", env!("CARGO_PKG_VERSION")))
             .build();
         let own = [

@@ -32,6 +32,8 @@ pub enum NetErrorKind {
     Closed,
     /// No address is known for the name.
     NoAddress,
+    /// The proxy in front of it opens no way to it.
+    Proxy,
     /// TLS refuses to go on.
     Tls(TlsFault),
     /// Another reason of the operating system, by number; 0 when it gave none.

@@ -20,6 +20,7 @@ use super::credential;
 use super::exchange::Exchange;
 use super::failure::{Failure, Phase, read_failure, status_reason};
 use super::secure;
+use super::tunnel;
 
 /// The version of Anthropic's API that we speak.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -196,7 +197,12 @@ where
     exchange.phases.connect += spent;
     let conn = dialed.map_err(failed)?;
     shard.cells.links_opened.add(1);
-    let to = (upstream, &plan.upstream.origin);
+    let origin = &plan.upstream.origin;
+    if let Some(tunnel) = shard.config.tunnel.as_ref().filter(|tunnel| tunnel.serves(origin)) {
+        let passed = tunnel::pass(client, exchange, (tunnel, origin), &conn).await?;
+        passed.map_err(NoAnswer::Failed)?;
+    }
+    let to = (upstream, origin);
     let stream = secure::to_upstream(client, exchange, to, conn).await?;
     stream.map(Link::new).map_err(NoAnswer::Failed)
 }

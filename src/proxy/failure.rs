@@ -178,6 +178,10 @@ fn net_to_api(error: NetError, phase: Phase) -> ApiError {
         (NetErrorKind::NoAddress, _) => {
             ApiError::new(Row::UPSTREAM_CONNECTION, "the upstream's name has no address")
         }
+        (NetErrorKind::Proxy, _) => ApiError::new(
+            Row::UPSTREAM_CONNECTION,
+            "the proxy in front of the upstream opens no way to it",
+        ),
         (NetErrorKind::Refused, _) => {
             ApiError::new(Row::UPSTREAM_CONNECTION, "the upstream refused the connection")
         }

@@ -49,6 +49,7 @@ mod stay;
 mod stream;
 mod telling;
 mod translate;
+mod tunnel;
 mod unary;
 mod wishes;
 

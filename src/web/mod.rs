@@ -3,16 +3,33 @@
 
 mod connector;
 
-use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector, TcpConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
+use ureq::{Agent, Proxy, ProxyProtocol};
+
+use crate::config::{Origin, Tunnel};
 
 use connector::TlsConnector;
 pub use connector::{Trust, is_tls};
 
+/// The proxy to a service with this URL, if it is reached through one.
+pub fn proxy(tunnel: Option<&Tunnel>, url: &str) -> Option<Proxy> {
+    let tunnel = tunnel.filter(|tunnel| tunnel.serves_url(url))?;
+    let Origin { host, port, .. } = &tunnel.at;
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    let mut proxy = Proxy::builder(ProxyProtocol::Http).host(&host).port(*port);
+    if let Some((name, password)) = tunnel.credentials() {
+        proxy = proxy.username(name).password(password);
+    }
+    proxy.build().ok()
+}
+
 /// Asks as `config` says, on connections whose TLS is ours.
 pub fn agent(config: Config, trust: &Trust) -> Agent {
-    let connector = ().chain(TcpConnector::default()).chain(TlsConnector::new(trust.clone()));
+    let connector =
+        ().chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(TlsConnector::new(trust.clone()));
     Agent::with_parts(config, connector, DefaultResolver::default())
 }

@@ -97,7 +97,7 @@ fn exchange(scheme: &str, at: SocketAddr) -> Result<Granted, TokenError> {
     let account = account("", &format!("{scheme}://{at}/token"));
     let upstreams = Connector::new(&net::Trust::bundled(), None).expect("TLS");
     let trust = Trust::new(upstreams.config());
-    Endpoint::new(&account, &trust).exchange(&Secret::new("a.b.c".to_owned()))
+    Endpoint::new(&account, &trust, None).exchange(&Secret::new("a.b.c".to_owned()))
 }
 
 fn whole(status: &str, body: &str) -> &'static [u8] {

@@ -41,7 +41,8 @@ fn exporter(origin: &str) -> (Feed, Exporter, Arc<ExportCells>) {
     let places = Places::of(&config);
     let trust = vertex_bridge::net::Trust::bundled();
     let trust = Trust::new(Connector::new(&trust, None).expect("TLS").config());
-    let collector = Collector::new(config.take_export().expect("an endpoint"), "one", &trust);
+    let collector =
+        Collector::new(config.take_export().expect("an endpoint"), "one", (&trust, None));
     assert!(!format!("{collector:?}").contains("canary"));
     let cells = Arc::new(ExportCells::default());
     let (feed, exporter) = Exporter::new(collector, places, Arc::clone(&cells), 7);

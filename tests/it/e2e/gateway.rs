@@ -129,6 +129,7 @@ impl Gateway {
         command.current_dir(&folder.0).env("APP_SERVER__PORT", port.to_string());
         // Nothing of the user who runs the tests.
         command.env("XDG_STATE_HOME", &folder.0);
+        command.env_remove("HTTPS_PROXY").env_remove("NO_PROXY");
         command.envs(variables.iter().copied()).stderr(log).stdout(Stdio::null());
         let child = command.stdin(Stdio::null()).spawn().expect("the binary starts");
         let address = SocketAddr::from(([127, 0, 0, 1], port));

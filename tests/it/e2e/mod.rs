@@ -48,5 +48,6 @@ mod tls_clients;
 mod tls_upstream;
 mod top;
 mod traces;
+mod tunnel;
 mod upstream;
 mod vertex;

@@ -27,7 +27,7 @@ impl Peer for Encrypted {
 
 /// What an upstream does with its connections.
 #[derive(Clone, Copy, Debug)]
-enum Manner {
+pub(super) enum Manner {
     /// Answers as the question says.
     Http,
     /// One answer, a goodbye, and the end.
@@ -42,14 +42,14 @@ enum Manner {
 }
 
 /// A TLS upstream on a thread of its own.
-struct Secure {
-    address: SocketAddr,
-    seen: Receiver<Seen>,
-    connections: Arc<AtomicU64>,
+pub(super) struct Secure {
+    pub(super) address: SocketAddr,
+    pub(super) seen: Receiver<Seen>,
+    pub(super) connections: Arc<AtomicU64>,
 }
 
 impl Secure {
-    fn start(config: ServerConfig, manner: Manner) -> Self {
+    pub(super) fn start(config: ServerConfig, manner: Manner) -> Self {
         let config = Arc::new(config);
         let (sender, seen) = channel();
         let (address, connections) = listen(move |stream| {
@@ -69,7 +69,9 @@ impl Secure {
 }
 
 /// Serves every connection to a free port on a thread of its own, and counts them.
-fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicU64>) {
+pub(super) fn listen(
+    serve: impl Fn(TcpStream) + Send + Sync + 'static,
+) -> (SocketAddr, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has an address");
     let connections = Arc::new(AtomicU64::new(0));
@@ -148,13 +150,13 @@ fn before(flavour: Flavour, to: SocketAddr, folder: &Folder, more: &[(&str, &str
 }
 
 /// A new authority, with its certificate in a folder.
-fn authority() -> (Authority, Folder) {
+pub(super) fn authority() -> (Authority, Folder) {
     let (authority, folder) = (Authority::new("the test's own"), Folder::new());
     fs::write(folder.0.join("ca.pem"), &authority.pem).expect("a file can be written");
     (authority, folder)
 }
 
-fn modern(signed: &Signed) -> ServerConfig {
+pub(super) fn modern(signed: &Signed) -> ServerConfig {
     let mut config = signed.server(&[&TLS13, &TLS12], None);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config
@@ -164,12 +166,12 @@ fn handshakes(gateway: &Gateway, kind: &str) -> u64 {
     gateway.metric(&format!("vertex_bridge_upstream_tls_handshakes_total{{kind=\"{kind}\"}}"))
 }
 
-fn failures(gateway: &Gateway, reason: &str) -> u64 {
+pub(super) fn failures(gateway: &Gateway, reason: &str) -> u64 {
     gateway.metric(&format!("vertex_bridge_upstream_failures_total{{reason=\"{reason}\"}}"))
 }
 
 #[track_caller]
-fn assert_good(answer: &Answer, what: &str) {
+pub(super) fn assert_good(answer: &Answer, what: &str) {
     assert_eq!(answer.status, 200, "{what}: {}", answer.body);
     assert!(answer.body.contains("Héllo 😀!") || answer.body.ends_with("data: [DONE]\n\n"));
 }
