@@ -42,6 +42,11 @@ impl Origin {
         format!("{scheme}://{}{}", self.authority, self.path)
     }
 
+    /// The host as a URL has it: an IPv6 address in brackets.
+    pub fn host_in_url(&self) -> String {
+        in_url(&self.host)
+    }
+
     /// Reads a base URL. The error says what is wrong with it, without repeating it.
     pub(super) fn parse(url: &str, base: Base) -> Result<Self, &'static str> {
         let (tls, rest) = strip_scheme(url).ok_or("a URL without http:// or https://")?;
@@ -59,10 +64,14 @@ impl Origin {
             Some(digits) => parse_port(digits).ok_or("a URL with a broken host or port")?,
         };
         let path = clean_path(path, base).ok_or("a URL with a broken path")?;
-        let shown = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let shown = in_url(&host);
         let authority = if port == default_port(tls) { shown } else { format!("{shown}:{port}") };
         Ok(Self { tls, host, port, authority, path })
     }
+}
+
+fn in_url(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// True for addresses that never leave this machine, and for `localhost`.

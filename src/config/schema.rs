@@ -516,11 +516,15 @@ impl Config {
         all.cloned().chain(proxy).collect()
     }
 
+    /// The proxy in front of it, if it is reached through one.
+    pub fn tunnel_to(&self, origin: &Origin) -> Option<&Tunnel> {
+        self.tunnel.as_ref().filter(|tunnel| tunnel.serves(origin))
+    }
+
     /// Where connections to an upstream are opened: host and port of the proxy in front of it, or
     /// its own.
     pub fn door<'c>(&'c self, upstream: &'c Upstream) -> (&'c str, u16) {
-        let tunnel = self.tunnel.as_ref().filter(|tunnel| tunnel.serves(&upstream.origin));
-        let at = tunnel.map_or(&upstream.origin, |tunnel| &tunnel.at);
+        let at = self.tunnel_to(&upstream.origin).map_or(&upstream.origin, |tunnel| &tunnel.at);
         (&at.host, at.port)
     }
 

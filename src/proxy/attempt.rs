@@ -198,7 +198,7 @@ where
     let conn = dialed.map_err(failed)?;
     shard.cells.links_opened.add(1);
     let origin = &plan.upstream.origin;
-    if let Some(tunnel) = shard.config.tunnel.as_ref().filter(|tunnel| tunnel.serves(origin)) {
+    if let Some(tunnel) = shard.config.tunnel_to(origin) {
         let passed = tunnel::pass(client, exchange, (tunnel, origin), &conn).await?;
         passed.map_err(NoAnswer::Failed)?;
     }

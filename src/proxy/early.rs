@@ -73,11 +73,8 @@ async fn tell<R: Runtime>(
                 break;
             }
         }
-        let mark = if envelope.http10 { 0 } else { write::begin_chunk(&mut out) };
-        out.extend_from_slice(early.door.ping());
-        if !envelope.http10 {
-            write::end_chunk(&mut out, mark);
-        }
+        let ping = early.door.ping();
+        write::piece(&mut out, !envelope.http10, |out| out.extend_from_slice(ping));
     }
 }
 
@@ -94,13 +91,12 @@ where
 {
     let (shard, frames) = (exchange.shard, exchange.frames());
     let mut out = shard.buffers.take();
-    let mark = if frames { write::begin_chunk(&mut out) } else { 0 };
     let early = client.telling.as_ref().map(|telling| telling.teller().early());
     if let Some(early) = early {
-        early.door.error(error, exchange.envelope.id.as_str(), &mut out);
+        let id = exchange.envelope.id.as_str();
+        write::piece(&mut out, frames, |out| early.door.error(error, id, out));
     }
     if frames {
-        write::end_chunk(&mut out, mark);
         write::open_trailer(&mut out);
         out.extend_from_slice(b"\r\n");
     }

@@ -270,11 +270,7 @@ fn ping_of<R: Runtime>(exchange: &Exchange<'_, R>, bytes: &[u8]) -> Vec<u8> {
     if exchange.lead.is_some() {
         return out;
     }
-    let mark = if exchange.frames() { write::begin_chunk(&mut out) } else { 0 };
-    out.extend_from_slice(bytes);
-    if exchange.frames() {
-        write::end_chunk(&mut out, mark);
-    }
+    write::piece(&mut out, exchange.frames(), |out| out.extend_from_slice(bytes));
     out
 }
 

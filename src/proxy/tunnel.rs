@@ -48,8 +48,7 @@ where
 }
 
 fn request(tunnel: &Tunnel, to: &Origin) -> Vec<u8> {
-    let host = if to.host.contains(':') { format!("[{}]", to.host) } else { to.host.clone() };
-    let target = format!("{host}:{}", to.port);
+    let target = format!("{}:{}", to.host_in_url(), to.port);
     let mut request = format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n");
     if let Some(shown) = tunnel.authorization() {
         request.push_str("proxy-authorization: ");

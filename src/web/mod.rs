@@ -8,7 +8,7 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
-use crate::config::{Origin, Tunnel};
+use crate::config::Tunnel;
 
 use connector::TlsConnector;
 pub use connector::{Trust, is_tls};
@@ -16,9 +16,8 @@ pub use connector::{Trust, is_tls};
 /// The proxy to a service with this URL, if it is reached through one.
 pub fn proxy(tunnel: Option<&Tunnel>, url: &str) -> Option<Proxy> {
     let tunnel = tunnel.filter(|tunnel| tunnel.serves_url(url))?;
-    let Origin { host, port, .. } = &tunnel.at;
-    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-    let mut proxy = Proxy::builder(ProxyProtocol::Http).host(&host).port(*port);
+    let at = &tunnel.at;
+    let mut proxy = Proxy::builder(ProxyProtocol::Http).host(&at.host_in_url()).port(at.port);
     if let Some((name, password)) = tunnel.credentials() {
         proxy = proxy.username(name).password(password);
     }

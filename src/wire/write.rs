@@ -55,6 +55,16 @@ pub fn open_trailer(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
 }
 
+/// Appends what `put` appends, as a chunk of its own where the body comes in chunks.
+pub fn piece(out: &mut Vec<u8>, chunked: bool, put: impl FnOnce(&mut Vec<u8>)) {
+    if !chunked {
+        return put(out);
+    }
+    let mark = begin_chunk(out);
+    put(out);
+    end_chunk(out, mark);
+}
+
 /// The usual words for a status; clients ignore them.
 fn reason(status: u16) -> &'static str {
     match status {
