@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::base::ascii;
 use crate::rt::Runtime;
 use crate::shard::{Change, Landing, Lead, Shard};
+use crate::wire::find::lines;
 
 /// How an answer came about, for `x-vertex-bridge-cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub(super) fn shared(fields: &[u8]) -> Vec<u8> {
 /// Those of these lines that are wanted.
 pub(super) fn lines_where(fields: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut found = Vec::new();
-    for line in fields.split_inclusive(|byte| *byte == b'\n').filter(|line| wanted(line)) {
+    for line in lines(fields).filter(|line| wanted(line)) {
         found.extend_from_slice(line);
     }
     found

@@ -39,6 +39,17 @@ pub fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
         .find(|at| is_at(*at))
 }
 
+/// The lines of ready fields, each with its end.
+pub fn lines(fields: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = fields;
+    std::iter::from_fn(move || {
+        let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        let (line, behind) = rest.split_at_checked(length)?;
+        rest = behind;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +70,20 @@ mod tests {
         }
         assert_eq!(find(b"", b"a"), None);
         assert_eq!(find(b"a", b"aa"), None);
+    }
+
+    #[test]
+    fn lines_keep_their_ends() {
+        let cases: [(&str, &[&str]); 4] = [
+            ("", &[]),
+            ("a: 1\r\n", &["a: 1\r\n"]),
+            ("a: 1\r\n\nb: 2", &["a: 1\r\n", "\n", "b: 2"]),
+            ("\n\n", &["\n", "\n"]),
+        ];
+        for (text, expected) in cases {
+            let found: Vec<_> = lines(text.as_bytes()).collect();
+            let expected: Vec<_> = expected.iter().map(|line| line.as_bytes()).collect();
+            assert_eq!(found, expected, "{text:?}");
+        }
     }
 }
