@@ -105,7 +105,7 @@ impl Ledger {
         price: &Pricing<'_>,
         mode: Mode,
     ) -> Result<Repriced, StoreError> {
-        let mut cursor = Cursor::new(span.times(), None);
+        let mut cursor = self.cursor(span)?;
         let mut done = Repriced::default();
         let connection = &mut self.db.connection;
         let mut run = || {

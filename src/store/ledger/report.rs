@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::super::db::StoreError;
 use super::book::Ledger;
 use super::day::{Sums, whole};
-use super::entry::{self, Entry};
+use super::entry::{Cursor, Entry};
 use crate::base::date::DAY_MS;
 
 /// Exchanges that are read in one go. Between two goes others may tidy up behind us.
@@ -112,14 +112,19 @@ impl Ledger {
         mut each: impl FnMut(&Entry<'_>) -> bool,
     ) -> Result<(), StoreError> {
         let blame = |error| self.db.blame(&error);
+        let mut cursor = self.cursor(span)?;
+        while cursor.exchanges(&self.db.connection, PAGE, &mut each).map_err(blame)? {}
+        cursor.corrections(&self.db.connection, &mut each).map_err(blame)
+    }
+
+    /// Where the entries of a span begin.
+    pub(super) fn cursor(&self, span: &Span<'_>) -> Result<Cursor, StoreError> {
         let key = match span.key {
             None => None,
             // A key that has no number has no entries.
             Some(key) => Some(self.word(key)?.unwrap_or(-1)),
         };
-        let mut cursor = entry::Cursor::new(span.times(), key);
-        while cursor.exchanges(&self.db.connection, PAGE, &mut each).map_err(blame)? {}
-        cursor.corrections(&self.db.connection, &mut each).map_err(blame)
+        Ok(Cursor::new(span.times(), key))
     }
 
     /// The number of a text that has one.

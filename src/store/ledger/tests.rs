@@ -329,6 +329,13 @@ fn corrections_are_entries_of_their_own_and_sums_follow() {
         _ if record.cost_nanos > 5000 => Some((5000, 20_270_101)),
         _ => None,
     };
+    let mut looked_at = |key| {
+        let span = Span { key: Some(key), ..days(4, 7) };
+        ledger.reprice(now, &span, &price, Mode::DryRun).unwrap().exchanges
+    };
+    let of_each = ["team-a", "team-b", "nobody"].map(&mut looked_at);
+    assert!(of_each[0] > 0 && of_each[1] > 0 && of_each[2] == 0, "{of_each:?}");
+    assert_eq!(of_each[0] + of_each[1], 12);
     let told = ledger.reprice(now, &days(4, 7), &price, Mode::DryRun).unwrap();
     let want = Repriced { exchanges: 12, changed: 6, first_priced: 4, unpriced: 0, nanos: -2960 };
     assert_eq!(told, want);
