@@ -8,7 +8,7 @@ use crate::wire::json::{JsonText, Kind, Reader};
 use super::generate_names::{camel, camel_of};
 use super::generate_parts::Talk;
 use super::generate_schema;
-use super::options::{Effort, ResponseFormat};
+use super::options::{ResponseFormat, Schema};
 use super::others::note;
 use super::outline::Outline;
 use super::part::{Content, Part};
@@ -267,7 +267,7 @@ impl<'b> Form<'b> {
     fn format(self) -> Result<ResponseFormat<'b>, ChatError> {
         match (self.mime.map(JsonText::unescape).as_deref(), self.schema) {
             (None | Some("application/json"), Some(schema)) => {
-                Ok(ResponseFormat::JsonSchema(schema))
+                Ok(ResponseFormat::JsonSchema(Schema::of(schema)))
             }
             (Some("application/json"), None) => Ok(ResponseFormat::JsonObject),
             (None | Some("text/plain"), None) => Ok(ResponseFormat::Text),
@@ -373,28 +373,9 @@ fn speech<'b>(reader: &mut Reader<'b>, request: &mut Request<'b>) -> Result<(), 
     })
 }
 
-/// What Google's own models take as it is, and an effort for those of others.
 fn thinking<'b>(reader: &mut Reader<'b>, request: &mut Request<'b>) -> Result<(), ChatError> {
     typed(reader, Kind::Object, "thinkingConfig", "an object")?;
-    let options = &mut request.options;
-    options.google.thinking(reader, "generationConfig")?;
-    let thinking = options.google.thinking;
-    let level = thinking.level.map(|level| level.unescape().to_ascii_lowercase());
-    let by_level = level.as_deref().and_then(Effort::named);
-    options.reasoning_effort = by_level.or_else(|| thinking.budget.and_then(effort));
-    Ok(())
-}
-
-/// The effort whose usual budget is not below this one; nothing when the model decides.
-fn effort(budget: &str) -> Option<Effort> {
-    let budget: i64 = budget.parse().ok()?;
-    match budget {
-        ..0 => None,
-        0 => Some(Effort::None),
-        1..=1024 => Some(Effort::Low),
-        1025..=8192 => Some(Effort::Medium),
-        _ => Some(Effort::High),
-    }
+    request.options.google.thinking(reader, "generationConfig")
 }
 
 fn service_tier<'b>(reader: &mut Reader<'b>, request: &mut Request<'b>) -> Result<(), ChatError> {
@@ -413,6 +394,7 @@ fn service_tier<'b>(reader: &mut Reader<'b>, request: &mut Request<'b>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::Effort;
     use super::super::outline::Form as Body;
     use super::*;
 
@@ -471,13 +453,16 @@ mod tests {
                 (Some("1"), Some("-1"))
             );
             assert!(options.logprobs && options.top_logprobs == Some(3));
-            assert_eq!(options.response_format, ResponseFormat::JsonSchema(r#"{"type":"string"}"#));
+            assert_eq!(
+                options.response_format,
+                ResponseFormat::JsonSchema(Schema::of(r#"{"type":"string"}"#))
+            );
             assert_eq!(
                 (options.modalities.len(), options.voice.map(JsonText::raw)),
                 (2, Some("V"))
             );
             assert_eq!(options.google.thinking.budget, Some("2000"));
-            assert_eq!(options.reasoning_effort, Some(Effort::Medium));
+            assert_eq!((options.reasoning_effort, options.effort()), (None, Some(Effort::Medium)));
             assert_eq!(options.google.safety_settings, Some("[1]"));
             assert_eq!(options.google.labels, Some(r#"{"a":"b"}"#));
             assert_eq!(options.service_tier.map(JsonText::raw), Some("default"));

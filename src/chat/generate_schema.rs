@@ -17,7 +17,18 @@ pub(super) fn convert(schema: &str) -> Result<String, JsonError> {
 
 /// The depth was checked with the whole body.
 fn object(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), JsonError> {
-    let nullable = is_nullable(&mut reader.clone())?;
+    let (nullable, typed) = nullable(&mut reader.clone())?;
+    if nullable && !typed {
+        out.extend_from_slice(b"{\"anyOf\":[");
+        members(reader, false, out)?;
+        out.extend_from_slice(b",{\"type\":\"null\"}]}");
+        return Ok(());
+    }
+    members(reader, nullable, out)
+}
+
+/// `nullable` says that null is one of its types.
+fn members(reader: &mut Reader<'_>, nullable: bool, out: &mut Vec<u8>) -> Result<(), JsonError> {
     out.push(b'{');
     let mut first = true;
     reader.object(|reader, key| {
@@ -58,19 +69,20 @@ fn is_count(name: &str) -> bool {
         .contains(&name)
 }
 
-fn is_nullable(reader: &mut Reader<'_>) -> Result<bool, JsonError> {
-    let mut nullable = false;
+/// May it be null, and does it have a type?
+fn nullable(reader: &mut Reader<'_>) -> Result<(bool, bool), JsonError> {
+    let (mut nullable, mut typed) = (false, false);
     if reader.kind()? != Kind::Object {
         return Err(JsonError::Type);
     }
-    reader.object(|reader, key| {
-        if key.raw() == "nullable" && reader.kind()? == Kind::Bool {
-            nullable = reader.boolean()?;
-            return Ok(());
+    reader.object(|reader, key| match (key.raw(), reader.kind()?) {
+        ("nullable", Kind::Bool) => reader.boolean().map(|told| nullable = told),
+        (name, kind) => {
+            typed |= name == "type" && kind == Kind::String;
+            reader.skip()
         }
-        reader.skip()
     })?;
-    Ok(nullable)
+    Ok((nullable, typed))
 }
 
 fn push_type(name: JsonText<'_>, nullable: bool, out: &mut Vec<u8>) {
@@ -130,13 +142,15 @@ mod tests {
         let schema = r##"{"type":"OBJECT","description":"the TYPE","properties":{
             "type":{"type":"STRING","nullable":true,"enum":["a","B"]},
             "nullable":{"type":"ARRAY","items":{"type":"INTEGER","format":"int32"},"min_items":"1"},
-            "c":{"any_of":[{"type":"NUMBER","maximum":1.50},{"ref":"#/$defs/x"}]}},
+            "c":{"any_of":[{"type":"NUMBER","maximum":1.50},{"ref":"#/$defs/x","nullable":true}],
+            "nullable":true}},
             "required":["type"],"propertyOrdering":["type"],"defs":{"x":{"type":"BOOLEAN"}}}"##;
         let expected = concat!(
             r#"{"type":"object","description":"the TYPE","properties":{"#,
             r#""type":{"type":["string","null"],"enum":["a","B",null]},"#,
             r#""nullable":{"type":"array","items":{"type":"integer","format":"int32"},"minItems":1},"#,
-            r##""c":{"anyOf":[{"type":"number","maximum":1.50},{"$ref":"#/$defs/x"}]}},"##,
+            r##""c":{"anyOf":[{"anyOf":[{"type":"number","maximum":1.50},"##,
+            r##"{"anyOf":[{"$ref":"#/$defs/x"},{"type":"null"}]}]},{"type":"null"}]}},"##,
             r#""required":["type"],"$defs":{"x":{"type":"boolean"}}}"#
         );
         assert_eq!(convert(schema).unwrap(), expected);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use crate::wire::json::{JsonText, Kind, Reader};
 
 use super::messages_blocks::Talk;
-use super::options::{Effort, ResponseFormat};
+use super::options::{Effort, ResponseFormat, Schema};
 use super::others::note;
 use super::outline::Outline;
 use super::part::{Content, Part};
@@ -61,11 +61,6 @@ impl<'b> Fields<'b> {
         }
         if let Some(system) = self.system {
             self.request.turns.insert(0, Turn::new(Role::System, system));
-        }
-        // Who lets the model decide how much to think wants to see it, as with a budget.
-        let thinking = self.request.options.anthropic.thinking_kind.map(JsonText::raw);
-        if thinking == Some("adaptive") && self.request.options.reasoning_effort.is_none() {
-            self.request.options.google.thinking.include = Some(true);
         }
         self.request.tools.check()?;
         self.request.include_usage = true;
@@ -322,7 +317,8 @@ fn format<'b>(
         return Err(ChatError::at(format!("{at}.type"), Problem::Expected("json_schema")));
     }
     let missing = || ChatError::at(format!("{at}.schema"), Problem::Missing);
-    request.options.response_format = ResponseFormat::JsonSchema(schema.ok_or_else(missing)?);
+    request.options.response_format =
+        ResponseFormat::JsonSchema(Schema::of(schema.ok_or_else(missing)?));
     Ok(())
 }
 
@@ -367,7 +363,7 @@ mod tests {
         assert_eq!(options.service_tier.map(JsonText::raw), Some("default"));
         assert_eq!(options.anthropic.budget, Some("2000"));
         assert_eq!(options.reasoning_effort, Some(Effort::Max));
-        assert_eq!(options.response_format, ResponseFormat::JsonSchema(r#"{"a": 1}"#));
+        assert_eq!(options.response_format, ResponseFormat::JsonSchema(Schema::of(r#"{"a": 1}"#)));
         let tool = request.tools.list[0];
         assert_eq!((tool.parameters, tool.strict), (Some(r#"{"type":"object"}"#), Some(true)));
         assert_eq!(request.tools.choice, ToolChoice::Named(JsonText::plain("f")));
@@ -414,10 +410,11 @@ mod tests {
     }
 
     #[test]
-    fn counting_needs_no_limit_and_adaptive_thinking_is_shown() {
+    fn counting_needs_no_limit() {
         let count = format!(r#"{{"model":"m",{HI},"thinking":{{"type":"adaptive"}}}}"#);
         let request = parse(count.as_bytes(), Wants::Count).unwrap();
-        assert_eq!(request.options.google.thinking.include, Some(true));
+        let kind = request.options.anthropic.thinking_kind.map(JsonText::raw);
+        assert_eq!(kind, Some("adaptive"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::event::{Event, FinishReason, Usage};
 use super::ids;
 use super::part::MediaKind;
 use super::render::{ReplyMeta, Tier};
+use super::serial::Serial;
 
 /// A block, as it begins.
 #[derive(Clone, Copy, Debug)]
@@ -326,13 +327,14 @@ pub(super) fn push_tool_id(id: JsonText<'_>, out: &mut Vec<u8>) {
 pub struct MessageStream {
     meta: ReplyMeta,
     started: bool,
+    serial: Serial,
     answer: Answer,
 }
 
 impl MessageStream {
     /// A writer that has written nothing yet.
     pub fn new(meta: ReplyMeta) -> Self {
-        Self { meta, started: false, answer: Answer::default() }
+        Self { meta, started: false, serial: Serial::default(), answer: Answer::default() }
     }
 
     /// Has the vendor begun to answer?
@@ -348,7 +350,8 @@ impl MessageStream {
             }
             return;
         }
-        self.answer.on_event(event, &mut Events { out });
+        let (serial, answer) = (&mut self.serial, &mut self.answer);
+        serial.on_event(event, &mut |event| answer.on_event(event, &mut Events { out }));
     }
 
     fn start(&self, id: Option<JsonText<'_>>, model: Option<JsonText<'_>>, out: &mut Vec<u8>) {

@@ -42,8 +42,7 @@ pub fn one(dialect: Dialect, model: &Model<'_>, out: &mut Vec<u8>) {
             json::push_escaped(out, model.id);
             out.extend_from_slice(b"\",\"version\":\"001\",\"displayName\":");
             json::push_string(out, model.id);
-            out.extend_from_slice(b",\"supportedGenerationMethods\":[\"generateContent\",");
-            out.extend_from_slice(b"\"countTokens\"]");
+            out.extend_from_slice(b",\"supportedGenerationMethods\":[\"generateContent\"]");
         }
     }
     out.push(b'}');

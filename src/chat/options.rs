@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::wire::json::{JsonText, Kind, Reader};
+use crate::wire::json::{JsonError, JsonText, Kind, Reader};
 
 use super::problem::{ChatError, Problem, typed};
 
@@ -75,8 +75,40 @@ pub enum ResponseFormat<'b> {
     Text,
     /// Any JSON object.
     JsonObject,
-    /// JSON of this schema, which is passed on as it is.
-    JsonSchema(&'b str),
+    /// JSON of this schema.
+    JsonSchema(Schema<'b>),
+}
+
+/// A schema of an answer, and what `OpenAI` wants to know of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Schema<'b> {
+    /// The schema itself, which is passed on as it is.
+    pub text: &'b str,
+    /// Its name.
+    pub name: Option<JsonText<'b>>,
+    /// What it is for.
+    pub description: Option<JsonText<'b>>,
+    /// Must the answer keep to it? The other vendors see to that anyway.
+    pub strict: Option<bool>,
+}
+
+impl<'b> Schema<'b> {
+    /// A schema about which nothing is told.
+    pub fn of(text: &'b str) -> Self {
+        Self { text, ..Self::default() }
+    }
+
+    /// Reads a field that tells of a schema; skips any other one.
+    pub(super) fn member(&mut self, name: &str, reader: &mut Reader<'b>) -> Result<(), JsonError> {
+        match (name, reader.kind()?) {
+            ("schema", Kind::Object) => self.text = reader.raw()?,
+            ("name", Kind::String) => self.name = Some(reader.string()?),
+            ("description", Kind::String) => self.description = Some(reader.string()?),
+            ("strict", Kind::Bool) => self.strict = Some(reader.boolean()?),
+            _ => reader.skip()?,
+        }
+        Ok(())
+    }
 }
 
 /// How hard to think, in OpenAI's words.
@@ -105,6 +137,18 @@ impl Effort {
             Effort::Max,
         ];
         ALL.into_iter().find(|effort| effort.as_str() == name)
+    }
+
+    /// The effort whose usual budget of tokens is not below this one; nothing when the model
+    /// decides (`-1`) or it is no number.
+    pub fn of_budget(budget: &str) -> Option<Self> {
+        match budget.parse::<i64>().ok()? {
+            ..0 => None,
+            0 => Some(Self::None),
+            1..=1024 => Some(Self::Low),
+            1025..=8192 => Some(Self::Medium),
+            _ => Some(Self::High),
+        }
     }
 
     /// OpenAI's spelling.
@@ -149,6 +193,13 @@ impl<'b> Options<'b> {
     /// The limit of tokens; the newer name wins.
     pub fn max_tokens(&self) -> Option<u64> {
         self.max_completion_tokens.or(self.max_tokens)
+    }
+
+    /// How hard to think, in OpenAI's words or in what Google's stand for.
+    pub fn effort(&self) -> Option<Effort> {
+        let Thinking { budget, level, .. } = self.google.thinking;
+        let level = || Effort::named(&level?.unescape().to_ascii_lowercase());
+        self.reasoning_effort.or_else(level).or_else(|| Effort::of_budget(budget?))
     }
 
     /// Sets the limit of tokens, for dialects that have only one.
@@ -444,19 +495,18 @@ fn effort(reader: &mut Reader<'_>) -> Result<Effort, ChatError> {
     effort.ok_or_else(|| ChatError::at(name, Problem::Expected(EFFORTS)))
 }
 
-fn read_schema<'b>(reader: &mut Reader<'b>) -> Result<Option<&'b str>, ChatError> {
+fn read_schema<'b>(reader: &mut Reader<'b>) -> Result<Option<Schema<'b>>, ChatError> {
     const NAME: &str = "response_format.json_schema";
     typed(reader, Kind::Object, NAME, "an object")?;
-    let mut schema = None;
+    let mut schema = Schema::default();
     reader.object(|reader, key| {
-        if key.unescape() == "schema" {
+        let name = key.unescape();
+        if name == "schema" {
             typed(reader, Kind::Object, "response_format.json_schema.schema", "an object")?;
-            schema = Some(reader.raw()?);
-            return Ok(());
         }
-        Ok::<(), ChatError>(reader.skip()?)
+        Ok::<(), ChatError>(schema.member(&name, reader)?)
     })?;
-    Ok(schema)
+    Ok((!schema.text.is_empty()).then_some(schema))
 }
 
 /// A client's own name, short enough to be quoted.
@@ -524,7 +574,10 @@ mod tests {
         let schema = r#""response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{ "type" : "object" }}}"#;
         let body = with(schema);
         let options = Request::parse(body.as_bytes()).unwrap().options;
-        let expected = ResponseFormat::JsonSchema(r#"{ "type" : "object" }"#);
+        let expected = ResponseFormat::JsonSchema(Schema {
+            name: Some(JsonText::plain("a")),
+            ..Schema::of(r#"{ "type" : "object" }"#)
+        });
         assert_eq!(options.response_format, expected);
         let google = r#""extra_body":{"google":{"thinking_config":{"thinking_budget":0,"include_thoughts":false}}}"#;
         let body = with(google);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::wire::json::{JsonText, Kind, Reader};
 
-use super::options::{Effort, ResponseFormat};
+use super::options::{Effort, ResponseFormat, Schema};
 use super::others::note;
 use super::outline::Outline;
 use super::part::Content;
@@ -242,12 +242,11 @@ fn text<'b>(reader: &mut Reader<'b>, request: &mut Request<'b>) -> Result<(), Ch
 fn format<'b>(reader: &mut Reader<'b>) -> Result<ResponseFormat<'b>, ChatError> {
     const KINDS: Problem = Problem::Expected("one of text, json_object, json_schema");
     typed(reader, Kind::Object, "text.format", "an object")?;
-    let (mut kind, mut schema) = (None, None);
+    let (mut kind, mut schema) = (None, Schema::default());
     reader.object(|reader, key| {
         match (key.raw(), reader.kind()?) {
             ("type", Kind::String) => kind = Some(reader.string()?),
-            ("schema", Kind::Object) => schema = Some(reader.raw()?),
-            _ => reader.skip()?,
+            (name, _) => schema.member(name, reader)?,
         }
         Ok::<(), ChatError>(())
     })?;
@@ -255,9 +254,8 @@ fn format<'b>(reader: &mut Reader<'b>) -> Result<ResponseFormat<'b>, ChatError> 
     match kind.map(JsonText::raw) {
         Some("text") => Ok(ResponseFormat::Text),
         Some("json_object") => Ok(ResponseFormat::JsonObject),
-        Some("json_schema") => {
-            Ok(ResponseFormat::JsonSchema(schema.ok_or_else(|| missing("schema"))?))
-        }
+        Some("json_schema") if schema.text.is_empty() => Err(missing("schema")),
+        Some("json_schema") => Ok(ResponseFormat::JsonSchema(schema)),
         Some(_) => Err(ChatError::at("text.format.type", KINDS)),
         None => Err(missing("type")),
     }
@@ -308,7 +306,12 @@ mod tests {
         assert!(request.stream && options.logprobs);
         assert_eq!((options.max_tokens(), options.temperature), (Some(9), Some("0.70")));
         assert_eq!(options.reasoning_effort, Some(Effort::Low));
-        assert_eq!(options.response_format, ResponseFormat::JsonSchema(r#"{"a": 1}"#));
+        let schema = Schema {
+            name: Some(JsonText::plain("n")),
+            strict: Some(true),
+            ..Schema::of(r#"{"a": 1}"#)
+        };
+        assert_eq!(options.response_format, ResponseFormat::JsonSchema(schema));
         assert_eq!(request.tools.choice, ToolChoice::Named(JsonText::plain("f")));
         assert_eq!(request.tools.parallel, Some(false));
         assert_eq!(request.tools.list[0].strict, Some(true));

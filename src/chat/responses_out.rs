@@ -18,6 +18,7 @@ use super::responses_item::{
     Item, Pace, Part, push_item, push_output_index, push_place, push_quoted, push_summary,
     push_summary_place, push_usage,
 };
+use super::serial::Serial;
 
 /// What a response repeats of its request, and what stands there when it was not sent.
 const ECHO: [(&str, &str); 19] = [
@@ -57,6 +58,8 @@ pub struct ResponseWriter {
     items: Vec<Item>,
     /// The last item still grows.
     open: bool,
+    /// Keeps calls in their order.
+    serial: Serial,
     /// The items of the calls.
     calls: Vec<usize>,
     /// Google's last mark on a text.
@@ -86,6 +89,7 @@ impl ResponseWriter {
             echo,
             items: Vec::new(),
             open: false,
+            serial: Serial::default(),
             calls: Vec::new(),
             mark: Vec::new(),
             finish: None,
@@ -101,6 +105,12 @@ impl ResponseWriter {
 
     /// Appends what one event says.
     pub fn on_event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        let mut serial = std::mem::take(&mut self.serial);
+        serial.on_event(event, &mut |event| self.take(event, out));
+        self.serial = serial;
+    }
+
+    fn take(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match *event {
             Event::Start { id, model, created, .. } if self.head.is_empty() => {
                 self.start(id, model, created, out);

@@ -221,7 +221,7 @@ impl<'b> Fields<'b> {
         let role = self.role.ok_or_else(|| ChatError::at(self.at(".role"), Problem::Missing))?;
         let said = self.content.is_some();
         let mut content = self.content.take().unwrap_or(Content::None);
-        if let (Content::None, Some(refusal)) = (&content, self.refusal) {
+        if let Some(refusal) = self.refusal.filter(|_| !content.says_something()) {
             content = Content::Text(refusal);
         }
         let silent = matches!(content, Content::None);
@@ -262,6 +262,8 @@ struct CallFields<'b> {
     litellm: Option<JsonText<'b>>,
     portkey: Option<JsonText<'b>>,
     custom: bool,
+    /// The arguments are there, and are no text.
+    odd: bool,
 }
 
 impl<'b> CallFields<'b> {
@@ -285,7 +287,10 @@ impl<'b> CallFields<'b> {
                 ("name", Kind::String) => &mut self.name,
                 ("arguments", Kind::String) => &mut self.arguments,
                 ("thought_signature", Kind::String) => &mut self.portkey,
-                _ => return reader.skip(),
+                (name, kind) => {
+                    self.odd |= name == "arguments" && kind != Kind::Null;
+                    return reader.skip();
+                }
             };
             *place = Some(reader.string()?);
             Ok(())
@@ -302,15 +307,15 @@ impl<'b> CallFields<'b> {
         let (id, in_id) = bare_id(self.id.ok_or_else(|| missing("id"))?);
         let arguments = self.arguments.map(JsonText::unescape).unwrap_or_default();
         let arguments = match arguments.trim() {
-            "" => Cow::Borrowed("{}"),
+            "" if !self.odd => Cow::Borrowed("{}"),
             text if is_object(text) => arguments,
             _ => {
                 let what = Problem::Expected("a JSON object in a string");
                 return Err(ChatError::at(format!("{at}.function.arguments"), what));
             }
         };
-        let signature = self.google.or(self.litellm).or(self.portkey).or(in_id);
-        let signature = signature.filter(|mark| !mark.is_empty());
+        let marks = [self.google, self.litellm, self.portkey, in_id].into_iter().flatten();
+        let signature = { marks }.find(|mark| !mark.is_empty());
         let signature = signature.map(|mark| Cow::Borrowed(mark.raw()));
         Ok(Call { id, name, arguments, signature })
     }
@@ -417,6 +422,15 @@ mod tests {
             (
                 call(r#"{"id":"c","function":{"name":"f","arguments":"{"}}"#),
                 "messages[3].tool_calls[0].function.arguments",
+            ),
+            (
+                call(r#"{"id":"c","function":{"name":"f","arguments":{"a":1}}}"#),
+                "messages[3].tool_calls[0].function.arguments",
+            ),
+            (
+                r#"{"role":"assistant","function_call":{"name":"f","arguments":{"a":1}}}"#
+                    .to_owned(),
+                "messages[3].function_call.function.arguments",
             ),
             (call(r#"{"function":{"name":"f"}}"#), "messages[3].tool_calls[0].id"),
             (call(r#"{"id":"c","type":"custom","custom":{}}"#), "messages[3].tool_calls[0].type"),

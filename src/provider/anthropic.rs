@@ -5,7 +5,7 @@
 
 use crate::base::ascii;
 use crate::chat::Request;
-use crate::chat::options::{Effort, Options, ResponseFormat, Thinking as GoogleThinking};
+use crate::chat::options::{Effort, Options, ResponseFormat};
 use crate::chat::part::Source;
 use crate::chat::problem::{ChatError, Problem};
 use crate::wire::json::{self, JsonText};
@@ -79,7 +79,7 @@ fn write<'r>(
     refuse(options, service)?;
     let own = order.rules.max_tokens.unwrap_or_else(|| anthropic_model::max_tokens(model));
     let limit = options.max_tokens().unwrap_or(own);
-    let thinking = Thinking::decide(options, model, limit);
+    let thinking = Thinking::decide(request, model, limit);
     out.extend_from_slice(b"{");
     if service == Service::Vertex {
         name(b"anthropic_version", out);
@@ -128,6 +128,33 @@ fn refuse(options: &Options<'_>, service: Service) -> Result<(), ChatError> {
     Ok(())
 }
 
+/// Does the client want the model to think, in words that are not Anthropic's?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Unsaid,
+    No,
+    /// With about so many tokens.
+    Tokens(u64),
+}
+
+impl Wish {
+    fn of(options: &Options<'_>) -> Self {
+        // A number that Google's words name is taken as it is; below zero the model decides.
+        let budget = options.google.thinking.budget.filter(|_| options.reasoning_effort.is_none());
+        let budget = budget.and_then(|budget| budget.parse::<i64>().ok());
+        let tokens = match budget {
+            Some(budget) => {
+                u64::try_from(budget).unwrap_or_else(|_below| budget_of(Effort::Medium))
+            }
+            None => match options.effort() {
+                None => return Self::Unsaid,
+                Some(effort) => budget_of(effort),
+            },
+        };
+        if tokens == 0 { Self::No } else { Self::Tokens(tokens) }
+    }
+}
+
 /// Shall the model think, and how much?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Thinking<'b> {
@@ -142,17 +169,27 @@ enum Thinking<'b> {
 }
 
 impl<'b> Thinking<'b> {
-    /// The client's own words win; else the effort decides.
-    fn decide(options: &Options<'b>, model: &str, limit: u64) -> Self {
+    /// The client's own words win; else the effort decides. What the conversation does not allow
+    /// is not asked for: every answer to it would be an error.
+    fn decide(request: &Request<'b>, model: &str, limit: u64) -> Self {
+        let options = &request.options;
+        let thinking = Self::wished(options, model, limit);
+        if thinking.has_budget() && !anthropic_messages::may_think(&request.turns) {
+            return Self::Unsaid;
+        }
+        thinking
+    }
+
+    fn wished(options: &Options<'b>, model: &str, limit: u64) -> Self {
         let wishes = &options.anthropic;
         if let Some(told) = wishes.thinking {
             return Self::Told(told, wishes.thinking_kind.map_or("", JsonText::raw));
         }
-        match (options.reasoning_effort, anthropic_model::thinks(model)) {
-            (None | Some(Effort::None), _) | (_, Thinks::Never) => Self::Unsaid,
-            (Some(_), Thinks::Adaptive) => Self::Adaptive,
-            (Some(effort), Thinks::Budget) => {
-                let budget = budget_of(effort).min(limit.saturating_sub(TEXT_MIN));
+        match (Wish::of(options), anthropic_model::thinks(model)) {
+            (Wish::Unsaid | Wish::No, _) | (_, Thinks::Never) => Self::Unsaid,
+            (_, Thinks::Adaptive) => Self::Adaptive,
+            (Wish::Tokens(budget), Thinks::Budget) => {
+                let budget = budget.max(BUDGET_MIN).min(limit.saturating_sub(TEXT_MIN));
                 if budget < BUDGET_MIN { Self::Unsaid } else { Self::Budget(budget) }
             }
         }
@@ -209,17 +246,30 @@ fn output_config(
     dropped: &mut Dropped<'_>,
 ) -> Result<(), ChatError> {
     let adaptive = anthropic_model::thinks(model) == Thinks::Adaptive;
-    let wished = options.reasoning_effort.filter(|effort| *effort != Effort::None);
+    let wished = options.effort().filter(|effort| *effort != Effort::None);
     let effort = match wished {
         Some(Effort::Minimal) if adaptive => Some(Effort::Low),
         Some(effort) if adaptive => Some(effort),
         _ => None,
     };
-    if wished.is_some() && effort.is_none() && !matches!(thinking, Thinking::Budget(_)) {
+    let unheard = effort.is_none() && !matches!(thinking, Thinking::Budget(_));
+    if unheard && options.reasoning_effort.is_some_and(|effort| effort != Effort::None) {
         dropped.push("reasoning_effort".into());
     }
+    if options.anthropic.thinking.is_some() && !matches!(thinking, Thinking::Told(..)) {
+        dropped.push("thinking".into());
+    }
+    // That thoughts are shown, or that there are none, is what they are without.
+    let config = options.google.thinking;
+    let asked = config.level.is_some() || config.budget.is_some();
+    if asked
+        && Wish::of(options) != Wish::No
+        && !matches!(thinking, Thinking::Budget(_) | Thinking::Adaptive)
+    {
+        dropped.push("google.thinking_config".into());
+    }
     let schema = match options.response_format {
-        ResponseFormat::JsonSchema(schema) => Some(schema),
+        ResponseFormat::JsonSchema(schema) => Some(schema.text),
         ResponseFormat::Text | ResponseFormat::JsonObject => None,
     };
     if effort.is_none() && schema.is_none() {
@@ -333,7 +383,6 @@ fn leave_out<'r>(request: &'r Request<'_>, dropped: &mut Dropped<'r>) {
         ("safety_settings", options.google.safety_settings.is_some()),
         ("cached_content", options.google.cached_content.is_some()),
         ("labels", options.google.labels.is_some()),
-        ("google.thinking_config", options.google.thinking != GoogleThinking::default()),
         ("messages[].content[].file.filename", { untitled }.any(|file| file.name.is_some())),
     ] {
         if there {
@@ -453,6 +502,59 @@ mod tests {
     }
 
     #[test]
+    fn budgets_of_googles_are_taken_as_they_are() {
+        for (model, config, expected, left_out) in [
+            (SONNET, r#"{"thinking_budget":2000}"#, Some("2000"), ""),
+            (SONNET, r#"{"thinking_budget":512}"#, Some("1024"), ""),
+            (SONNET, r#"{"thinking_budget":-1}"#, Some("8192"), ""),
+            (SONNET, r#"{"thinking_level":"LOW"}"#, Some("1024"), ""),
+            (SONNET, r#"{"thinking_budget":0}"#, None, ""),
+            (SONNET, r#"{"include_thoughts":true}"#, None, ""),
+            ("claude-3-haiku", r#"{"thinking_budget":2000}"#, None, "google.thinking_config"),
+        ] {
+            let rest = format!(r#"{HI},"google":{{"thinking_config":{config}}}"#);
+            let (text, dropped) = sent(Vendor::Anthropic, model, &rest).unwrap();
+            let budget = text.split_once("budget_tokens\":").map(|(_, rest)| rest);
+            let budget = budget.and_then(|rest| rest.split('}').next());
+            assert_eq!((budget, &*dropped), (expected, left_out), "{model} {config}");
+        }
+        let open = r#","google":{"thinking_config":{"thinking_budget":-1}}"#;
+        wished(OPUS, open, r#""thinking":{"type":"adaptive"}"#, "");
+    }
+
+    #[test]
+    fn an_answer_that_began_without_a_signed_thought_goes_on_without() {
+        let call = r#"{"role":"assistant","content":null,THOUGHT"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":"1"}"#;
+        let signed = r#""thinking_blocks":[{"type":"thinking","thinking":"t","signature":"S"}],"#;
+        let ask = r#"{"role":"user","content":"hi"}"#;
+        let plain = call.replace("THOUGHT", "");
+        let unsigned = call.replace("THOUGHT", &signed.replace("S", ""));
+        let signed = call.replace("THOUGHT", signed);
+        let said = r#"{"role":"assistant","content":"so"}"#;
+        for (turns, thinks) in [
+            (format!("{ask},{signed}"), true),
+            (format!("{ask},{plain}"), false),
+            (format!("{ask},{unsigned}"), false),
+            (format!("{ask},{signed},{}", plain.replace(r#""c""#, r#""d""#)), true),
+            (format!("{ask},{plain},{said},{ask}"), true),
+            (format!("{ask},{said}"), false),
+        ] {
+            for (wish, name) in [
+                (r#""reasoning_effort":"high""#, "reasoning_effort"),
+                (r#""thinking":{"type":"enabled","budget_tokens":1500}"#, "thinking"),
+            ] {
+                let rest = format!(r#""messages":[{turns}],{wish}"#);
+                let (text, dropped) = sent(Vendor::Anthropic, SONNET, &rest).unwrap();
+                assert_eq!(text.contains("budget_tokens"), thinks, "{text}");
+                assert_eq!(dropped.contains(name), !thinks, "{text} {dropped}");
+            }
+            let rest = format!(r#""messages":[{turns}],"reasoning_effort":"high""#);
+            let (text, _) = sent(Vendor::Anthropic, OPUS, &rest).unwrap();
+            assert!(text.contains("adaptive"), "{text}");
+        }
+    }
+
+    #[test]
     fn sampling_keeps_its_spelling_and_its_rules() {
         wished(
             SONNET,
@@ -508,10 +610,10 @@ mod tests {
     fn what_has_no_place_is_named() {
         wished(
             SONNET,
-            r#","n":1,"seed":3,"logprobs":true,"top_logprobs":2,"presence_penalty":1,"frequency_penalty":1,"modalities":["text","audio"],"audio":{"voice":"v"},"safety_settings":[],"google":{"labels":{},"cached_content":"c","thinking_config":{"thinking_budget":1}}"#,
+            r#","n":1,"seed":3,"logprobs":true,"top_logprobs":2,"presence_penalty":1,"frequency_penalty":1,"modalities":["text","audio"],"audio":{"voice":"v"},"safety_settings":[],"google":{"labels":{},"cached_content":"c"}"#,
             "",
             "seed, logprobs, top_logprobs, presence_penalty, frequency_penalty, modalities, \
-             audio, safety_settings, cached_content, labels, google.thinking_config",
+             audio, safety_settings, cached_content, labels",
         );
         wished(SONNET, r#","modalities":["text"],"logprobs":false"#, "", "");
         let param = |vendor, rest: &str| sent(vendor, SONNET, rest).unwrap_err().param;

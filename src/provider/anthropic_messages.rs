@@ -18,7 +18,7 @@ use super::put::{name, quoted};
 
 /// Anthropic has no mode for any JSON object; a forced tool would change the reason why an answer
 /// ends, and would stand in the way of the client's own tools.
-const ONLY_JSON: &str = "Answer with one JSON object and nothing else.";
+pub(super) const ONLY_JSON: &str = "Answer with one JSON object and nothing else.";
 
 /// Appends `system`: one block for each text, wherever it was said.
 pub(super) fn system(request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), ChatError> {
@@ -34,7 +34,7 @@ pub(super) fn system(request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), Cha
         blocks.begin_turn();
         for piece in turn.content.pieces() {
             if let Piece::Text(text, cache) = piece
-                && !text.is_empty()
+                && !is_blank(text)
             {
                 blocks.text(text, cache);
             }
@@ -114,11 +114,11 @@ impl<'t> Messages<'_, 't> {
         Ok(())
     }
 
-    /// What a user says. Anthropic refuses empty texts.
+    /// What a user says. Anthropic refuses texts of nothing but space.
     fn pieces(&mut self, turn: &Turn<'_>) -> Result<(), ChatError> {
         for piece in turn.content.pieces() {
             match piece {
-                Piece::Text(text, _) if text.is_empty() => {}
+                Piece::Text(text, _) if is_blank(text) => {}
                 Piece::Text(text, cache) => {
                     self.open(Role::User);
                     self.blocks.text(text, cache);
@@ -256,7 +256,7 @@ impl<'t> Messages<'_, 't> {
         let mut inner = Blocks::new(self.blocks.out);
         for piece in content.pieces() {
             match piece {
-                Piece::Text(text, _) if text.is_empty() => {}
+                Piece::Text(text, _) if is_blank(text) => {}
                 Piece::Text(text, cache) => inner.text(text, cache),
                 Piece::Media(medium) => anthropic_media::push(medium, &mut inner)?,
             }
@@ -264,6 +264,24 @@ impl<'t> Messages<'_, 't> {
         self.blocks.out.push(b']');
         Ok(())
     }
+}
+
+/// May the model be told to think within a budget? Where it is in the middle of an answer, with
+/// calls that are answered now or words it shall go on with, that answer must have begun with a
+/// signed thought; what another vendor's model began has none.
+pub(super) fn may_think(turns: &[Turn<'_>]) -> bool {
+    let begin = turns.iter().rposition(|turn| turn.role == Role::User).map_or(0, |last| last + 1);
+    let answer = turns.get(begin..).unwrap_or_default();
+    let first = answer.iter().find(|turn| turn.role == Role::Assistant);
+    first.is_none_or(|turn| {
+        let mut signed = false;
+        let thinking = turn.thinking.as_deref().unwrap_or("[]");
+        let read = Reader::new(thinking).array(|reader, _index| {
+            signed |= is_signed(reader.raw()?)?;
+            Ok::<(), JsonError>(())
+        });
+        read.is_ok() && signed
+    })
 }
 
 /// The turns of `role` in a run, with their numbers.

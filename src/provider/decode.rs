@@ -1,10 +1,11 @@
 //! A vendor's answer to events, from bytes as they arrive.
 
 use crate::chat::Event;
-use crate::wire::json::{Kind, Reader};
+use crate::wire::json::{JsonError, Kind, Reader};
 use crate::wire::sse::SseDecoder;
 
 use super::error::{UpstreamError, UpstreamErrorKind};
+use super::error_openai::is_error_object;
 use super::expected::Expected;
 use super::order::Vendor;
 use super::{anthropic_answer, gemini_answer, openai_answer};
@@ -188,12 +189,29 @@ fn payload(
     let text = std::str::from_utf8(data)
         .map_err(|_offset| UpstreamError::new(UpstreamErrorKind::Invalid, NOT_UTF8))?;
     let mut reader = Reader::new(text);
-    if reader.kind()? != Kind::Object {
-        let what = "the upstream's answer has the wrong shape";
-        return Err(UpstreamError::new(UpstreamErrorKind::Invalid, what));
+    if reader.kind()? == Kind::Object {
+        answer.payload(&mut reader, sink)?;
+        return Ok(reader.end()?);
     }
-    answer.payload(&mut reader, sink)?;
-    Ok(reader.end()?)
+    // Google has its errors in an array at times; nothing else comes so.
+    if let Some(error) = error_in_array(&mut reader)? {
+        answer.payload(&mut Reader::new(error), sink)?;
+    }
+    Err(JsonError::Type.into())
+}
+
+/// The first element of an array, if it is an object with an error.
+fn error_in_array<'d>(reader: &mut Reader<'d>) -> Result<Option<&'d str>, JsonError> {
+    let mut found = None;
+    if reader.kind()? == Kind::Array {
+        reader.array(|reader, index| {
+            let element = reader.raw()?;
+            let is_error = index == 0 && is_error_object(element.as_bytes());
+            found = if is_error { Some(element) } else { found };
+            Ok::<(), JsonError>(())
+        })?;
+    }
+    Ok(found)
 }
 
 const NOT_UTF8: &str = "the upstream's answer is not UTF-8";

@@ -239,8 +239,8 @@ fn read_detail(reader: &mut Reader<'_>, said: &mut Google) -> Result<(), JsonErr
 
 /// `Retry-After` in seconds. A date needs a clock, which the caller has: see `date_to_unix`.
 pub(super) fn retry_after_ms(value: &[u8]) -> Option<u64> {
-    let digits = ascii::parse_u64(value).filter(|seconds| *seconds <= 86_400 * 365);
-    digits.map(|seconds| seconds * 1000)
+    let millis = seconds_to_ms(std::str::from_utf8(value).ok()?);
+    millis.filter(|millis| *millis <= 1000 * 86_400 * 365)
 }
 
 /// Decimal seconds like `34.4` to milliseconds, rounded up, without floating point.

@@ -47,7 +47,9 @@ pub(super) fn in_answer(reader: &mut Reader<'_>) -> Result<UpstreamError, JsonEr
 pub(super) fn is_error_object(body: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(body) else { return false };
     let mut reader = Reader::new(text);
-    parse_from(&mut reader).is_ok_and(|said| !said.kind.is_empty()) && reader.end().is_ok()
+    reader.kind() == Ok(Kind::Object)
+        && parse_from(&mut reader).is_ok_and(|said| !said.kind.is_empty())
+        && reader.end().is_ok()
 }
 
 fn parse(text: &str) -> Result<Anthropic, JsonError> {
@@ -56,10 +58,17 @@ fn parse(text: &str) -> Result<Anthropic, JsonError> {
 
 fn parse_from(reader: &mut Reader<'_>) -> Result<Anthropic, JsonError> {
     let mut said = Anthropic::default();
-    reader.object(|reader, key| match key.raw() {
-        "error" => said.read(reader),
-        _ => reader.skip(),
-    })?;
+    let mut read = |reader: &mut Reader<'_>| {
+        reader.object(|reader, key| match key.raw() {
+            "error" => said.read(reader),
+            _ => reader.skip(),
+        })
+    };
+    if reader.kind()? == Kind::Array {
+        reader.array(|reader, _index| read(reader))?;
+    } else {
+        read(reader)?;
+    }
     Ok(said)
 }
 

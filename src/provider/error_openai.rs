@@ -11,6 +11,9 @@ use super::error::{
     UpstreamError, UpstreamErrorKind, is_context_overflow, kind_of_status, retry_after_ms,
 };
 
+/// What a vendor's policy does not allow.
+const POLICY_CODE: &str = "content_policy_violation";
+
 /// What an `error` object says.
 #[derive(Debug, Default)]
 struct Said {
@@ -90,8 +93,10 @@ impl Said {
 }
 
 fn translate(said: Said, status: u16) -> UpstreamError {
-    let kind = kind_of_status(status);
     let Said { message, code, .. } = said;
+    // What the policy forbids is forbidden to the client, not to our key.
+    let forbidden = status == 403 && code.as_deref() == Some(POLICY_CODE);
+    let kind = if forbidden { UpstreamErrorKind::Refused } else { kind_of_status(status) };
     let code = (kind == UpstreamErrorKind::Refused)
         .then(|| code.map(Cow::Owned).or_else(|| recognised(&message)))
         .flatten();
@@ -114,7 +119,7 @@ fn recognised(message: &str) -> Option<Cow<'static, str>> {
         return Some(Cow::Borrowed("context_length_exceeded"));
     }
     let policy = POLICY.iter().any(|words| message.contains(words));
-    policy.then_some(Cow::Borrowed("content_policy_violation"))
+    policy.then_some(Cow::Borrowed(POLICY_CODE))
 }
 
 fn parse(text: &str) -> Result<Said, JsonError> {
@@ -219,6 +224,11 @@ mod tests {
                 403,
                 body(invalid, r#""unsupported_country_region_territory""#),
                 row(502, "upstream_auth_error"),
+            ),
+            (
+                403,
+                body(invalid, r#""content_policy_violation""#),
+                row(400, "content_policy_violation"),
             ),
             (404, body(invalid, r#""model_not_found""#), row(404, "model_not_found")),
             (408, body("server_error", r#""timeout""#), row(504, "upstream_timeout")),

@@ -341,12 +341,12 @@ fn generation_config(
         ResponseFormat::JsonSchema(schema) if order.rules.openapi_schemas => {
             json_answer(out);
             name(b"responseSchema", out);
-            openapi::convert(schema, "response_format.json_schema.schema", out)?;
+            openapi::convert(schema.text, "response_format.json_schema.schema", out)?;
         }
         ResponseFormat::JsonSchema(schema) => {
             json_answer(out);
             name(b"responseJsonSchema", out);
-            out.extend_from_slice(schema.as_bytes());
+            out.extend_from_slice(schema.text.as_bytes());
         }
     }
     thinking_config(options, order.model, out);
@@ -473,7 +473,15 @@ fn thinking_config(options: &Options<'_>, model: &str, out: &mut Vec<u8>) {
         return;
     }
     let disabled = (anthropic == Some("disabled")).then_some(Effort::None);
-    let Some(effort) = options.reasoning_effort.or(disabled) else { return };
+    let Some(effort) = options.reasoning_effort.or(disabled) else {
+        // Who lets the model decide how much to think wants to see it, as with a budget.
+        if anthropic == Some("adaptive") {
+            open_thinking(out);
+            name(b"includeThoughts", out);
+            out.extend_from_slice(b"true}");
+        }
+        return;
+    };
     open_thinking(out);
     if generation(model) >= 3 {
         name(b"thinkingLevel", out);
@@ -496,9 +504,19 @@ fn open_thinking(out: &mut Vec<u8>) {
 
 /// The number behind `gemini-`: levels came with the third generation, budgets with 2.5.
 pub(super) fn generation(model: &str) -> u32 {
-    let digits = model.strip_prefix("gemini-").unwrap_or("");
-    let digits = digits.split(['.', '-']).next().unwrap_or("");
-    digits.parse().unwrap_or(0)
+    version(model).0
+}
+
+/// The two numbers behind `gemini-`. A name like `gemini-flash-latest` stands for one of the
+/// newest.
+fn version(model: &str) -> (u32, u32) {
+    let name = model.strip_prefix("gemini-").unwrap_or("");
+    if name.ends_with("-latest") && !name.starts_with(|first: char| first.is_ascii_digit()) {
+        return (3, 7);
+    }
+    let mut numbers = name.split('-').next().unwrap_or("").split('.');
+    let mut number = || numbers.next().and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    (number(), number())
 }
 
 /// Google's own mapping for its OpenAI endpoint; Pro cannot be told not to think.
@@ -513,9 +531,10 @@ fn thinking_budget(effort: Effort, model: &str) -> u64 {
 }
 
 fn thinking_level(effort: Effort, model: &str) -> &'static str {
-    let pro = model.contains("pro");
+    // Neither a Pro nor a newer Flash can think that little.
+    let newer = version(model) >= (3, 7) && !model.contains("lite");
     match effort {
-        Effort::None | Effort::Minimal if pro => "low",
+        Effort::None | Effort::Minimal if newer || model.contains("pro") => "low",
         Effort::None | Effort::Minimal => "minimal",
         Effort::Low => "low",
         // The first Pro of the generation knows only low and high.
@@ -603,6 +622,10 @@ mod tests {
             ),
             (r#","reasoning_effort":"none""#, r#"{"thinkingConfig":{"thinkingBudget":0}}}"#),
             (
+                r#","thinking":{"type":"adaptive"}"#,
+                r#"{"thinkingConfig":{"includeThoughts":true}}}"#,
+            ),
+            (
                 r#","google":{"thinking_config":{"thinking_budget":5}},"reasoning_effort":"high""#,
                 r#"{"thinkingConfig":{"thinkingBudget":5}}}"#,
             ),
@@ -616,6 +639,9 @@ mod tests {
     fn the_third_generation_has_levels() {
         for (model, effort, level) in [
             ("gemini-3-flash", "none", "minimal"),
+            ("gemini-3.7-flash", "none", "low"),
+            ("gemini-3.7-flash-lite", "minimal", "minimal"),
+            ("gemini-flash-latest", "none", "low"),
             ("gemini-3.1-pro", "none", "low"),
             ("gemini-3-pro-preview", "medium", "high"),
             ("gemini-3.1-pro", "medium", "medium"),

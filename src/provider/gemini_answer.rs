@@ -144,6 +144,7 @@ impl Answer {
             self.start(&mut reader.clone(), sink)?;
         }
         reader.object(|reader, key| match key.raw() {
+            _ if reader.null()? => Ok(()),
             "candidates" => reader.array(|reader, index| self.candidate(reader, index, sink)),
             "usageMetadata" => {
                 self.counts.read(reader, &mut self.tier)?;
@@ -163,13 +164,14 @@ impl Answer {
 
     /// The body has ended.
     pub(super) fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) -> Result<(), UpstreamError> {
-        if let Some((choice, partial)) = self.partial.take() {
-            self.assembled(choice, &partial, sink);
-        }
         let whole = |choice: &Choice| !choice.seen || choice.finish.is_some();
         let any = self.choices.iter().any(|choice| choice.finish.is_some());
         if !any || !self.choices.iter().all(whole) {
             return Err(UpstreamError::truncated());
+        }
+        // Not before: who runs a tool with half of its arguments does something else.
+        if let Some((choice, partial)) = self.partial.take() {
+            self.assembled(choice, &partial, sink);
         }
         for (index, choice) in (0..).zip(self.choices) {
             let called = choice.calls > 0;
@@ -260,6 +262,7 @@ impl Answer {
         reader.object(|reader, key| {
             match (key.raw(), reader.kind()?) {
                 ("content", Kind::Object) => self.content(reader, choice, sink)?,
+                (_, Kind::Null) => reader.skip()?,
                 ("content", _) => return Err(JsonError::Type.into()),
                 ("finishReason", Kind::String) => {
                     let ending = ending_of(&reader.string()?.unescape());
@@ -292,6 +295,7 @@ impl Answer {
                 let part = Part::read(reader)?;
                 self.part(part, choice, sink)
             }),
+            (_, Kind::Null) => Ok(reader.skip()?),
             ("parts", _) => Err(JsonError::Type.into()),
             _ => Ok(reader.skip()?),
         })
@@ -336,8 +340,13 @@ impl Answer {
         if call.name.is_none() && self.partial.is_none() {
             return Err(JsonError::Type.into());
         }
-        if call.continues || call.pieces.is_some() || self.partial.is_some() {
+        let whole = !call.continues && call.pieces.is_none();
+        let named = call.name.is_some_and(|name| !name.is_empty());
+        if !whole || self.partial.is_some() && !named {
             return self.piece(call, signature, choice, sink);
+        }
+        if let Some((choice, partial)) = self.partial.take() {
+            self.assembled(choice, &partial, sink);
         }
         let arguments = call.arguments.unwrap_or("{}");
         self.emit((call.id, call.name.unwrap_or_default()), arguments, signature, choice, sink);
@@ -430,6 +439,9 @@ impl Answer {
             Ok::<(), JsonError>(())
         })?;
         let Some(reason) = reason else { return Ok(()) };
+        if matches!(self.choice(0).finish, Some(Ending::Plain(FinishReason::ContentFilter))) {
+            return Ok(());
+        }
         match message {
             Some(text) => sink(Event::Refusal { choice: 0, text }),
             None => {
@@ -457,6 +469,7 @@ impl<'b> Part<'b> {
         let mut part = Self::default();
         reader.object(|reader, key| {
             match key.raw() {
+                _ if reader.null()? => {}
                 "text" => part.text = Some(reader.string()?),
                 "thought" => part.thought = reader.boolean()?,
                 "thoughtSignature" => part.signature = Some(reader.string()?),
@@ -757,6 +770,41 @@ mod tests {
         let broken = br#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}"#;
         let code = Some("upstream_malformed_function_call".to_owned());
         assert_eq!(hear(false, 1, &[broken]), Err((UpstreamErrorKind::Failed(502), code)));
+    }
+
+    #[test]
+    fn an_error_in_an_array_is_an_error_and_null_is_nothing() {
+        let error =
+            br#"data: [{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#;
+        let error = &[&error[..], b"\n\n"].concat();
+        let limited = Err((UpstreamErrorKind::RateLimited, None));
+        assert_eq!(every_cut(1, error), limited);
+        let begun = STREAM.split_inclusive("\r\n\r\n").next().unwrap().as_bytes();
+        assert_eq!(every_cut(1, &[begun, error].concat()), limited);
+        let nothing = br#"{"usageMetadata":null,"candidates":[{"content":{"parts":[{"text":null},{"text":"a"}]}},{"content":null,"finishReason":null},{"content":{"parts":null},"finishReason":"STOP"}]}"#;
+        let heard = hear(false, 3, &[nothing]).map(|heard| heard.join(" "));
+        // The first two have no reason to end.
+        assert_eq!(heard, Err((UpstreamErrorKind::Truncated, None)));
+        let nothing = br#"{"usageMetadata":null,"promptFeedback":null,"candidates":[{"content":{"role":null,"parts":[{"text":null,"functionCall":null},{"text":"a"}]},"finishReason":"STOP"}]}"#;
+        let heard = hear(false, 1, &[nothing]).unwrap().join(" ");
+        assert!(heard.contains("JsonText(\"a\")") && heard.contains("Stop"), "{heard}");
+    }
+
+    #[test]
+    fn half_a_call_is_no_call() {
+        let begun = r#"data: {"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","willContinue":true,"partialArgs":[{"jsonPath":"$.a","stringValue":"v","willContinue":true}]}}]}}]}"#;
+        let limits = AnswerLimits { body_bytes: 4096, event_bytes: 1024 };
+        let mut decoder = Decoder::new(Expected::plain(Vendor::Vertex, true, 1, 7), limits);
+        let mut called = false;
+        let mut sink = |event: Event<'_>| called |= matches!(event, Event::Call { .. });
+        decoder.feed(format!("{begun}\n\n").as_bytes(), &mut sink).unwrap();
+        let end = decoder.finish(&mut sink).unwrap_err();
+        assert_eq!((end.kind, called), (UpstreamErrorKind::Truncated, false));
+        // Another call ends it, and keeps its own arguments.
+        let next = r#"data: {"candidates":[{"content":{"parts":[{"functionCall":{"name":"g","args":{"b":1}}}]},"finishReason":"STOP"}]}"#;
+        let both = format!("{begun}\n\n{next}\n\n");
+        let heard = hear(true, 1, &[both.as_bytes()]).unwrap().join("\n");
+        assert!(heard.contains(r#"{\"a\":\"v\"}"#) && heard.contains(r#"{\"b\":1}"#), "{heard}");
     }
 
     #[test]

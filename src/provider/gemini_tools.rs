@@ -10,7 +10,7 @@ use super::put::{name, quoted};
 
 /// Google's word for a call that comes from somewhere else and so has no mark
 /// (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
-const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+pub(super) const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// Appends `tools` and `toolConfig`.
 pub(super) fn tools(

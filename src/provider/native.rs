@@ -7,11 +7,11 @@
 
 use crate::chat::{ChatError, Door, Outline};
 use crate::wire::find::find;
-use crate::wire::json::{JsonError, Kind, Reader};
 use crate::wire::splice::Splices;
 
 use super::anthropic::VERTEX_VERSION;
-use super::gemini::generation;
+use super::google_body::{self, Patch};
+use super::openai::is_openais;
 use super::order::{Order, Vendor};
 use super::watch::Shape;
 use super::{count, vendor};
@@ -43,8 +43,10 @@ enum Change<'p> {
     Version,
     /// It wants the version beside the model.
     VersionToo,
-    /// The operator's settings for clients that send none.
-    Safety(&'p str),
+    /// Google has to be told a little more, or less.
+    Google(Patch<'p>),
+    /// OpenAI refuses what answers of other vendors have beyond its own.
+    Extras,
 }
 
 impl<'p> Native<'p> {
@@ -62,7 +64,10 @@ impl<'p> Native<'p> {
     ) -> Option<Self> {
         match (door, order.vendor) {
             (Door::Chat, Vendor::OpenAi) => {
-                Some(Self::at("/chat/completions", Shape::OpenAiChoices))
+                let way = Self::at("/chat/completions", Shape::OpenAiChoices);
+                // Compatible services have some of these fields themselves, and want them back.
+                let cuts = is_openais(order.model) && outline.may_have_extras();
+                Some(if cuts { Self { change: Change::Extras, ..way } } else { way })
             }
             (Door::Completions, Vendor::OpenAi) => {
                 Some(Self::at("/completions", Shape::OpenAiChoices))
@@ -121,6 +126,11 @@ impl<'p> Native<'p> {
     pub fn changes(&self, outline: &Outline<'_>, model: &str, ask_usage: bool) -> Splices {
         match self.change {
             Change::Nothing => outline.changes(model, ask_usage),
+            Change::Extras => {
+                let mut changes = outline.changes(model, ask_usage);
+                outline.cut_extras(&mut changes);
+                changes
+            }
             Change::Version => {
                 let mut changes = Splices::default();
                 outline.replace_model("anthropic_version", VERTEX_VERSION, &mut changes);
@@ -132,11 +142,7 @@ impl<'p> Native<'p> {
                 outline.add_member("anthropic_version", &version, &mut changes);
                 changes
             }
-            Change::Safety(settings) => {
-                let mut changes = Splices::default();
-                outline.add_member("safetySettings", settings, &mut changes);
-                changes
-            }
+            Change::Google(patch) => patch.changes(outline),
         }
     }
 }
@@ -145,88 +151,15 @@ fn has(outline: &Outline<'_>, text: &str) -> bool {
     find(outline.body().as_bytes(), text.as_bytes()).is_some()
 }
 
-/// What a request of Google's has at its top.
-#[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one field")]
-struct Top {
-    /// `contents` is a list, and all of it tell whose words they are.
-    roles: bool,
-    safety: bool,
-    tier: bool,
-    labels: bool,
-    system: bool,
-    model: bool,
-}
-
 /// What has to change in a request of Google's; `None` when it must be translated.
 fn google<'p>(order: &Order<'p>, settings: Settings, outline: &Outline<'_>) -> Option<Change<'p>> {
-    if outline.has_foreign_marks() {
-        return None;
-    }
-    let top = top(outline.body()).ok()?;
-    let on_vertex = order.vendor == Vendor::Vertex;
-    // AI Studio takes words of nobody for the user's; Vertex AI refuses them. Each has a field
-    // that only the other one refuses, and the path names the model.
-    let foreign = if on_vertex { !top.roles || top.tier } else { top.labels };
-    let inline = settings.inline_system && top.system;
     let schemas = ["JsonSchema", "json_schema"].into_iter().any(|word| has(outline, word));
     let rewritten = order.rules.openapi_schemas && schemas;
-    if foreign || top.model || inline || rewritten || lacks_signatures(order.model, outline) {
+    if rewritten || outline.has_foreign_marks() {
         return None;
     }
-    Some(match order.rules.safety_settings {
-        Some(settings) if !top.safety => Change::Safety(settings),
-        _ => Change::Nothing,
-    })
-}
-
-/// Calls that another vendor's model made have no signature, and Gemini 3 wants one.
-fn lacks_signatures(model: &str, outline: &Outline<'_>) -> bool {
-    let any = |words: [&str; 2]| words.into_iter().any(|word| has(outline, word));
-    generation(model) >= 3
-        && any(["\"functionCall\"", "\"function_call\""])
-        && !any(["\"thoughtSignature\"", "\"thought_signature\""])
-}
-
-fn top(body: &str) -> Result<Top, JsonError> {
-    let mut top = Top::default();
-    Reader::new(body).object(|reader, key| {
-        match key.unescape().as_ref() {
-            "contents" => {
-                top.roles = roles(reader)?;
-                return Ok(());
-            }
-            "safetySettings" | "safety_settings" => top.safety = true,
-            "serviceTier" | "service_tier" => top.tier = true,
-            "labels" => top.labels = true,
-            "systemInstruction" | "system_instruction" => top.system = true,
-            "model" => top.model = true,
-            _ => {}
-        }
-        reader.skip()
-    })?;
-    Ok(top)
-}
-
-fn roles(reader: &mut Reader<'_>) -> Result<bool, JsonError> {
-    if reader.kind()? != Kind::Array {
-        return reader.skip().map(|()| false);
-    }
-    let mut all = true;
-    reader.array(|reader, _index| {
-        if reader.kind()? != Kind::Object {
-            all = false;
-            return reader.skip();
-        }
-        let mut told = false;
-        reader.object(|reader, key| {
-            told |= key.unescape() == "role" && reader.kind()? == Kind::String;
-            reader.skip()
-        })?;
-        all &= told;
-        Ok(())
-    })?;
-    Ok(all)
+    let patch = google_body::patch(order, settings.inline_system, outline)?;
+    Some(if patch.is_empty() { Change::Nothing } else { Change::Google(patch) })
 }
 
 #[cfg(test)]
@@ -295,6 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn openai_is_spared_what_only_other_vendors_know() {
+        let extra = r#","reasoning_content":"hm","tool_calls":[{"id":"c","extra_content":{}}]"#;
+        let body = format!(
+            r#"{{"model":"x","messages":[{{"role":"assistant","content":"a"{extra}}}],"n":1.0}}"#
+        );
+        let cut = r#"{"model":"gpt-5","messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"c"}]}],"n":1.0}"#;
+        let went = passed(Door::Chat, &order(Vendor::OpenAi, "gpt-5"), ALL, &body);
+        assert_eq!(went.as_deref(), Some(cut));
+        let elsewhere = passed(Door::Chat, &order(Vendor::OpenAi, "x"), ALL, &body);
+        assert_eq!(elsewhere.as_deref(), Some(&*body));
+    }
+
+    #[test]
     fn counting_is_asked_of_the_vendor_itself() {
         let counted = |vendor| {
             let order = order(vendor, "claude-y");
@@ -335,7 +281,9 @@ mod tests {
         let studio = order(Vendor::Gemini, "gemini-2.5-flash");
         let vertex = order(Vendor::Vertex, "gemini-2.5-flash");
         let bare = r#"{"contents":[{"parts":[{"text":"hi"}]}]}"#;
-        assert!(goes(&studio, ALL, bare) && !goes(&vertex, ALL, bare));
+        assert!(goes(&studio, ALL, bare) && goes(&vertex, ALL, bare));
+        let one = r#"{"contents":{"parts":[{"text":"hi"}]}}"#;
+        assert!(goes(&studio, ALL, one) && !goes(&vertex, ALL, one));
         let labels = r#"{"contents":[],"labels":{}}"#;
         assert!(!goes(&studio, ALL, labels) && goes(&vertex, ALL, labels));
         let tier = r#"{"contents":[],"service_tier":"flex"}"#;
@@ -346,12 +294,8 @@ mod tests {
         let rules = Rules { openapi_schemas: true, ..Rules::default() };
         let schema = r#"{"contents":[],"generationConfig":{"responseJsonSchema":{}}}"#;
         assert!(goes(&studio, ALL, schema) && !goes(&Order { rules, ..studio }, ALL, schema));
-        assert!(!goes(&studio, ALL, r#"{"contents":[],"model":"models/x"}"#));
-        let third = order(Vendor::Gemini, "gemini-3-pro");
-        let call = r#"{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f"}}]}]}"#;
-        assert!(goes(&studio, ALL, call) && !goes(&third, ALL, call));
-        let signed = call.replace("{\"functionCall", "{\"thoughtSignature\":\"S\",\"functionCall");
-        assert!(goes(&third, ALL, &signed));
+        let marked = r#"{"contents":[{"parts":[{"text":"","thoughtSignature":"vbridge1.at.S"}]}]}"#;
+        assert!(!goes(&studio, ALL, marked));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::chat::problem::{ChatError, Problem};
 use crate::chat::{Call, Content, Request, Role, ToolChoice, Tools, Turn};
 use crate::wire::json::{self, JsonText};
 
+use super::anthropic_messages::ONLY_JSON;
 use super::dropped::Dropped;
 use super::openai_media;
 use super::order::Order;
@@ -26,7 +27,7 @@ pub(super) fn encode<'r>(
     out.push(b'{');
     name(b"model", out);
     json::push_string(out, model);
-    messages(&request.turns, out)?;
+    messages(request, out)?;
     if request.stream {
         out.extend_from_slice(b",\"stream\":true");
         if !order.rules.no_stream_usage {
@@ -41,8 +42,13 @@ pub(super) fn encode<'r>(
     Ok(())
 }
 
+fn speak_of_json(turns: &[Turn<'_>]) -> bool {
+    let mut texts = turns.iter().flat_map(|turn| turn.content.texts());
+    texts.any(|text| text.raw().to_ascii_lowercase().contains("json"))
+}
+
 /// Is this a model that only OpenAI serves? Compatible services know OpenAI's older names.
-fn is_openais(model: &str) -> bool {
+pub(super) fn is_openais(model: &str) -> bool {
     let model = model.rsplit('/').next().unwrap_or(model);
     let own = ["gpt-", "chatgpt-", "codex-"].iter().any(|start| model.starts_with(start));
     is_reasoning(model) || own && !model.starts_with("gpt-oss")
@@ -59,10 +65,17 @@ fn is_reasoning(model: &str) -> bool {
 }
 
 /// Appends `messages`.
-fn messages(turns: &[Turn<'_>], out: &mut Vec<u8>) -> Result<(), ChatError> {
+fn messages(request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), ChatError> {
+    let turns = &request.turns;
     name(b"messages", out);
     out.push(b'[');
     let open = out.len();
+    // JSON that nobody speaks of is refused.
+    if request.options.response_format == ResponseFormat::JsonObject && !speak_of_json(turns) {
+        out.extend_from_slice(b"{\"role\":\"system\",\"content\":");
+        json::push_string(out, ONLY_JSON);
+        out.push(b'}');
+    }
     // What tools have shown: their messages take text only, so it follows as the user's.
     let mut shown: Vec<Piece<'_, '_>> = Vec::new();
     for turn in turns {
@@ -339,11 +352,18 @@ fn wishes(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
         }
         ResponseFormat::JsonSchema(schema) => {
             name(b"response_format", out);
-            out.extend_from_slice(
-                b"{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\"",
-            );
+            out.extend_from_slice(b"{\"type\":\"json_schema\",\"json_schema\":{\"name\":");
+            quoted(schema.name.unwrap_or(JsonText::plain("answer")), out);
+            if let Some(description) = schema.description {
+                name(b"description", out);
+                quoted(description, out);
+            }
             name(b"schema", out);
-            out.extend_from_slice(schema.as_bytes());
+            out.extend_from_slice(schema.text.as_bytes());
+            if let Some(strict) = schema.strict {
+                name(b"strict", out);
+                out.extend_from_slice(if strict { b"true" } else { b"false" });
+            }
             out.extend_from_slice(b"}}");
         }
     }
@@ -384,34 +404,37 @@ fn wishes(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// The effort that the client names, or the one that its budget of another vendor stands for.
+/// The effort that the client names, or the one that its words for another vendor stand for. Those
+/// of OpenAI's models that do not think refuse every effort.
 fn effort(request: &Request<'_>, model: &str) -> Option<Effort> {
     let options = &request.options;
-    let budget = options.anthropic.budget.or(options.google.thinking.budget);
-    let level = options.google.thinking.level.map(JsonText::raw);
-    options
-        .reasoning_effort
-        .or_else(|| {
-            let budget = budget.filter(|_| is_reasoning(model))?.parse::<i64>().ok();
-            Some(match budget? {
-                ..0 => return None,
-                0 => Effort::Minimal,
-                1..4096 => Effort::Low,
-                4096..16384 => Effort::Medium,
-                _ => Effort::High,
-            })
-        })
-        .or_else(|| match level.filter(|_| is_reasoning(model))? {
-            "minimal" | "MINIMAL" => Some(Effort::Minimal),
-            "low" | "LOW" => Some(Effort::Low),
-            "medium" | "MEDIUM" => Some(Effort::Medium),
-            _ => Some(Effort::High),
-        })
+    let reasons = is_reasoning(model);
+    let named = options.reasoning_effort.filter(|_| reasons || !is_openais(model));
+    let told = || {
+        let budget = options.anthropic.budget.and_then(Effort::of_budget);
+        match budget.or_else(|| options.effort()).filter(|_| reasons)? {
+            Effort::None => Some(least(model)),
+            effort => Some(effort),
+        }
+    };
+    named.or_else(told)
+}
+
+/// The least that a model of OpenAI's thinks. All of those that can be told not to at all are
+/// named with a version behind the point.
+fn least(model: &str) -> Effort {
+    let model = model.rsplit('/').next().unwrap_or(model);
+    match model.strip_prefix("gpt-") {
+        Some(version) if version.contains('.') => Effort::None,
+        Some(version) if !version.contains("codex") => Effort::Minimal,
+        _ => Effort::Low,
+    }
 }
 
 /// Notes what OpenAI has no field for.
 fn leave_out<'r>(request: &'r Request<'_>, model: &str, dropped: &mut Dropped<'r>) {
     let (options, turns) = (&request.options, &request.turns);
+    let effort = effort(request, model);
     let in_parts = |turn: &Turn<'_>| {
         turn.content.pieces().any(|piece| match piece {
             Piece::Text(_, cache) => cache.is_some(),
@@ -421,15 +444,18 @@ fn leave_out<'r>(request: &'r Request<'_>, model: &str, dropped: &mut Dropped<'r
     let cached = options.anthropic.cache.is_some()
         || turns.iter().any(|turn| turn.cache.is_some() || in_parts(turn))
         || request.tools.list.iter().any(|tool| tool.cache.is_some());
+    let config = options.google.thinking;
     let thinks = options.anthropic.thinking_kind.is_some_and(|kind| kind.raw() != "disabled")
-        || options.google.thinking != Default::default();
+        || config.level.is_some()
+        || config.budget.is_some_and(|budget| budget != "0");
     let signed = |turn: &Turn<'_>| {
         turn.signature.is_some() || turn.calls.iter().any(|call| call.signature.is_some())
     };
     for (name, there) in [
         ("top_k", options.top_k.is_some()),
         ("cache_control", cached),
-        ("thinking", thinks && effort(request, model).is_none()),
+        ("thinking", thinks && effort.is_none()),
+        ("reasoning_effort", options.reasoning_effort.is_some() && effort.is_none()),
         ("safety_settings", options.google.safety_settings.is_some()),
         ("cached_content", options.google.cached_content.is_some()),
         ("labels", options.google.labels.is_some()),
@@ -516,14 +542,50 @@ mod tests {
         let stream = r#","stream":true,"stream_options":{"include_usage":true}"#;
         assert_eq!(rest("m", r#","stream":true"#), stream);
         for same in [
-            r#","response_format":{"type":"json_object"}"#,
             r#","reasoning_effort":"high","user":"u","safety_identifier":"s","service_tier":"flex""#,
             r#","modalities":["text","audio"],"audio":{"voice":"alloy","format":"wav"}"#,
         ] {
             assert_eq!(rest("m", same), same);
         }
-        let schema = r#","response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{ "type":"object" }}}"#;
-        assert_eq!(rest("m", schema), schema);
+        for told in [
+            r#""name":"answer","schema":{ "type":"object" }"#,
+            r#""name":"n","description":"d","schema":{},"strict":true"#,
+        ] {
+            let schema =
+                format!(r#","response_format":{{"type":"json_schema","json_schema":{{{told}}}}}"#);
+            assert_eq!(rest("m", &schema), schema);
+        }
+    }
+
+    #[test]
+    fn json_is_spoken_of_where_it_is_wanted() {
+        let wish = r#","response_format":{"type":"json_object"}"#;
+        let sent = |content: &str| {
+            encoded_for("m", &format!(r#"[{{"role":"user","content":"{content}"}}]"#), wish)
+        };
+        let (silent, _) = sent("hi").unwrap();
+        assert!(silent.contains(ONLY_JSON) && silent.contains(wish), "{silent}");
+        let (told, _) = sent("as Json").unwrap();
+        assert!(!told.contains(ONLY_JSON) && told.contains(wish), "{told}");
+    }
+
+    #[test]
+    fn only_models_that_think_are_told_how_hard() {
+        let google = |config: &str| format!(r#","google":{{"thinking_config":{config}}}"#);
+        let off = google(r#"{"thinking_budget":0}"#);
+        for (model, wish, expected, left_out) in [
+            ("gpt-4o", off.as_str(), "", ""),
+            ("gpt-4o", r#","reasoning_effort":"low""#, "", "reasoning_effort"),
+            ("llama3", r#","reasoning_effort":"low""#, r#","reasoning_effort":"low""#, ""),
+            ("gpt-5-mini", off.as_str(), r#","reasoning_effort":"minimal""#, ""),
+            ("gpt-5.2", off.as_str(), r#","reasoning_effort":"none""#, ""),
+            ("o3", off.as_str(), r#","reasoning_effort":"low""#, ""),
+            ("gpt-4o", &google(r#"{"thinking_level":"HIGH"}"#), "", "thinking"),
+            ("o3", &google(r#"{"thinking_level":"HIGH"}"#), r#","reasoning_effort":"high""#, ""),
+        ] {
+            assert_eq!(rest(model, wish), expected, "{model} {wish}");
+            assert_eq!(encoded_for(model, HI, wish).unwrap().1, left_out, "{model} {wish}");
+        }
     }
 
     #[test]

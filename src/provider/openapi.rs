@@ -173,6 +173,8 @@ impl<'s> Converter<'s> {
             Ok::<(), JsonError>(())
         })?;
         match types.as_slice() {
+            // What may be chosen says more than that it has one of these types.
+            _ if !flat.choices.is_empty() => {}
             [] => {}
             [one] => {
                 name(b"type", out);
@@ -202,11 +204,11 @@ impl<'s> Converter<'s> {
         if reader.kind()? == Kind::Bool {
             return Ok(());
         }
+        let mut target = None;
         reader.object(|reader, key| {
             match (key.raw(), reader.kind()?) {
                 ("$ref", Kind::String) => {
-                    let target = self.resolve(&reader.string()?.unescape())?;
-                    self.flatten(target, depth + 1, flat)?;
+                    target = Some(self.resolve(&reader.string()?.unescape())?);
                 }
                 ("allOf", Kind::Array) => reader.array(|reader, _index| {
                     let part = reader.raw()?;
@@ -239,13 +241,16 @@ impl<'s> Converter<'s> {
                     let value = reader.raw()?;
                     flat.nullable |= word == "nullable" && value == "true";
                     flat.nullable |= word == "type" && value.contains("\"null\"");
+                    flat.nullable |= word == "enum" && has_null(value)?;
                     if !flat.words.iter().any(|(known, _)| *known == word) {
                         flat.words.push((word, value));
                     }
                 }
             }
             Ok::<(), Fault>(())
-        })
+        })?;
+        // What is said beside a reference goes before what it refers to.
+        target.map_or(Ok(()), |target| self.flatten(target, depth + 1, flat))
     }
 
     fn look_at(&self, json: &str) -> Result<(), Fault> {
@@ -295,18 +300,25 @@ fn enumeration(flat: &Flat<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
         out.extend_from_slice(format.as_bytes());
     }
     if let Some(values) = word("enum") {
-        let mut strings = true;
+        let (mut strings, mut others) = (Vec::new(), false);
         let mut reader = Reader::new(values);
         if reader.kind()? != Kind::Array {
             return Err(Fault::Broken);
         }
-        reader.array(|reader, _index| {
-            strings &= reader.kind()? == Kind::String;
-            reader.skip()
+        reader.array(|reader, _index| match reader.kind()? {
+            Kind::String => reader.raw().map(|text| strings.push(text)),
+            // That it may be null stands elsewhere.
+            Kind::Null => reader.skip(),
+            _ => {
+                others = true;
+                reader.skip()
+            }
         })?;
-        if strings {
+        if !others && !strings.is_empty() {
             name(b"enum", out);
-            out.extend_from_slice(values.as_bytes());
+            out.push(b'[');
+            out.extend_from_slice(strings.join(",").as_bytes());
+            out.push(b']');
         }
     } else if let Some(value) = word("const").filter(|value| value.starts_with('"')) {
         name(b"enum", out);
@@ -315,6 +327,19 @@ fn enumeration(flat: &Flat<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
         out.push(b']');
     }
     Ok(())
+}
+
+/// Is null one of the values of this array?
+fn has_null(values: &str) -> Result<bool, JsonError> {
+    let mut reader = Reader::new(values);
+    let mut found = false;
+    if reader.kind()? == Kind::Array {
+        reader.array(|reader, _index| {
+            found |= reader.kind()? == Kind::Null;
+            reader.skip()
+        })?;
+    }
+    Ok(found)
 }
 
 fn is_null_type(schema: &str) -> Result<bool, JsonError> {
@@ -362,6 +387,18 @@ mod tests {
                 Some(r#"{"anyOf":[{"type":"string"},{"type":"integer"}]}"#),
             ),
             (r#"{"const":"a"}"#, Some(r#"{"enum":["a"]}"#)),
+            (
+                r#"{"type":["string","null"],"enum":["x", "y",null]}"#,
+                Some(r#"{"type":"string","nullable":true,"enum":["x","y"]}"#),
+            ),
+            (
+                r#"{"type":["string","number"],"anyOf":[{"type":"string"},{"minimum":1}]}"#,
+                Some(r#"{"anyOf":[{"type":"string"},{"minimum":1}]}"#),
+            ),
+            (
+                r##"{"properties":{"a":{"$ref":"#/$defs/A","description":"here"}},"$defs":{"A":{"type":"string","description":"there"}}}"##,
+                Some(r#"{"properties":{"a":{"type":"string","description":"here"}}}"#),
+            ),
             (r#"{"enum":[1,2],"type":"integer"}"#, Some(r#"{"type":"integer"}"#)),
             (
                 r#"{"anyOf":[{"type":"integer","maximum":9007199254740993},{"type":"null"}]}"#,

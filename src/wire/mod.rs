@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod canonical;
+pub mod cut;
 pub mod date;
 pub mod error;
 pub mod find;
