@@ -448,7 +448,15 @@ impl<'b> Fields<'b> {
             (None, _, _) => None,
         };
         let name = self.title;
-        parts.push(Part::Media(Media { kind, source, mime, name, cache: self.cache, at }));
+        parts.push(Part::Media(Media {
+            kind,
+            source,
+            mime,
+            name,
+            detail: None,
+            cache: self.cache,
+            at,
+        }));
         Ok(())
     }
 

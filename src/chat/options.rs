@@ -52,6 +52,17 @@ pub struct Options<'b> {
     pub google: Google<'b>,
     /// Wishes that only Anthropic understands.
     pub anthropic: Anthropic<'b>,
+    /// Wishes that only `OpenAI` understands, of those that its chat completions have.
+    pub openai: OpenAi<'b>,
+}
+
+/// Wishes that only `OpenAI` understands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenAi<'b> {
+    /// How long the answer shall be: `low`, `medium`, `high`.
+    pub verbosity: Option<JsonText<'b>>,
+    /// What requests with the same beginning are kept together by.
+    pub cache_key: Option<JsonText<'b>>,
 }
 
 /// Wishes that only Anthropic understands, in its own spelling.

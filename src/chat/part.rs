@@ -43,6 +43,8 @@ pub struct Media<'b> {
     pub mime: Option<Cow<'b, str>>,
     /// The name of a file.
     pub name: Option<JsonText<'b>>,
+    /// How closely `OpenAI` shall look at an image: `low`, `high`, `auto`.
+    pub detail: Option<JsonText<'b>>,
     /// Anthropic's `cache_control`, an object as it was sent.
     pub cache: Option<&'b str>,
     /// Where it stands, for errors.
@@ -312,7 +314,15 @@ impl<'b> Inner<'b> {
         let format = self.format.map(JsonText::unescape);
         let (source, mime) = locate(url, at, "image_url.url")?;
         let mime = format.or(mime);
-        Ok(Media { kind: MediaKind::Image, source, mime, name: None, cache: None, at })
+        Ok(Media {
+            kind: MediaKind::Image,
+            source,
+            mime,
+            name: None,
+            detail: None,
+            cache: None,
+            at,
+        })
     }
 
     fn audio(&self, at: Place) -> Result<Media<'b>, ChatError> {
@@ -328,7 +338,15 @@ impl<'b> Inner<'b> {
             Some(format) => Some(Cow::Owned(format!("audio/{format}"))),
             None => found,
         };
-        Ok(Media { kind: MediaKind::Audio, source, mime, name: None, cache: None, at })
+        Ok(Media {
+            kind: MediaKind::Audio,
+            source,
+            mime,
+            name: None,
+            detail: None,
+            cache: None,
+            at,
+        })
     }
 
     fn file(&self, at: Place) -> Result<Media<'b>, ChatError> {
@@ -345,7 +363,15 @@ impl<'b> Inner<'b> {
             }
         };
         let mime = format.or(mime);
-        Ok(Media { kind: MediaKind::File, source, mime, name: self.name, cache: None, at })
+        Ok(Media {
+            kind: MediaKind::File,
+            source,
+            mime,
+            name: self.name,
+            detail: None,
+            cache: None,
+            at,
+        })
     }
 }
 

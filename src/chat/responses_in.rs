@@ -114,9 +114,14 @@ fn member<'b>(
         "reasoning" => reasoning(reader, request)?,
         "text" => text(reader, request)?,
         "include" => include(reader, request)?,
+        "prompt_cache_key" => {
+            request.options.openai.cache_key = Some(string(reader, "prompt_cache_key")?);
+        }
         "temperature" | "top_p" | "top_logprobs" | "user" | "safety_identifier"
         | "service_tier" => {
             request.options.member(name, reader)?;
+            // Who wants alternatives wants probabilities; chat completions want both to be said.
+            request.options.logprobs |= request.options.top_logprobs.is_some_and(|most| most > 0);
         }
         other => {
             note(&mut request.others, other);
@@ -124,6 +129,10 @@ fn member<'b>(
         }
     }
     Ok(())
+}
+
+fn string<'b>(reader: &mut Reader<'b>, name: &str) -> Result<JsonText<'b>, ChatError> {
+    reader.string().map_err(|error| ChatError::json(name, "a string", error))
 }
 
 /// The same problem of a field that the hub knows by another name.
@@ -232,6 +241,10 @@ fn text<'b>(reader: &mut Reader<'b>, request: &mut Request<'b>) -> Result<(), Ch
             request.options.response_format = format(reader)?;
             Ok(())
         }
+        ("verbosity", _) => {
+            request.options.openai.verbosity = Some(string(reader, "text.verbosity")?);
+            Ok(())
+        }
         (other, _) => {
             note(&mut request.others, &format!("text.{other}"));
             Ok(reader.skip()?)
@@ -306,6 +319,7 @@ mod tests {
         assert!(request.stream && options.logprobs);
         assert_eq!((options.max_tokens(), options.temperature), (Some(9), Some("0.70")));
         assert_eq!(options.reasoning_effort, Some(Effort::Low));
+        assert_eq!(options.openai.verbosity.map(JsonText::raw), Some("low"));
         let schema = Schema {
             name: Some(JsonText::plain("n")),
             strict: Some(true),
@@ -316,8 +330,7 @@ mod tests {
         assert_eq!(request.tools.parallel, Some(false));
         assert_eq!(request.tools.list[0].strict, Some(true));
         assert_eq!((request.turns[0].role, request.turns.len()), (Role::System, 2));
-        let left =
-            ["store", "metadata", "x", "include.y", "text.verbosity", "tools[].defer_loading"];
+        let left = ["store", "metadata", "x", "include.y", "tools[].defer_loading"];
         assert_eq!(request.others, left);
         let echoed: Vec<_> = request.echo.iter().map(|(name, _)| *name).collect();
         assert!(echoed.contains(&"metadata") && echoed.contains(&"instructions"), "{echoed:?}");

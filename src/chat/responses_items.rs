@@ -51,6 +51,7 @@ struct Fields<'b> {
     data: Option<JsonText<'b>>,
     file: Option<JsonText<'b>>,
     format: Option<JsonText<'b>>,
+    detail: Option<JsonText<'b>>,
     /// A text or an array, read when the kind is known.
     content: Option<&'b str>,
     summary: Option<&'b str>,
@@ -273,7 +274,7 @@ fn summary(list: &str) -> Result<String, ChatError> {
 fn picture(data: JsonText<'_>, at: Place) -> Part<'_> {
     let (kind, source) = (MediaKind::Image, Source::Base64(data));
     let mime = Some(Cow::Borrowed("image/png"));
-    Part::Media(Media { kind, source, mime, name: None, cache: None, at })
+    Part::Media(Media { kind, source, mime, name: None, detail: None, cache: None, at })
 }
 
 impl<'b> Fields<'b> {
@@ -297,6 +298,7 @@ impl<'b> Fields<'b> {
                 ("image_url" | "file_url", _) => &mut fields.url,
                 ("file_data" | "result", _) => &mut fields.data,
                 ("file_id", _) => &mut fields.file,
+                ("detail", _) => &mut fields.detail,
                 ("content" | "output", _) => {
                     fields.content = Some(reader.raw()?);
                     return Ok(());
@@ -366,7 +368,15 @@ impl<'b> Fields<'b> {
                 return Err(ChatError::at(format!("{at}.type"), Problem::Expected(kinds)));
             }
         };
-        Ok(Part::Media(Media { kind, source, mime, name: self.name, cache: None, at }))
+        Ok(Part::Media(Media {
+            kind,
+            source,
+            mime,
+            name: self.name,
+            detail: self.detail,
+            cache: None,
+            at,
+        }))
     }
 
     /// Where a file is.
@@ -417,7 +427,9 @@ mod tests {
         assert_eq!(first.answers.unwrap().raw(), "c1");
         assert_eq!(told.signature.map(JsonText::raw), Some("T"));
         assert_eq!(go.role, Role::User);
-        assert_eq!(others, ["input[].detail"]);
+        assert!(others.is_empty(), "{others:?}");
+        let shown = second.content.media().next().and_then(|image| image.detail);
+        assert_eq!(shown.map(JsonText::raw), Some("auto"));
     }
 
     #[test]

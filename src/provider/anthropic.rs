@@ -383,6 +383,9 @@ fn leave_out<'r>(request: &'r Request<'_>, dropped: &mut Dropped<'r>) {
         ("safety_settings", options.google.safety_settings.is_some()),
         ("cached_content", options.google.cached_content.is_some()),
         ("labels", options.google.labels.is_some()),
+        ("text.verbosity", options.openai.verbosity.is_some()),
+        ("prompt_cache_key", options.openai.cache_key.is_some()),
+        ("input[].detail", request.has_detail()),
         ("messages[].content[].file.filename", { untitled }.any(|file| file.name.is_some())),
     ] {
         if there {

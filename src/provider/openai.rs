@@ -375,6 +375,8 @@ fn wishes(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
         (&b"user"[..], options.user),
         (b"safety_identifier", options.safety_identifier),
         (b"service_tier", options.service_tier),
+        (b"verbosity", options.openai.verbosity.filter(|_| is_openais(model))),
+        (b"prompt_cache_key", options.openai.cache_key.filter(|_| is_openais(model))),
     ] {
         if let Some(value) = value {
             name(field, out);
@@ -455,6 +457,8 @@ fn leave_out<'r>(request: &'r Request<'_>, model: &str, dropped: &mut Dropped<'r
         ("top_k", options.top_k.is_some()),
         ("cache_control", cached),
         ("thinking", thinks && effort.is_none()),
+        ("text.verbosity", options.openai.verbosity.is_some() && !is_openais(model)),
+        ("prompt_cache_key", options.openai.cache_key.is_some() && !is_openais(model)),
         ("reasoning_effort", options.reasoning_effort.is_some() && effort.is_none()),
         ("safety_settings", options.google.safety_settings.is_some()),
         ("cached_content", options.google.cached_content.is_some()),
@@ -471,6 +475,9 @@ fn leave_out<'r>(request: &'r Request<'_>, model: &str, dropped: &mut Dropped<'r
 
 #[cfg(test)]
 mod tests {
+    use crate::chat::door::Beside;
+    use crate::chat::{Door, Form, Outline};
+
     use super::super::order::{Rules, Vendor};
     use super::*;
 
@@ -567,6 +574,27 @@ mod tests {
         assert!(silent.contains(ONLY_JSON) && silent.contains(wish), "{silent}");
         let (told, _) = sent("as Json").unwrap();
         assert!(!told.contains(ONLY_JSON) && told.contains(wish), "{told}");
+    }
+
+    #[test]
+    fn what_responses_wish_is_wished_of_openai() {
+        let body = r#"{"model":"x","input":[{"role":"user","content":[{"type":"input_image","image_url":"https://h/i.png","detail":"low"}]}],"text":{"verbosity":"low"},"prompt_cache_key":"k","top_logprobs":2}"#;
+        for (model, sent, left_out) in [
+            ("gpt-5", r#","verbosity":"low","prompt_cache_key":"k"}"#, ""),
+            ("llama3", r#","logprobs":true,"top_logprobs":2}"#, "text.verbosity, prompt_cache_key"),
+        ] {
+            let outline = Outline::parse(body.as_bytes(), &Form::RESPONSES).unwrap();
+            let beside = Beside::default();
+            let request = Door::Responses.read(&outline, &beside).unwrap();
+            let (mut out, mut dropped) = (Vec::new(), Dropped::default());
+            let order = Order { vendor: Vendor::OpenAi, model, rules: Rules::default() };
+            encode(&order, &request, &mut out, &mut dropped).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.ends_with(sent) && text.contains(r#""detail":"low""#), "{text}");
+            let mut names = Vec::new();
+            dropped.render(&mut names);
+            assert_eq!(String::from_utf8(names).unwrap(), left_out);
+        }
     }
 
     #[test]

@@ -45,6 +45,10 @@ pub(super) fn part(media: &Media<'_>, out: &mut Vec<u8>) -> Result<(), ChatError
             return unsupported("OpenAI's chat completions take no file by its address");
         }
     }
+    if let Some(detail) = media.detail.filter(|_| media.kind == MediaKind::Image) {
+        out.extend_from_slice(b",\"detail\":");
+        quoted(detail, out);
+    }
     out.extend_from_slice(b"}}");
     Ok(())
 }
@@ -77,7 +81,8 @@ mod tests {
     fn written(kind: MediaKind, source: Source<'_>, mime: &'static str) -> Option<String> {
         let mime = Some(Cow::Borrowed(mime)).filter(|mime| !mime.is_empty());
         let name = Some(JsonText::plain("a.pdf"));
-        let media = Media { kind, source, mime, name, cache: None, at: Default::default() };
+        let media =
+            Media { kind, source, mime, name, detail: None, cache: None, at: Default::default() };
         let mut out = Vec::new();
         part(&media, &mut out).ok()?;
         Some(String::from_utf8(out).unwrap())
