@@ -173,7 +173,7 @@ const PER_MINUTE: &str = "upstreams have no limit per minute; keys have";
 const PER_MINUTE_SHARED: &str = "upstreams have no limit per minute, keys have; where there is no \
                                  weight it is the share of traffic";
 
-const PRICE: &str = "prices are those of the built-in table";
+const PRICE: &str = "prices are those of the built-in table; others go into [[price]]";
 
 /// Why a parameter of a deployment is not carried over; `None` for those that are.
 fn param_without(key: &str) -> Option<&'static str> {

@@ -303,7 +303,7 @@ fn tell(entry: &Entry, path: &str, notes: &mut Notes) {
         "callback_settings" => "there are no callbacks",
         "model_alias_map" => "give the alias a route of its own",
         _ if key.starts_with("redis") || key.contains("redis") => {
-            "nothing is shared between processes: limits hold for one"
+            "what several gateways share is set in [shared]"
         }
         _ => "has no counterpart",
     };
