@@ -231,7 +231,7 @@ impl<H: Hands> Api<H> {
             Err(error) => format!("refused: {}", error.message),
         };
         let result = result.chars().take(RESULT_MAX).collect();
-        let from = errand.peer.map(|peer| peer.ip().to_string()).unwrap_or_default();
+        let from = errand.from.map(|from| from.to_string()).unwrap_or_default();
         let deed = Deed { at_ms: now_ms, who: who.to_owned(), from, action, subject, result };
         self.write_down(&deed)?;
         done

@@ -127,8 +127,10 @@ pub(super) fn log_level() -> Value {
 /// Changes which log lines are written.
 pub(super) fn set_log_level(body: &[u8]) -> Change {
     let done = read(body).and_then(|LogLevel { level }| {
-        let expected = "level must be `error`, `warn`, `info` or `debug`";
-        let wanted = Level::of(&level).ok_or_else(|| wrong("level", expected))?;
+        let expected = "level must be `error`, `warn`, `info`, `debug` or `trace`";
+        // Nothing is below debug here, as in the configuration.
+        let wanted = Level::of(if level == "trace" { "debug" } else { &level })
+            .ok_or_else(|| wrong("level", expected))?;
         log::set_level(wanted);
         Ok(log_level())
     });

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::admin::{Api, Hands, Known, Recent, Standing, Store};
-use crate::config::Config;
+use crate::config::{Config, Listed};
 use crate::journal::Record;
 use crate::obs::log::Level;
 use crate::rt::{Accepted, Mailbox, unix_millis};
@@ -34,7 +34,7 @@ pub(super) struct Reach {
     /// Does the journal's thread write to a ledger?
     recording: bool,
     /// Tells what is wrong with the configuration as it stands now.
-    recheck: fn() -> Result<(), String>,
+    recheck: fn() -> Result<Vec<Listed>, String>,
 }
 
 /// The last exchanges, which the journal's thread tells and this one shows.
@@ -108,7 +108,7 @@ impl Reach {
         shards: &[Mailbox<Letter<Accepted>>],
         control: Sender<Report>,
         keeper: &Keeper,
-        recheck: fn() -> Result<(), String>,
+        recheck: fn() -> Result<Vec<Listed>, String>,
     ) -> Self {
         let (journal, recording) = (keeper.asks.clone(), keeper.recording);
         Self { shards: shards.to_vec(), control, journal, recording, recheck }

@@ -131,6 +131,9 @@ pub struct Check {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Print the JSON Schema of the configuration file and check nothing
+    #[arg(long)]
+    pub schema: bool,
 }
 
 /// Whose configuration is imported.
@@ -296,7 +299,10 @@ mod tests {
     fn options_stand_before_or_after_the_command() {
         for line in ["vb --cores 0-3 --config f check", "vb check --config f --cores 0-3"] {
             let parsed = parse(line).expect(line);
-            assert!(matches!(parsed.command, Some(Command::Check(Check { json: false }))));
+            assert!(matches!(
+                parsed.command,
+                Some(Command::Check(Check { json: false, schema: false }))
+            ));
             assert_eq!(parsed.options.config.as_deref(), Some("f"));
             let flags = parsed.flags();
             assert_eq!((flags.len(), flags[0].key, flags[0].value), (1, "runtime.cores", "0-3"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::config::{Listed, differences};
 use crate::control::Pages;
 use crate::obs::log::Level;
 use crate::rt::handover::{Ready, send_signal};
@@ -19,6 +20,9 @@ use super::shared::Sharer;
 use super::sight::Sight;
 
 pub(super) use super::say::say;
+
+/// So many changed keys of a reload are told, each in a line of its own.
+const CHANGES_TOLD_MAX: usize = 100;
 
 /// What the control thread keeps.
 pub(super) struct Control {
@@ -35,8 +39,10 @@ pub(super) struct Control {
     pub(super) greeting: String,
     /// A driver that is not the best was named already.
     pub(super) driver_told: bool,
-    /// Tells what is wrong with the configuration as it stands now.
-    pub(super) recheck: Box<dyn Fn() -> Result<(), String> + Send>,
+    /// Tells what the configuration sets as it stands now, or what is wrong with it.
+    pub(super) recheck: Box<dyn Fn() -> Result<Vec<Listed>, String> + Send>,
+    /// What the one that is in force has set.
+    pub(super) set: Vec<Listed>,
     /// How another process takes over.
     pub(super) handover: Handover,
     /// Whom to tell that every shard listens.
@@ -85,7 +91,7 @@ impl Control {
                 }
                 Report::Drain if self.signalled => {}
                 Report::Drain => self.signal(),
-                Report::Reload => self.hand_over(),
+                Report::Reload => self.reload(),
                 Report::Started { shard, driver, instead_of } => {
                     self.started(shard, driver, instead_of.as_deref());
                 }
@@ -211,12 +217,27 @@ impl Control {
     /// changes nothing.
     fn reload(&mut self) {
         match (self.recheck)() {
-            Ok(()) => self.hand_over(),
+            Ok(set) => {
+                self.tell_changes(&differences(&self.set, &set));
+                self.hand_over();
+            }
             Err(errors) => {
                 for line in errors.lines() {
                     say(Level::Error, &format!("the configuration stays as it is: {line}"));
                 }
             }
+        }
+    }
+
+    fn tell_changes(&self, changes: &[String]) {
+        if changes.is_empty() {
+            say(Level::Info, "reload: no key is set differently");
+        }
+        for change in changes.iter().take(CHANGES_TOLD_MAX) {
+            say(Level::Info, &format!("reload: {change}"));
+        }
+        if let Some(more) = changes.len().checked_sub(CHANGES_TOLD_MAX).filter(|more| *more > 0) {
+            say(Level::Info, &format!("reload: and {more} more"));
         }
     }
 

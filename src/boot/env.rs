@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use crate::config::limits::FILE_BYTES_MAX;
 use crate::config::{Config, ConfigError, FlagValue, Place, Sources};
 use crate::credential::Signer;
+use crate::rt::allowed_cores;
 
 /// The file that is read when none is named and it exists.
 const DEFAULT_FILE: &str = "vertex-bridge.toml";
@@ -39,7 +40,22 @@ pub fn load(named: Option<&str>, flags: &[FlagValue<'_>]) -> Result<Config, Vec<
     let config =
         Config::load(&Sources { file, flags, variables: &variables, read_file: &read_file })?;
     check_accounts(&config)?;
+    check_cores(&config, &allowed_cores())?;
     Ok(config)
+}
+
+/// Every core that is named is there, and ours to use.
+fn check_cores(config: &Config, allowed: &[usize]) -> Result<(), Vec<ConfigError>> {
+    const KEY: &str = "runtime.cores";
+    let named = config.runtime.cores.iter().flatten();
+    let Some(other) = named.copied().find(|core| !allowed.contains(core)) else { return Ok(()) };
+    let place = config.set.iter().find(|listed| listed.key == KEY);
+    let place = place.map_or(Place::Nowhere, |listed| listed.place.clone());
+    let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+    let expected =
+        format!("auto, or some of the cores that this process may use: {}", allowed.join(","));
+    let found = format!("core {other}, which is not among them");
+    Err(vec![ConfigError { key: KEY.to_owned(), place, found, expected }])
 }
 
 /// Every private key can sign, or nothing starts.

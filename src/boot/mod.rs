@@ -33,13 +33,14 @@ mod table;
 mod tokens;
 mod top;
 mod usage;
+mod watch;
 mod watchdog;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::config::Config;
+use crate::config::{Config, json_schema};
 
 use args::{Command, CommandLine};
 use keys::Keys;
@@ -59,7 +60,11 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Check(options)) => {
             name_process("vb-cli");
-            check(&line, options.json)
+            if options.schema {
+                print(json_schema().as_bytes())
+            } else {
+                check(&line, options.json)
+            }
         }
         Some(Command::Explain { file }) => {
             name_process("vb-cli");

@@ -59,7 +59,20 @@ pub fn text(config: &Config, keys: &Keyring, machine: &Machine) -> String {
     }
     security(config, &mut page);
     service(config, &mut page);
+    for listed in &config.set {
+        let from = origin_of(&listed.place);
+        page.row("set", &format!("{} = {} ({from})", listed.key, listed.shown));
+    }
     page.0
+}
+
+/// Where something was set.
+fn origin_of(place: &Place) -> String {
+    match place {
+        Place::File { path, line } => format!("{path}:{line}"),
+        Place::Variable(name) | Place::Flag(name) => name.clone(),
+        Place::Nowhere => "by default".to_owned(),
+    }
 }
 
 fn security(config: &Config, page: &mut Page) {
@@ -243,6 +256,9 @@ pub fn value(config: &Config, keys: &Keyring, machine: &Machine) -> Value {
             "fallbacks": names(config, &route.fallbacks),
         })
     });
+    let set = config.set.iter().map(|listed| {
+        json!({"key": listed.key, "value": listed.shown, "from": origin_of(&listed.place)})
+    });
     let options: serde_json::Map<String, Value> =
         options(config).into_iter().map(|(name, value)| (name.replace(' ', "."), value)).collect();
     json!({
@@ -272,6 +288,7 @@ pub fn value(config: &Config, keys: &Keyring, machine: &Machine) -> Value {
         "tls": security_json(config),
         "upstreams": upstreams.collect::<Vec<_>>(),
         "routes": routes.collect::<Vec<_>>(),
+        "set": set.collect::<Vec<_>>(),
         "warnings": config.warnings,
     })
 }

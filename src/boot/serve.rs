@@ -12,7 +12,7 @@ use clap::Parser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Config, LogFormat, LogLevel, Upstream};
+use crate::config::{Config, Listed, LogFormat, LogLevel, Upstream, is_link_local};
 use crate::control::{Pages, Readiness, UpstreamState};
 use crate::journal::Journal;
 use crate::net::{Security, dns};
@@ -38,7 +38,7 @@ use super::security::{self, Material};
 use super::sight::{self, Sight};
 use super::spawn::{self, Seed};
 use super::spent::Spent;
-use super::{admin, env, journal, report, shared, simulate, tokens, watchdog};
+use super::{admin, env, journal, report, shared, simulate, tokens, watch, watchdog};
 
 /// How often names are looked up again. The resolver gives no lifetimes, so this stands for them.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -134,6 +134,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     let in_force = report::value(&config, &keys.access().keys, &machine);
     keep_current(&config, &addresses, &mailboxes, material, keys)?;
     watchdog::keep(&mailboxes, &sender)?;
+    watch::keep(&config, &sender)?;
     let reach = Reach::new(&mailboxes, sender, &keeper, recheck);
     Ok(Control {
         reports,
@@ -146,6 +147,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         driver_told: false,
         handover,
         recheck: Box::new(recheck),
+        set: config.set,
         predecessor,
         signalled: false,
         successor: None,
@@ -212,14 +214,16 @@ fn record(
     Ok((journals, keeper, sight))
 }
 
-/// Would a process that starts now have a configuration?
-fn recheck() -> Result<(), String> {
+/// Would a process that starts now have a configuration? All that it would set.
+fn recheck() -> Result<Vec<Listed>, String> {
     // What was parsed at the start is parsed again: nothing of it has changed.
     let line = CommandLine::parse();
     let loaded = env::load(line.options.config.as_deref(), &line.flags());
     loaded
         .and_then(|config| Material::load(&config).map(|_usable| config))
-        .and_then(|config| Keys::read(&config).map(drop).map_err(|error| vec![error]))
+        .and_then(|config| {
+            Keys::read(&config).map(|_usable| config.set).map_err(|error| vec![error])
+        })
         .map_err(|errors| report::errors_text(&errors))
 }
 
@@ -445,7 +449,7 @@ fn shape_of(config: &Config) -> Shape {
 fn resolve_all(config: &Config) -> Vec<Vec<SocketAddr>> {
     let resolve = |upstream: &Upstream| {
         let (host, port) = config.door(upstream);
-        dns::resolve(host, port).unwrap_or_else(|error| {
+        addresses_of(host, port, config.tls.allow_link_local).unwrap_or_else(|error| {
             // Logs travel far: where an upstream is stays in the configuration.
             let name = &upstream.name;
             say(Level::Warn, &format!("upstream {name}: its host cannot be resolved: {error}"));
@@ -453,6 +457,18 @@ fn resolve_all(config: &Config) -> Vec<Vec<SocketAddr>> {
         })
     };
     config.upstreams.iter().map(resolve).collect()
+}
+
+/// Where an upstream is reached. A name that leads to where machines keep their credentials leads
+/// nowhere: whoever answers for it could have them read out.
+fn addresses_of(host: &str, port: u16, link_local: bool) -> io::Result<Vec<SocketAddr>> {
+    let mut found = dns::resolve(host, port)?;
+    found.retain(|at| link_local || !is_link_local(at.ip()));
+    if found.is_empty() {
+        let why = "it leads to link-local addresses only (tls.allow_link_local)";
+        return Err(io::Error::other(why));
+    }
+    Ok(found)
 }
 
 /// Looks names up again from time to time, on a thread of its own, because a look-up blocks.
@@ -472,12 +488,13 @@ fn keep_resolving(
     if names.is_empty() {
         return Ok(());
     }
+    let link_local = config.tls.allow_link_local;
     let resolving = move || {
         loop {
             thread::park_timeout(RESOLVE_EVERY);
             for (index, host, port) in &names {
                 // A failed look-up keeps what is known: the old address may still answer.
-                let Ok(found) = dns::resolve(host, *port) else { continue };
+                let Ok(found) = addresses_of(host, *port, link_local) else { continue };
                 let Some(place) = known.get_mut(*index).filter(|place| **place != found) else {
                     continue;
                 };

@@ -9,6 +9,8 @@ use super::client_keys::{admin_key, client_keys};
 use super::error::ConfigError;
 use super::keys::LEVELS;
 use super::limits::{self, Range};
+use super::listing;
+use super::network::Network;
 use super::origin::is_loopback;
 use super::pages_keys;
 use super::parse::{self, Notes, Settings, Sources};
@@ -86,6 +88,9 @@ impl Config {
             routes: service.routes,
             prices,
             simulated: service.simulated,
+            set: listing::list(&settings),
+            file: sources.file.map(|(path, _)| path.to_owned()),
+            reload_on_change: settings.flag("server.reload_on_change", false),
             warnings: notes.warnings,
         })
     }
@@ -98,8 +103,16 @@ fn server(settings: &Settings, notes: &mut Notes) -> Server {
         port: u16::try_from(port).unwrap_or(u16::MAX),
         request_body_bytes_max: settings.count("server.max_request_size", limits::REQUEST_BODY),
         own_headers: settings.flag("server.own_headers", true),
+        trusted_proxies: trusted_proxies(settings),
         pages: pages_keys::pages(settings, notes),
         tls: tls_keys::towards_clients(settings, notes),
+    }
+}
+
+fn trusted_proxies(settings: &Settings) -> Vec<Network> {
+    match settings.value("server.trusted_proxies") {
+        Some(Value::Texts(texts)) => texts.iter().filter_map(|t| Network::parse(t)).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -571,9 +584,18 @@ mod tests {
     }
 
     #[test]
+    fn proxies_are_networks() {
+        let file = |list: &str| format!("[server]\ntrusted_proxies = {list}\n");
+        let config = load(&file("[\"10.0.0.0/8\", \"::1\"]"), &[]).expect("two networks");
+        assert_eq!(config.server.trusted_proxies.len(), 2);
+        let wrong = errors(&file("[\"10.0.0.1/8\"]"), &[]);
+        assert!(wrong[0].contains("such as 10.0.0.0/8 or ::1"), "{wrong:?}");
+    }
+
+    #[test]
     fn what_has_no_effect_is_said() {
         let file = "[rate_limit]\ncapacity = 7\n[cache]\nenabled = false\n[retry]\nattempts = 0\n\
-                    [fallback]\nafter = \"off\"\n[server]\ntrusted_proxies = [\"::1\"]\n";
+                    [fallback]\nafter = \"off\"\n";
         let variables = [
             ("APP_RETRY__BUDGET", "1"),
             ("APP_OPENAI__HARVESTER_URL", "http://x"),
@@ -585,7 +607,6 @@ mod tests {
              GOOGLE_APPLICATION_CREDENTIALS",
             "APP_OPENAI__HARVESTER_URL has no effect; use OPENAI_API_KEY and OPENAI_BASE_URL (the \
              official API)",
-            "vb.toml:10: server.trusted_proxies is accepted but has no effect in this release",
         ];
         let mut found = config.warnings;
         found.sort();

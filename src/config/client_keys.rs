@@ -32,6 +32,13 @@ pub(super) fn client_keys(settings: &Settings, notes: &mut Notes) -> Vec<ClientK
             Some(Value::Texts(texts)) => texts.clone(),
             _ => Vec::new(),
         };
+        for list in ["models", "routes"] {
+            if table.is_set(list) && !table.is_refused(list) && texts(list).is_empty() {
+                let expected = "at least one name, or no such key where all are allowed";
+                let key = format!("key.{list}");
+                notes.error(&key, table.place_of(list), "an empty list", expected);
+            }
+        }
         let whole = |key| match table.value(key) {
             Some(Value::Whole(number)) => Some(*number),
             _ => None,

@@ -80,6 +80,16 @@ pub(super) fn is_loopback(host: &str) -> bool {
     address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |known| known.is_loopback())
 }
 
+/// Addresses at which machines tell what only they themselves should know, such as a cloud's
+/// credentials: link-local ones, and the one that stands for them in IPv6.
+pub fn is_link_local(address: IpAddr) -> bool {
+    const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local() || address == METADATA,
+    }
+}
+
 /// A name or an address without brackets, in lower case; `None` when it is neither.
 pub(super) fn check_host(text: &str) -> Option<String> {
     if let Some(inner) = text.strip_prefix('[') {

@@ -75,6 +75,8 @@ impl Notes {
 pub(super) struct Setting {
     pub(super) content: Content,
     pub(super) place: Place,
+    /// As it is written; nothing for tables, `***` for secrets.
+    pub(super) shown: String,
 }
 
 #[derive(Debug)]
@@ -116,7 +118,6 @@ pub(super) fn read(sources: &Sources<'_>, notes: &mut Notes) -> Settings {
             settings.set_word(key.name, scalar, (flag.value, place), &outside, notes);
         }
     }
-    settings.mark("", notes);
     settings
 }
 
@@ -218,13 +219,16 @@ impl Reader<'_, '_> {
             self.notes.error(&full, &place, "an unknown key", known_name("key", hint));
             return;
         };
-        let content = match key.shape {
-            Shape::One(scalar) => self.scalar(&full, scalar, value.get_ref(), &place),
-            Shape::Tables(keys) => self.tables(&full, keys, value, &place),
+        let (content, shown) = match key.shape {
+            Shape::One(scalar) => {
+                let shown = scalar.shown(Raw::Toml(value.get_ref()));
+                (self.scalar(&full, scalar, value.get_ref(), &place), shown)
+            }
+            Shape::Tables(keys) => (self.tables(&full, keys, value, &place), String::new()),
         };
         match content {
             Some(content) => {
-                settings.entries.insert(key.name, Setting { content, place });
+                settings.entries.insert(key.name, Setting { content, place, shown });
             }
             None => settings.refused.push(key.name),
         }
@@ -305,8 +309,8 @@ impl Settings {
     ) {
         match scalar.read(Raw::Word(text), outside) {
             Ok(value) => {
-                let content = Content::One(value);
-                self.entries.insert(key, Setting { content, place });
+                let (content, shown) = (Content::One(value), scalar.shown(Raw::Word(text)));
+                self.entries.insert(key, Setting { content, place, shown });
             }
             Err(found) => {
                 self.refused.push(key);
@@ -315,24 +319,9 @@ impl Settings {
         }
     }
 
-    /// Warns of keys without effect.
-    fn mark(&self, section: &str, notes: &mut Notes) {
-        for (name, setting) in &self.entries {
-            let full = format!("{section}{name}");
-            let is_off = matches!(&setting.content, Content::One(value) if value.is_off());
-            let not_yet = keys::NOT_YET.iter().any(|pattern| keys::matches(pattern, &full));
-            if not_yet && !is_off {
-                let written = match &setting.place {
-                    Place::File { path, line } => format!("{path}:{line}: {full}"),
-                    Place::Variable(name) | Place::Flag(name) => name.clone(),
-                    Place::Nowhere => full,
-                };
-                let warning = format!("{written} is accepted but has no effect in this release");
-                notes.warnings.push(warning);
-            } else if let Content::Tables(tables) = &setting.content {
-                tables.iter().for_each(|table| table.mark(&format!("{full}."), notes));
-            }
-        }
+    /// All keys that are set to something right, in the order of their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &Setting)> {
+        self.entries.iter().map(|(name, setting)| (*name, setting))
     }
 
     /// True when `key` is set, to a right value or a wrong one.

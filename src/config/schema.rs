@@ -10,7 +10,9 @@ use super::answers::{Cache, Compression};
 use super::budget::Budgeting;
 use super::client::ClientKey;
 use super::error::ConfigError;
+use super::listing::Listed;
 use super::model::{RouteTable, Target};
+use super::network::Network;
 use super::origin::Origin;
 use super::pages::Pages;
 use super::secret::Secret;
@@ -82,6 +84,12 @@ pub struct Config {
     /// No credentials were found: all upstreams are the embedded simulator, whose address
     /// [`Config::simulate_at`] fills in.
     pub simulated: bool,
+    /// What the operator has set, of all this.
+    pub set: Vec<Listed>,
+    /// The path of the file that was read.
+    pub file: Option<String>,
+    /// A change of that file is a wish to reload.
+    pub reload_on_change: bool,
     /// Things that are accepted but do not do what they say. One line each, no secrets.
     pub warnings: Vec<String>,
 }
@@ -97,6 +105,8 @@ pub struct Server {
     pub request_body_bytes_max: usize,
     /// Answers carry `server-timing` and our own `x-vertex-bridge-*` fields.
     pub own_headers: bool,
+    /// Proxies whose word is taken for where a request comes from.
+    pub trusted_proxies: Vec<Network>,
     /// The web pages that may call the API from a browser.
     pub pages: Pages,
     /// `None`: clients speak plain HTTP.

@@ -37,6 +37,8 @@ pub enum Roots {
 pub struct Tls {
     /// Where trust begins.
     pub roots: Roots,
+    /// Names may stand for link-local addresses.
+    pub allow_link_local: bool,
     /// Authorities that are trusted beside those.
     pub extra_ca: Option<TlsFile>,
     /// Who we are to upstreams that ask.

@@ -10,6 +10,7 @@ pub(super) fn towards_upstreams(settings: &Settings, notes: &mut Notes) -> Tls {
             Some("system") => Roots::System(settings.place_of("tls.roots").clone()),
             _ => Roots::Bundled,
         },
+        allow_link_local: settings.flag("tls.allow_link_local", false),
         extra_ca: file(settings, "tls.extra_ca"),
         client: pair(settings, ["tls.client_cert", "tls.client_key"], notes),
     }

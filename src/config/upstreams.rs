@@ -7,7 +7,7 @@ use super::account::ServiceAccount;
 use super::error::Place;
 use super::keys::{KIND_KEYS, KINDS};
 use super::model::{Balance, Exhausted, Route, RouteTable, Target};
-use super::origin::{Base, Origin, is_loopback};
+use super::origin::{Base, Origin, is_link_local, is_loopback};
 use super::parse::{Notes, Settings, unknown_name};
 use super::schema::{Compat, Kind, StreamUsage, Upstream};
 use super::secret::Secret;
@@ -25,12 +25,15 @@ pub(super) struct Service {
 
 /// Upstreams and routes.
 pub(super) fn service(settings: &Settings, notes: &mut Notes) -> Service {
-    let allow_http = matches!(settings.value("tls.allow_http"), Some(Value::Flag(true)));
+    let allowed = Allowed {
+        http: settings.flag("tls.allow_http", false),
+        link_local: settings.flag("tls.allow_link_local", false),
+    };
     let mut service = Service::default();
     for table in settings.tables("upstream") {
         if let Some(upstream) = service.configured(table, notes) {
             let place = table.place_of("base_url");
-            check_plaintext(&upstream.origin, ("upstream.base_url", place), allow_http, notes);
+            check_place(&upstream.origin, ("upstream.base_url", place), allowed, notes);
             service.upstreams.push(upstream);
         }
     }
@@ -40,7 +43,7 @@ pub(super) fn service(settings: &Settings, notes: &mut Notes) -> Service {
         let place = settings.place_of(known.base_url);
         let upstream = service.upstreams.get(index);
         if let Some(upstream) = upstream.filter(|_| settings.is_set(known.base_url)) {
-            check_plaintext(&upstream.origin, (known.base_url, place), allow_http, notes);
+            check_place(&upstream.origin, (known.base_url, place), allowed, notes);
         }
         built_in.push((index, known.patterns));
     }
@@ -243,16 +246,24 @@ pub(super) fn secrets(settings: &Settings, key: &str) -> Vec<Secret> {
     }
 }
 
-/// Keys and prompts cross a network encrypted, unless the operator says that the network is safe.
-fn check_plaintext(
-    origin: &Origin,
-    (key, place): (&str, &Place),
-    allow_http: bool,
-    notes: &mut Notes,
-) {
-    if !origin.tls && !allow_http && !is_loopback(&origin.host) {
+/// What the operator says is safe here.
+#[derive(Clone, Copy)]
+struct Allowed {
+    http: bool,
+    link_local: bool,
+}
+
+/// Keys and prompts cross a network encrypted, and go nowhere where machines keep credentials of
+/// their own, unless the operator says that it is safe.
+fn check_place(origin: &Origin, (key, place): (&str, &Place), allowed: Allowed, notes: &mut Notes) {
+    if !origin.tls && !allowed.http && !is_loopback(&origin.host) {
         let found = format!("http:// to {}", origin.host);
         let expected = "https://, a loopback address, or tls.allow_http = true";
+        notes.error(key, place, found, expected);
+    }
+    if !allowed.link_local && origin.host.parse().is_ok_and(is_link_local) {
+        let found = format!("{}, a link-local address", origin.host);
+        let expected = "another address, or tls.allow_link_local = true";
         notes.error(key, place, found, expected);
     }
 }

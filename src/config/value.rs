@@ -17,6 +17,7 @@ use super::limits::{
     KEY_CHARS_MIN, LABEL_BYTES_MAX, LABELS_MAX, MODEL_CHARS_MAX, NAME_CHARS_MAX, Range,
     SECRET_CHARS_MAX,
 };
+use super::network::Network;
 use super::origin::{Base, Origin, check_host};
 use super::secret::Secret;
 
@@ -59,6 +60,8 @@ pub(super) enum Scalar {
     Text,
     /// Several of them.
     Texts,
+    /// Addresses, and networks like `10.0.0.0/8`.
+    Networks,
     /// What becomes a metric label.
     Name,
     Model,
@@ -111,19 +114,6 @@ pub(super) enum Value {
     Secrets(Vec<Secret>),
     Account(Box<ServiceAccount>),
     Labels(Vec<(String, String)>),
-}
-
-impl Value {
-    /// True for values that ask for nothing: `off`, `false`, 0.
-    pub(super) fn is_off(&self) -> bool {
-        match self {
-            Self::Flag(on) => !on,
-            Self::Whole(count) => *count == 0,
-            Self::Wait(wait) => wait.is_none(),
-            Self::Text(word) => word == "off",
-            _ => false,
-        }
-    }
 }
 
 /// What a secret may refer to.
@@ -210,6 +200,25 @@ impl<'t> Raw<'t> {
     }
 }
 
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Datetime(moment) => moment.to_string(),
+        DeValue::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| shown(item.get_ref())).collect();
+            format!("[{}]", items.join(", "))
+        }
+        DeValue::Table(table) => {
+            let members = table.iter();
+            let members: Vec<_> = members
+                .map(|(name, value)| format!("{} = {}", name.get_ref(), shown(value.get_ref())))
+                .collect();
+            format!("{{ {} }}", members.join(", "))
+        }
+        other => Raw::Toml(other).found(),
+    }
+}
+
 impl Scalar {
     /// The words of a budget's `per`.
     pub(super) const PERIOD: Self = Self::Choice(&["day", "week", "month", "total"]);
@@ -247,6 +256,16 @@ impl Scalar {
         }
     }
 
+    /// A value as it is written, for people; secrets are not shown.
+    pub(super) fn shown(self, raw: Raw<'_>) -> String {
+        match (self, raw) {
+            (Self::ClientKey | Self::VendorKeys, _) => "***".to_owned(),
+            (Self::OrVariable(inner), _) => inner.shown(raw),
+            (_, Raw::Word(text)) => text.to_owned(),
+            (_, Raw::Toml(value)) => shown(value),
+        }
+    }
+
     /// What stands in a variable may be a secret that is there by mistake: it is never repeated.
     fn read_or_variable(self, raw: Raw<'_>, outside: &Outside<'_>) -> Result<Value, Found> {
         let written = raw.text().unwrap_or_default();
@@ -280,11 +299,16 @@ impl Scalar {
                 Value::Wait(Some(Duration::from_millis(wait)))
             }
             Self::Cores => Value::Cores(cores(raw.text()?)?),
+            Self::Choice(words) => {
+                let text = raw.text()?;
+                let word = words.iter().find(|word| word.eq_ignore_ascii_case(text))?;
+                Value::Text((*word).to_owned())
+            }
             Self::PerMillion | Self::Times | Self::Day | Self::Moment => {
                 Value::Whole(self.scaled(raw)?)
             }
-            Self::Texts | Self::Patterns => {
-                let single = if matches!(self, Self::Texts) { Self::Text } else { Self::Pattern };
+            Self::Texts | Self::Patterns | Self::Networks => {
+                let single = if matches!(self, Self::Patterns) { Self::Pattern } else { self };
                 let items = raw.items()?;
                 let fits = items.iter().all(|item| single.accepts(item));
                 Value::Texts(fits.then(|| items.into_iter().map(str::to_owned).collect())?)
@@ -315,6 +339,7 @@ impl Scalar {
         };
         match self {
             Self::Choice(words) => words.contains(&text),
+            Self::Networks => Network::parse(text).is_some(),
             Self::Name => made_of(NAME_CHARS_MAX, b"._-"),
             Self::Model => made_of(MODEL_CHARS_MAX, b"._:/@-"),
             Self::Pattern => match text.strip_suffix('*') {
@@ -360,6 +385,7 @@ impl Scalar {
             Self::Ratio => "a number from 0 to 1",
             Self::Text => "text without control characters",
             Self::Texts => "a list of text",
+            Self::Networks => "addresses and networks, such as 10.0.0.0/8 or ::1",
             Self::Name => "a name of 1 to 64 characters of A-Z a-z 0-9 . _ -",
             Self::Model => "a model name of 1 to 128 characters of A-Z a-z 0-9 . _ : / @ -",
             Self::Pattern => "a model name, or a prefix ending in *",

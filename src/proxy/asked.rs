@@ -38,6 +38,8 @@ pub(super) struct Wish {
     pub(super) query: String,
     /// The fingerprint of the admin key; nobody for the page.
     pub(super) who: Option<String>,
+    /// What proxies say of where it comes from: the values of `x-forwarded-for`.
+    pub(super) forwarded: String,
 }
 
 /// What is to be done.
@@ -206,7 +208,13 @@ fn operate<R: Runtime>(
         path: head.path().to_owned(),
         query: head.query().unwrap_or_default().to_owned(),
         who,
+        forwarded: forwarded(head),
     }))
+}
+
+fn forwarded(head: &RequestHead<'_, '_>) -> String {
+    let values: Vec<_> = head.lines("x-forwarded-for").map(String::from_utf8_lossy).collect();
+    values.join(",")
 }
 
 /// The fingerprint of the admin key that the request has. The query is not screened for keys: one
@@ -280,6 +288,11 @@ fn admit<R: Runtime>(
     if let Some(kind) = head.known(Known::ContentType).filter(|kind| !is_json(kind)) {
         let shown = String::from_utf8_lossy(kind).chars().take(100).collect::<String>();
         let message = format!("the content type must be application/json, not `{shown}`");
+        return What::Refuse(ApiError::new(Row::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    let packed = |coding: &&[u8]| !coding.eq_ignore_ascii_case(b"identity");
+    if head.known(Known::ContentEncoding).filter(packed).is_some() {
+        let message = "the body must be sent as it is, without a content encoding";
         return What::Refuse(ApiError::new(Row::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let most = shard.config.server.request_body_bytes_max;

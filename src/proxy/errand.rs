@@ -1,6 +1,7 @@
 //! Requests to the admin API: the shard reads them, a thread of its own answers them.
 
 use crate::chat::{ApiError, Row};
+use crate::policy::client_address;
 use crate::rt::{Lent, Runtime, mailbox};
 use crate::shard::{Errand, Reply, Report};
 
@@ -64,13 +65,15 @@ where
     R: Runtime,
 {
     let (reply, letters) = mailbox();
+    let trusted = &client.shard.config.server.trusted_proxies;
+    let from = client.conn.peer_address().map(|peer| peer.ip());
     let errand = Errand {
         method: wish.method.name(),
         path: wish.path,
         query: wish.query,
         body,
         who: wish.who,
-        peer: client.conn.peer_address(),
+        from: from.map(|peer| client_address(peer, &wish.forwarded, trusted)),
         id: envelope.id.as_str().to_owned(),
         reply,
     };

@@ -3,6 +3,7 @@
 use crate::base::Tick;
 use crate::chat::models::{self, Model};
 use crate::chat::{ApiError, Dialect, Row};
+use crate::config::Route;
 use crate::rt::{Lent, Runtime, mailbox};
 use crate::shard::{Ask, Page, Report, Shard};
 use crate::wire::Framing;
@@ -83,16 +84,14 @@ where
             answer::send(client, envelope, &ok(&body)).await
         }
         What::Model(id) => {
-            let routed = shard.config.route(id).is_some();
-            let known = served(shard).into_iter().find(|model| model.id == id);
-            let owner = shard.config.upstreams.first().map_or("", |upstream| &upstream.name);
-            let by_pattern = Model { id, owned_by: owner, created: 0 };
-            if !routed {
+            let route =
+                shard.config.route(id).and_then(|at| shard.config.routes.as_slice().get(at));
+            let Some(model) = route.and_then(|route| model_of(shard, route)) else {
                 let message = format!("no route serves the model `{}`", short(id));
                 let error = ApiError::new(Row::MODEL_NOT_FOUND, message).with_param("model");
                 return answer::send_error(client, envelope, &error).await;
-            }
-            models::one(envelope.dialect, &known.unwrap_or(by_pattern), &mut body);
+            };
+            models::one(envelope.dialect, &Model { id, ..model }, &mut body);
             answer::send(client, envelope, &ok(&body)).await
         }
         What::Page(page) => {
@@ -171,11 +170,13 @@ async fn ask<R: Runtime>(shard: &Shard<R>, page: Page) -> (u16, Vec<u8>) {
 /// The models that the routes name, and the patterns they serve.
 fn served<R: Runtime>(shard: &Shard<R>) -> Vec<Model<'_>> {
     let routes = shard.config.routes.as_slice().iter();
-    let models = routes.filter_map(|route| {
-        let upstream = shard.config.upstreams.get(route.targets.first()?.upstream)?;
-        Some(Model { id: &route.pattern, owned_by: &upstream.name, created: 0 })
-    });
-    models.collect()
+    routes.filter_map(|route| model_of(shard, route)).collect()
+}
+
+/// A route as a model, of whom it is first asked.
+fn model_of<'s, R: Runtime>(shard: &'s Shard<R>, route: &'s Route) -> Option<Model<'s>> {
+    let upstream = shard.config.upstreams.get(route.targets.first()?.upstream)?;
+    Some(Model { id: &route.pattern, owned_by: &upstream.name, created: 0 })
 }
 
 fn short(text: &str) -> String {

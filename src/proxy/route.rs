@@ -110,8 +110,17 @@ pub(super) fn find<'p>(
     path: &'p str,
     query: Option<&str>,
 ) -> Result<Endpoint<'p>, NoRoute> {
-    let (endpoint, wants) = listed(method, path, query).ok_or(NoRoute::Unknown)?;
-    if !port.serves(endpoint) {
+    // What `CONNECT` names is no path.
+    let unknown = if method == Method::Connect {
+        NoRoute::Method("GET, HEAD, POST")
+    } else {
+        NoRoute::Unknown
+    };
+    let (endpoint, wants) = listed(method, path, query).ok_or(unknown)?;
+    // One of Google's methods that is not served here.
+    let unserved =
+        method == Method::Post && matches!(endpoint, Endpoint::Model(name) if name.contains(':'));
+    if unserved || !port.serves(endpoint) {
         return Err(NoRoute::Unknown);
     }
     // HEAD is GET without the body (RFC 9110 section 9.3.2).

@@ -1,6 +1,6 @@
 //! The only ways into and out of a shard: letters to it, and questions it asks the control thread.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::Sender;
 
 use crate::net::Security;
@@ -80,8 +80,8 @@ pub struct Errand {
     pub body: Vec<u8>,
     /// Who asks: the fingerprint of the admin key; nobody for the page that everybody may load.
     pub who: Option<String>,
-    /// From where.
-    pub peer: Option<SocketAddr>,
+    /// From where; none through a UNIX socket.
+    pub from: Option<IpAddr>,
     /// The request's id.
     pub id: String,
     /// Where the answer goes.

@@ -366,6 +366,21 @@ fn the_log_level_changes_while_it_runs() {
 }
 
 #[test]
+fn a_trusted_proxy_tells_who_changes_something() {
+    let upstream = Upstream::start();
+    for (trusted, from) in [("127.0.0.0/8", "198.51.100.7"), ("10.0.0.0/8", "127.0.0.1")] {
+        let more = [("APP_SERVER__TRUSTED_PROXIES", trusted)];
+        let admin = Administrated::start(Flavour::Uring, &upstream, &more);
+        let request = ask("PUT", "/log-level", ADMIN, "{\"level\":\"warn\"}");
+        let request = String::from_utf8(request).expect("text");
+        let told = "\r\nX-Forwarded-For: 192.0.2.1\r\nx-forwarded-for: 198.51.100.7\r\n";
+        let answer = admin.gateway.ask(request.replacen("\r\n", told, 1).as_bytes());
+        assert_eq!(answer.status, 200);
+        assert_eq!(admin.see("/audit")["data"][0]["from"], json!(from), "{trusted}");
+    }
+}
+
+#[test]
 fn changes_are_chained_and_the_command_line_verifies_them() {
     let upstream = Upstream::start();
     let mut admin = Administrated::start(Flavour::Uring, &upstream, &[]);

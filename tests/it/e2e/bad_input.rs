@@ -81,6 +81,13 @@ fn heads() -> Vec<Bad> {
             None,
         ),
         (with("application/json", "text/plain"), 415, INVALID, "unsupported_media_type", None),
+        (
+            with("content-length", "content-encoding: gzip\r\ncontent-length"),
+            415,
+            INVALID,
+            "unsupported_media_type",
+            None,
+        ),
         (with("Bearer sk-vertex-bridge-dev", "Bearer wrong"), 401, key, "invalid_api_key", None),
         (with("Bearer sk-vertex-bridge-dev", "Basic eDp5"), 401, key, "invalid_api_key", None),
         (get("/v1/chat/completions"), 405, INVALID, "method_not_allowed", None),

@@ -175,6 +175,35 @@ fn a_reload_under_streams_and_requests_drops_none() {
     assert_eq!(successors(&gateway).len(), 1);
 }
 
+#[test]
+fn a_changed_file_is_read_where_that_is_wished_for_and_the_log_names_what_has_changed() {
+    let folder = Folder::new();
+    let gateway = start(Flavour::Uring, &folder, "[server]\nreload_on_change = true\n");
+    let _reaper = Reaper(&gateway);
+    let file = folder.0.join("gateway.toml");
+    let good = fs::read_to_string(&file).expect("it is there");
+    fs::write(&file, format!("{good}[[route]]\nmodel = 7\n")).expect("it can be written");
+    gateway.log_with("the configuration stays as it is");
+    let more = "[[route]]\nmodel = \"new\"\ntargets = [{ upstream = \"quick\" }]\n\
+                [[key]]\nname = \"team\"\nsecret = \"sk-canary-0123456789\"\n";
+    let changed = good.replace("capacity = 1000000", "capacity = 900000") + more;
+    // As editors do it: another file in its place.
+    let beside = folder.0.join("gateway.toml.new");
+    fs::write(&beside, changed).expect("it can be written");
+    fs::rename(&beside, &file).expect("it can be renamed");
+    wait_until("a successor", || successors(&gateway).len() == 1);
+    let log = gateway.log();
+    for told in [
+        "reload: rate_limit.capacity: 1000000 -> 900000",
+        "reload: route[new].model: set to new",
+        "reload: route[new].targets[1].upstream: set to quick",
+        "reload: key[team].secret: set to ***",
+    ] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+    assert!(!log.contains("canary"), "{log}");
+}
+
 /// Who asks while the one process leaves and the other has come is answered by one of them, also
 /// when nobody else asks.
 #[test]
