@@ -1,6 +1,7 @@
 //! The thread that answers operators: it may block, so it is no core's, and it is not the control
 //! thread, which must hear signals while a large report is put together.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::admin::{Api, Hands, Known, Recent, Standing, Store};
+use crate::base::RequestId;
 use crate::config::{Config, Listed};
 use crate::journal::Record;
 use crate::obs::log::Level;
@@ -35,6 +37,8 @@ pub(super) struct Reach {
     recording: bool,
     /// Tells what is wrong with the configuration as it stands now.
     recheck: fn() -> Result<Vec<Listed>, String>,
+    /// The names of the upstreams.
+    upstreams: Vec<String>,
 }
 
 /// The last exchanges, which the journal's thread tells and this one shows.
@@ -108,10 +112,11 @@ impl Reach {
         shards: &[Mailbox<Letter<Accepted>>],
         control: Sender<Report>,
         keeper: &Keeper,
-        recheck: fn() -> Result<Vec<Listed>, String>,
+        (config, recheck): (&Config, fn() -> Result<Vec<Listed>, String>),
     ) -> Self {
         let (journal, recording) = (keeper.asks.clone(), keeper.recording);
-        Self { shards: shards.to_vec(), control, journal, recording, recheck }
+        let upstreams = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        Self { shards: shards.to_vec(), control, journal, recording, recheck, upstreams }
     }
 
     /// Tells every shard, and sums what they have done.
@@ -157,8 +162,15 @@ impl Hands for Reach {
         let (reply, answer) = channel();
         // Without its thread nothing runs that could be shown.
         let _nobody = self.journal.send(Ask::Running(reply));
+        let (to, asking) = channel();
+        self.order(&Deed::Asking(to));
+        let asking: HashMap<u64, usize> = asking.try_iter().collect();
         for kept in answer.recv_timeout(OBEY).unwrap_or_default() {
-            show(&kept.record());
+            let mut record = kept.record();
+            let tag = RequestId::from_client(record.id.as_bytes()).map(|id| id.tag());
+            let upstream = tag.and_then(|tag| self.upstreams.get(*asking.get(&tag)?));
+            record.upstream_name = upstream.map_or(record.upstream_name, String::as_str);
+            show(&record);
         }
     }
 }

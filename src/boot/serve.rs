@@ -135,7 +135,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
     keep_current(&config, &addresses, &mailboxes, material, keys)?;
     watchdog::keep(&mailboxes, &sender)?;
     watch::keep(&config, &sender)?;
-    let reach = Reach::new(&mailboxes, sender, &keeper, recheck);
+    let reach = Reach::new(&mailboxes, sender, &keeper, (&config, recheck));
     Ok(Control {
         reports,
         admin: admin::keep(&config, in_force, reach, last)?,

@@ -48,6 +48,7 @@ where
 {
     let shard = exchange.shard;
     let Some(upstream) = shard.upstreams.get(plan.index) else { return Err(Shut::Full) };
+    client.deadline.asks(plan.index);
     let place = match upstream.gate.take() {
         Some(place) => place,
         // Seldom, and large.

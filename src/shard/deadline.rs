@@ -39,6 +39,8 @@ struct Slot<C> {
     waiting: RefCell<Option<Waker>>,
     /// Stands for the id of the exchange that runs; zero when none does.
     tag: Cell<u64>,
+    /// The upstream that it waits for, or hears.
+    upstream: Cell<Option<usize>>,
 }
 
 /// The slots of one shard.
@@ -72,6 +74,7 @@ impl<C: Conn> Deadlines<C> {
             fired: Cell::new(false),
             waiting: RefCell::new(None),
             tag: Cell::new(0),
+            upstream: Cell::new(None),
         };
         let mut slots = self.slots.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or(slots.len());
@@ -120,6 +123,15 @@ impl<C: Conn> Deadlines<C> {
         tagged.inspect(|slot| slot.conn.abort()).count()
     }
 
+    /// Calls `each` with the tag of every exchange that is with an upstream, and with its number.
+    pub fn each_asking(&self, mut each: impl FnMut(u64, usize)) {
+        for slot in self.slots.borrow().iter().flatten() {
+            if let (tag @ 1.., Some(upstream)) = (slot.tag.get(), slot.upstream.get()) {
+                each(tag, upstream);
+            }
+        }
+    }
+
     /// How many slots are in use.
     pub fn len(&self) -> usize {
         self.slots.borrow().len() - self.free.borrow().len()
@@ -161,7 +173,15 @@ impl<C: Conn> Deadline<C> {
 
     /// An exchange with this tag runs on the connection from now on; zero: none does.
     pub fn tag(&self, tag: u64) {
-        self.slot(|slot| slot.tag.set(tag));
+        self.slot(|slot| {
+            slot.tag.set(tag);
+            slot.upstream.set(None);
+        });
+    }
+
+    /// The exchange that runs asks this upstream.
+    pub fn asks(&self, upstream: usize) {
+        self.slot(|slot| slot.upstream.set(Some(upstream)));
     }
 
     /// Was the connection aborted because its time had passed?
@@ -231,6 +251,10 @@ mod tests {
         let (first, second) = (deadlines.register(one.clone()), deadlines.register(other.clone()));
         first.tag(7);
         second.tag(8);
+        second.asks(3);
+        let mut asking = Vec::new();
+        deadlines.each_asking(|tag, upstream| asking.push((tag, upstream)));
+        assert_eq!(asking, [(8, 3)]);
         assert_eq!((deadlines.cancel(9), deadlines.cancel(7)), (0, 1));
         second.tag(0);
         assert_eq!((deadlines.cancel(8), deadlines.cancel(0)), (0, 0));

@@ -63,6 +63,8 @@ pub enum Deed {
     Circuit(usize, Switch),
     /// Keep what the clients of a key send and get, or keep nothing more.
     Capture(Option<Watch>),
+    /// Tell which upstream each exchange is with: its tag, and the upstream's index.
+    Asking(Sender<(u64, usize)>),
     /// Nothing: only say that the shard lives.
     Answer,
 }

@@ -423,6 +423,13 @@ impl<R: Runtime> Shard<R> {
         let done = match &order.what {
             Deed::Answer => 0,
             Deed::Cancel(tag) => self.deadlines.cancel(*tag),
+            Deed::Asking(to) => {
+                // Who asked may have stopped waiting.
+                self.deadlines.each_asking(|tag, upstream| {
+                    let _unheard = to.send((tag, upstream));
+                });
+                0
+            }
             Deed::Capture(watch) => {
                 self.captures.set(watch.clone());
                 1

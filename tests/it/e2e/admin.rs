@@ -333,6 +333,7 @@ fn one_exchange_is_cancelled_and_no_other() {
         ids.sort_unstable();
         assert_eq!(ids, ["keep-1", "stop-1"], "{flavour:?}");
         assert!(running.iter().all(|one| one["key"] == "master"), "{running:?}");
+        assert!(running.iter().all(|one| one["upstream"] == "google"), "{running:?}");
         let answer = admin.ask("DELETE", "/exchanges/stop-1", "");
         assert_eq!(answer.json(), json!({"id": "stop-1", "cancelled": 1}), "{flavour:?}");
         assert!(clients[1].is_closed() || clients[1].answer().is_none(), "{flavour:?}");
