@@ -9,7 +9,7 @@ use super::client_keys::{admin_key, client_keys};
 use super::error::ConfigError;
 use super::keys::LEVELS;
 use super::limits::{self, Range};
-use super::listing;
+use super::listing_keys;
 use super::network::Network;
 use super::origin::is_loopback;
 use super::pages_keys;
@@ -88,7 +88,7 @@ impl Config {
             routes: service.routes,
             prices,
             simulated: service.simulated,
-            set: listing::list(&settings),
+            set: listing_keys::list(&settings),
             file: sources.file.map(|(path, _)| path.to_owned()),
             reload_on_change: settings.flag("server.reload_on_change", false),
             warnings: notes.warnings,

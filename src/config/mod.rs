@@ -13,6 +13,7 @@ mod keys;
 mod ledger;
 pub mod limits;
 mod listing;
+mod listing_keys;
 mod model;
 mod network;
 mod origin;

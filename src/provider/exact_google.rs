@@ -5,7 +5,8 @@ use crate::chat::{Event, FinishReason};
 use crate::wire::json::{JsonText, Kind, Reader};
 
 use super::error::{UpstreamError, google_in_answer};
-use super::gemini_answer::{Counts, finish_of};
+use super::gemini_answer::finish_of;
+use super::gemini_usage::Counts;
 use super::watch::{Found, check, text, wrong_shape};
 
 /// Watches one answer.

@@ -31,6 +31,7 @@ pub mod gemini_answer;
 mod gemini_logprobs;
 mod gemini_partial;
 mod gemini_tools;
+mod gemini_usage;
 mod google_body;
 mod head;
 pub mod native;
