@@ -28,6 +28,9 @@ use super::state;
 /// How long the shards have to do what they are told. One that is at work hears within a turn.
 const OBEY: Duration = Duration::from_secs(1);
 
+/// Tells what the configuration sets as it stands now, or what is wrong with it.
+pub(super) type Recheck = fn() -> Result<Vec<Listed>, String>;
+
 /// The way to the shards, the control thread and the journal's.
 pub(super) struct Reach {
     shards: Vec<Mailbox<Letter<Accepted>>>,
@@ -35,8 +38,7 @@ pub(super) struct Reach {
     journal: Sender<Ask>,
     /// Does the journal's thread write to a ledger?
     recording: bool,
-    /// Tells what is wrong with the configuration as it stands now.
-    recheck: fn() -> Result<Vec<Listed>, String>,
+    recheck: Recheck,
     /// The names of the upstreams.
     upstreams: Vec<String>,
 }
@@ -112,7 +114,7 @@ impl Reach {
         shards: &[Mailbox<Letter<Accepted>>],
         control: Sender<Report>,
         keeper: &Keeper,
-        (config, recheck): (&Config, fn() -> Result<Vec<Listed>, String>),
+        (config, recheck): (&Config, Recheck),
     ) -> Self {
         let (journal, recording) = (keeper.asks.clone(), keeper.recording);
         let upstreams = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();

@@ -12,6 +12,7 @@ use crate::rt::handover::{Ready, send_signal};
 use crate::rt::{Accepted, Mailbox, unix_millis};
 use crate::shard::{Errand, Letter, Report, TokenReport};
 
+use super::admin::Recheck;
 use super::handover::{Handover, notify};
 use super::journal::Keeper;
 use super::keys::Latest;
@@ -39,8 +40,8 @@ pub(super) struct Control {
     pub(super) greeting: String,
     /// A driver that is not the best was named already.
     pub(super) driver_told: bool,
-    /// Tells what the configuration sets as it stands now, or what is wrong with it.
-    pub(super) recheck: Box<dyn Fn() -> Result<Vec<Listed>, String> + Send>,
+    /// Reads the configuration again.
+    pub(super) recheck: Recheck,
     /// What the one that is in force has set.
     pub(super) set: Vec<Listed>,
     /// How another process takes over.

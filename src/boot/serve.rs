@@ -146,7 +146,7 @@ fn start(mut config: Config, material: Material, keys: Keys) -> io::Result<Contr
         greeting: greeting(&config, at, cores.len(), simulator),
         driver_told: false,
         handover,
-        recheck: Box::new(recheck),
+        recheck,
         set: config.set,
         predecessor,
         signalled: false,
