@@ -63,6 +63,8 @@ pub struct OpenAi<'b> {
     pub verbosity: Option<JsonText<'b>>,
     /// What requests with the same beginning are kept together by.
     pub cache_key: Option<JsonText<'b>>,
+    /// It is told how closely an image shall be looked at ([`super::Media::detail`]).
+    pub detail: bool,
 }
 
 /// Wishes that only Anthropic understands, in its own spelling.

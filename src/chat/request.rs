@@ -41,12 +41,6 @@ pub struct Request<'b> {
 }
 
 impl<'b> Request<'b> {
-    /// Does it say how closely an image shall be looked at?
-    pub fn has_detail(&self) -> bool {
-        let mut media = self.turns.iter().flat_map(|turn| turn.content.media());
-        media.any(|medium| medium.detail.is_some())
-    }
-
     /// A request that says nothing yet, for the readers of other dialects.
     pub fn empty() -> Self {
         Self {

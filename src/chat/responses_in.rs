@@ -48,6 +48,8 @@ pub(super) fn read<'b>(outline: &Outline<'b>) -> Result<Request<'b>, ChatError> 
     if let Some(text) = instructions {
         request.turns.insert(0, Turn::new(Role::System, Content::Text(text)));
     }
+    let media = request.turns.iter().flat_map(|turn| turn.content.media());
+    request.options.openai.detail = { media }.any(|medium| medium.detail.is_some());
     request.options.check()?;
     request.tools.check()?;
     Ok(request)

@@ -185,10 +185,11 @@ impl<'b> Thinking<'b> {
         if let Some(told) = wishes.thinking {
             return Self::Told(told, wishes.thinking_kind.map_or("", JsonText::raw));
         }
-        match (Wish::of(options), anthropic_model::thinks(model)) {
-            (Wish::Unsaid | Wish::No, _) | (_, Thinks::Never) => Self::Unsaid,
-            (_, Thinks::Adaptive) => Self::Adaptive,
-            (Wish::Tokens(budget), Thinks::Budget) => {
+        let Wish::Tokens(budget) = Wish::of(options) else { return Self::Unsaid };
+        match anthropic_model::thinks(model) {
+            Thinks::Never => Self::Unsaid,
+            Thinks::Adaptive => Self::Adaptive,
+            Thinks::Budget => {
                 let budget = budget.max(BUDGET_MIN).min(limit.saturating_sub(TEXT_MIN));
                 if budget < BUDGET_MIN { Self::Unsaid } else { Self::Budget(budget) }
             }
@@ -245,8 +246,8 @@ fn output_config(
     out: &mut Vec<u8>,
     dropped: &mut Dropped<'_>,
 ) -> Result<(), ChatError> {
-    let adaptive = anthropic_model::thinks(model) == Thinks::Adaptive;
     let wished = options.effort().filter(|effort| *effort != Effort::None);
+    let adaptive = wished.is_some() && anthropic_model::thinks(model) == Thinks::Adaptive;
     let effort = match wished {
         Some(Effort::Minimal) if adaptive => Some(Effort::Low),
         Some(effort) if adaptive => Some(effort),
@@ -385,7 +386,7 @@ fn leave_out<'r>(request: &'r Request<'_>, dropped: &mut Dropped<'r>) {
         ("labels", options.google.labels.is_some()),
         ("text.verbosity", options.openai.verbosity.is_some()),
         ("prompt_cache_key", options.openai.cache_key.is_some()),
-        ("input[].detail", request.has_detail()),
+        ("input[].detail", options.openai.detail),
         ("messages[].content[].file.filename", { untitled }.any(|file| file.name.is_some())),
     ] {
         if there {

@@ -296,6 +296,10 @@ fn of_role<'t, 'b>(
 
 /// Nothing but space?
 fn is_blank(text: JsonText<'_>) -> bool {
+    // Most texts are seen not to be at their first letter.
+    if text.raw().starts_with(|first: char| first.is_ascii_graphic() && first != '\\') {
+        return false;
+    }
     let mut rest = text.raw().trim_start();
     while let Some(after) = ["\\n", "\\r", "\\t"].iter().find_map(|space| rest.strip_prefix(space))
     {

@@ -111,7 +111,7 @@ fn leave_out<'r>(request: &'r Request<'_>, dropped: &mut Dropped<'r>) {
         ("cache_control", cached),
         ("text.verbosity", options.openai.verbosity.is_some()),
         ("prompt_cache_key", options.openai.cache_key.is_some()),
-        ("input[].detail", request.has_detail()),
+        ("input[].detail", options.openai.detail),
         ("messages[].thinking_blocks", turns.iter().any(|turn| turn.thinking.is_some())),
         ("parallel_tool_calls", request.tools.parallel == Some(false)),
         ("tools[].function.strict", strict),
@@ -507,19 +507,22 @@ fn open_thinking(out: &mut Vec<u8>) {
 
 /// The number behind `gemini-`: levels came with the third generation, budgets with 2.5.
 pub(super) fn generation(model: &str) -> u32 {
-    version(model).0
+    let name = model.strip_prefix("gemini-").unwrap_or("");
+    let digits = name.split(['.', '-']).next().unwrap_or("");
+    digits.parse().unwrap_or_else(|_word| if name.ends_with("-latest") { NEWEST.0 } else { 0 })
 }
 
-/// The two numbers behind `gemini-`. A name like `gemini-flash-latest` stands for one of the
-/// newest.
+/// A name like `gemini-flash-latest` stands for one of these or newer.
+const NEWEST: (u32, u32) = (3, 7);
+
+/// The two numbers behind `gemini-`.
 fn version(model: &str) -> (u32, u32) {
     let name = model.strip_prefix("gemini-").unwrap_or("");
-    if name.ends_with("-latest") && !name.starts_with(|first: char| first.is_ascii_digit()) {
-        return (3, 7);
+    let mut numbers = name.split('-').next().unwrap_or("").split('.').map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), minor) => (major, minor.and_then(Result::ok).unwrap_or(0)),
+        _ => NEWEST,
     }
-    let mut numbers = name.split('-').next().unwrap_or("").split('.');
-    let mut number = || numbers.next().and_then(|digits| digits.parse().ok()).unwrap_or(0);
-    (number(), number())
 }
 
 /// Google's own mapping for its OpenAI endpoint; Pro cannot be told not to think.
@@ -535,9 +538,9 @@ fn thinking_budget(effort: Effort, model: &str) -> u64 {
 
 fn thinking_level(effort: Effort, model: &str) -> &'static str {
     // Neither a Pro nor a newer Flash can think that little.
-    let newer = version(model) >= (3, 7) && !model.contains("lite");
+    let newer = || version(model) >= NEWEST && !model.contains("lite");
     match effort {
-        Effort::None | Effort::Minimal if newer || model.contains("pro") => "low",
+        Effort::None | Effort::Minimal if model.contains("pro") || newer() => "low",
         Effort::None | Effort::Minimal => "minimal",
         Effort::Low => "low",
         // The first Pro of the generation knows only low and high.

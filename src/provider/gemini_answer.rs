@@ -123,8 +123,8 @@ impl Answer {
             self.start(&mut reader.clone(), sink)?;
         }
         reader.object(|reader, key| match key.raw() {
-            _ if reader.null()? => Ok(()),
             "candidates" => reader.array(|reader, index| self.candidate(reader, index, sink)),
+            "usageMetadata" | "promptFeedback" if reader.null()? => Ok(()),
             "usageMetadata" => {
                 self.counts.read(reader, &mut self.tier)?;
                 // A client that leaves does so in the middle.
@@ -448,8 +448,11 @@ impl<'b> Part<'b> {
         let mut part = Self::default();
         reader.object(|reader, key| {
             match key.raw() {
-                _ if reader.null()? => {}
-                "text" => part.text = Some(reader.string()?),
+                "text" => match reader.string() {
+                    Ok(text) => part.text = Some(text),
+                    Err(error) if !reader.null()? => return Err(error),
+                    Err(_null) => {}
+                },
                 "thought" => part.thought = reader.boolean()?,
                 "thoughtSignature" => part.signature = Some(reader.string()?),
                 "functionCall" => part.call = Some(Call::read(reader)?),
@@ -641,7 +644,7 @@ mod tests {
         let heard = hear(false, 3, &[nothing]).map(|heard| heard.join(" "));
         // The first two have no reason to end.
         assert_eq!(heard, Err((UpstreamErrorKind::Truncated, None)));
-        let nothing = br#"{"usageMetadata":null,"promptFeedback":null,"candidates":[{"content":{"role":null,"parts":[{"text":null,"functionCall":null},{"text":"a"}]},"finishReason":"STOP"}]}"#;
+        let nothing = br#"{"usageMetadata":null,"promptFeedback":null,"candidates":[{"content":{"role":null,"parts":[{"text":null},{"text":"a"}]},"finishReason":"STOP"}]}"#;
         let heard = hear(false, 1, &[nothing]).unwrap().join(" ");
         assert!(heard.contains("JsonText(\"a\")") && heard.contains("Stop"), "{heard}");
     }

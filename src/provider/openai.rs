@@ -34,11 +34,13 @@ pub(super) fn encode<'r>(
             out.extend_from_slice(b",\"stream_options\":{\"include_usage\":true}");
         }
     }
-    tools(&request.tools, is_openais(model), out);
-    sampling(request, model, out);
-    wishes(request, model, out);
+    let own = is_openais(model);
+    let effort = effort(request, model, own);
+    tools(&request.tools, own, out);
+    sampling(request, own, out);
+    wishes(request, (own, effort), out);
     out.push(b'}');
-    leave_out(request, model, dropped);
+    leave_out(request, (own, effort), dropped);
     Ok(())
 }
 
@@ -296,7 +298,7 @@ fn function(tool: JsonText<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends what steers the choice of tokens.
-fn sampling(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
+fn sampling(request: &Request<'_>, own: bool, out: &mut Vec<u8>) {
     let options = &request.options;
     for (field, value) in [
         (&b"temperature"[..], options.temperature),
@@ -309,7 +311,7 @@ fn sampling(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
             out.extend_from_slice(value.as_bytes());
         }
     }
-    let limit: &[u8] = if is_openais(model) { b"max_completion_tokens" } else { b"max_tokens" };
+    let limit: &[u8] = if own { b"max_completion_tokens" } else { b"max_tokens" };
     let n = options.n.map(u64::from);
     for (field, value) in [(limit, options.max_tokens()), (b"n", n)] {
         if let Some(value) = value {
@@ -342,7 +344,7 @@ fn sampling(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends the form of the answer, the effort, and who asks.
-fn wishes(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
+fn wishes(request: &Request<'_>, (own, effort): (bool, Option<Effort>), out: &mut Vec<u8>) {
     let options = &request.options;
     match options.response_format {
         ResponseFormat::Text => {}
@@ -367,7 +369,7 @@ fn wishes(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
             out.extend_from_slice(b"}}");
         }
     }
-    if let Some(effort) = effort(request, model) {
+    if let Some(effort) = effort {
         name(b"reasoning_effort", out);
         json::push_string(out, effort.as_str());
     }
@@ -375,8 +377,8 @@ fn wishes(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
         (&b"user"[..], options.user),
         (b"safety_identifier", options.safety_identifier),
         (b"service_tier", options.service_tier),
-        (b"verbosity", options.openai.verbosity.filter(|_| is_openais(model))),
-        (b"prompt_cache_key", options.openai.cache_key.filter(|_| is_openais(model))),
+        (b"verbosity", options.openai.verbosity.filter(|_| own)),
+        (b"prompt_cache_key", options.openai.cache_key.filter(|_| own)),
     ] {
         if let Some(value) = value {
             name(field, out);
@@ -408,13 +410,12 @@ fn wishes(request: &Request<'_>, model: &str, out: &mut Vec<u8>) {
 
 /// The effort that the client names, or the one that its words for another vendor stand for. Those
 /// of OpenAI's models that do not think refuse every effort.
-fn effort(request: &Request<'_>, model: &str) -> Option<Effort> {
+fn effort(request: &Request<'_>, model: &str, own: bool) -> Option<Effort> {
     let options = &request.options;
-    let reasons = is_reasoning(model);
-    let named = options.reasoning_effort.filter(|_| reasons || !is_openais(model));
+    let named = options.reasoning_effort.filter(|_| !own || is_reasoning(model));
     let told = || {
         let budget = options.anthropic.budget.and_then(Effort::of_budget);
-        match budget.or_else(|| options.effort()).filter(|_| reasons)? {
+        match budget.or_else(|| options.effort()).filter(|_| is_reasoning(model))? {
             Effort::None => Some(least(model)),
             effort => Some(effort),
         }
@@ -434,9 +435,12 @@ fn least(model: &str) -> Effort {
 }
 
 /// Notes what OpenAI has no field for.
-fn leave_out<'r>(request: &'r Request<'_>, model: &str, dropped: &mut Dropped<'r>) {
+fn leave_out<'r>(
+    request: &'r Request<'_>,
+    (own, effort): (bool, Option<Effort>),
+    dropped: &mut Dropped<'r>,
+) {
     let (options, turns) = (&request.options, &request.turns);
-    let effort = effort(request, model);
     let in_parts = |turn: &Turn<'_>| {
         turn.content.pieces().any(|piece| match piece {
             Piece::Text(_, cache) => cache.is_some(),
@@ -457,8 +461,8 @@ fn leave_out<'r>(request: &'r Request<'_>, model: &str, dropped: &mut Dropped<'r
         ("top_k", options.top_k.is_some()),
         ("cache_control", cached),
         ("thinking", thinks && effort.is_none()),
-        ("text.verbosity", options.openai.verbosity.is_some() && !is_openais(model)),
-        ("prompt_cache_key", options.openai.cache_key.is_some() && !is_openais(model)),
+        ("text.verbosity", options.openai.verbosity.is_some() && !own),
+        ("prompt_cache_key", options.openai.cache_key.is_some() && !own),
         ("reasoning_effort", options.reasoning_effort.is_some() && effort.is_none()),
         ("safety_settings", options.google.safety_settings.is_some()),
         ("cached_content", options.google.cached_content.is_some()),
