@@ -3,6 +3,8 @@
 //! SDKs put an answer into the conversation as it came. `OpenAI` refuses fields that it does not
 //! know, so a conversation that began with another vendor could not go on there.
 
+use std::cell::Cell;
+
 use crate::wire::cut;
 use crate::wire::find::find;
 use crate::wire::json::{JsonError, Kind, Reader};
@@ -22,29 +24,42 @@ impl Outline<'_> {
         ENDS.iter().any(|end| find(self.body().as_bytes(), end.as_bytes()).is_some())
     }
 
-    /// Takes these fields out of all messages.
-    pub fn cut_extras(&self, changes: &mut Splices) {
+    /// Takes these fields out of all messages; gives the names of those that were there.
+    pub fn cut_extras(&self, changes: &mut Splices) -> impl Iterator<Item = &'static str> + use<> {
+        let found = [const { Cell::new(false) }; EXTRAS.len()];
         let mut reader = Reader::new(self.body());
         // The whole body was read before: nothing in it is broken.
         let _read = reader.object(|reader, key| {
             if key.unescape() == "messages" && reader.kind()? == Kind::Array {
-                return each(reader, self.body(), changes);
+                return each(reader, self.body(), changes, &found);
             }
             reader.skip()
         });
+        EXTRAS.into_iter().zip(found).filter(|(_, found)| found.get()).map(|(name, _)| name)
     }
 }
 
-/// Cuts what is too much in the messages or calls of an array.
-fn each(reader: &mut Reader<'_>, body: &str, changes: &mut Splices) -> Result<(), JsonError> {
+/// Cuts what is too much in the messages or calls of an array, and marks what it was.
+fn each(
+    reader: &mut Reader<'_>,
+    body: &str,
+    changes: &mut Splices,
+    found: &[Cell<bool>; EXTRAS.len()],
+) -> Result<(), JsonError> {
     reader.array(|reader, _index| {
         if reader.kind()? != Kind::Object {
             return reader.skip();
         }
-        let doomed = |name: &str| EXTRAS.contains(&name);
+        let doomed = |name: &str| {
+            let known = EXTRAS.iter().zip(found).find(|(extra, _)| **extra == name);
+            known.is_some_and(|(_, found)| {
+                found.set(true);
+                true
+            })
+        };
         cut::members(reader, body, changes, &doomed, &mut |reader, name, changes| {
             let calls = name == "tool_calls" && reader.kind()? == Kind::Array;
-            if calls { each(reader, body, changes) } else { reader.skip() }
+            if calls { each(reader, body, changes, found) } else { reader.skip() }
         })
     })
 }
@@ -58,7 +73,7 @@ mod tests {
         let body = format!(r#"{{"model":"m", "messages" : {messages},"images":1}}"#);
         let outline = Outline::parse(body.as_bytes(), &Form::CHAT).unwrap();
         let (mut changes, mut out) = (Splices::default(), Vec::new());
-        outline.cut_extras(&mut changes);
+        let _names = outline.cut_extras(&mut changes);
         changes.apply(body.as_bytes(), &mut out);
         let text = String::from_utf8(out).unwrap();
         let text = text.strip_prefix(r#"{"model":"m", "messages" : "#).unwrap();
@@ -79,6 +94,10 @@ mod tests {
         }
         let plain = r#"[ {"role":"user","content":[{"type":"text","extra_content":"mine"}]} ]"#;
         assert_eq!(without(plain), plain);
+        let body = r#"{"model":"m","messages":[{"images":[],"tool_calls":[{"extra_content":1}]}]}"#;
+        let outline = Outline::parse(body.as_bytes(), &Form::CHAT).unwrap();
+        let names: Vec<_> = outline.cut_extras(&mut Splices::default()).collect();
+        assert_eq!(names, ["extra_content", "images"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::wire::find::find;
 use crate::wire::splice::Splices;
 
 use super::anthropic::VERTEX_VERSION;
+use super::dropped::Dropped;
 use super::google_body::{self, Patch};
 use super::openai::is_openais;
 use super::order::{Order, Vendor};
@@ -122,13 +123,23 @@ impl<'p> Native<'p> {
         Ok(())
     }
 
+    /// What the client is told that its request went on without.
+    pub fn dropped(&self, outline: &Outline<'_>) -> Dropped<'static> {
+        let mut dropped = Dropped::default();
+        if self.change == Change::Extras {
+            let names = outline.cut_extras(&mut Splices::default());
+            names.for_each(|name| dropped.push(format!("messages[].{name}").into()));
+        }
+        dropped
+    }
+
     /// What must be changed in the body. With `ask_usage` it is also asked for usage.
     pub fn changes(&self, outline: &Outline<'_>, model: &str, ask_usage: bool) -> Splices {
         match self.change {
             Change::Nothing => outline.changes(model, ask_usage),
             Change::Extras => {
                 let mut changes = outline.changes(model, ask_usage);
-                outline.cut_extras(&mut changes);
+                let _names = outline.cut_extras(&mut changes);
                 changes
             }
             Change::Version => {
@@ -236,6 +247,11 @@ mod tests {
         let cut = r#"{"model":"gpt-5","messages":[{"role":"assistant","content":"a","tool_calls":[{"id":"c"}]}],"n":1.0}"#;
         let went = passed(Door::Chat, &order(Vendor::OpenAi, "gpt-5"), ALL, &body);
         assert_eq!(went.as_deref(), Some(cut));
+        let outline = Outline::parse(body.as_bytes(), &Form::CHAT).unwrap();
+        let way = Native::find(Door::Chat, &order(Vendor::OpenAi, "gpt-5"), ALL, &outline).unwrap();
+        let names = way.dropped(&outline);
+        let names: Vec<_> = names.names().collect();
+        assert_eq!(names, ["messages[].reasoning_content", "messages[].extra_content"]);
         let elsewhere = passed(Door::Chat, &order(Vendor::OpenAi, "x"), ALL, &body);
         assert_eq!(elsewhere.as_deref(), Some(&*body));
     }

@@ -13,6 +13,7 @@ use crate::provider::native::Settings;
 use crate::provider::{Dropped, ExactStream, Native, Shape, Vendor, Watched, exact, read_error};
 use crate::rt::{Lent, Runtime};
 
+use super::answer::push_dropped;
 use super::attempt::{self, Forward, Head, Outgoing, Plan};
 use super::body::Answer;
 use super::client::Client;
@@ -107,6 +108,8 @@ where
     }
     // A failure crosses with them too: they say when to come again.
     exchange.crossing = std::mem::take(&mut answer.crossing);
+    let own_headers = exchange.shard.config.server.own_headers;
+    push_dropped(&way.dropped(outline), own_headers, &mut exchange.crossing);
     let repairs = plan.upstream.compat == Compat::Fixups && way.shape != Shape::OpenAiResponse;
     let repair = repairs.then(|| exchange.shard.random());
     let as_array = wants_array(errand);
