@@ -539,7 +539,11 @@ mod tests {
             (format!("{ask},{signed}"), true),
             (format!("{ask},{plain}"), false),
             (format!("{ask},{unsigned}"), false),
-            (format!("{ask},{signed},{}", plain.replace(r#""c""#, r#""d""#)), true),
+            (format!("{ask},{signed},{}", plain.replace(r#""c""#, r#""d""#)), false),
+            (format!("{ask},{plain},{}", signed.replace(r#""c""#, r#""d""#)), false),
+            (format!("{ask},{signed},{}", signed.replace(r#""c""#, r#""d""#)), true),
+            (format!("{ask},{signed},{ask}"), true),
+            (format!("{ask},{plain},{ask}"), false),
             (format!("{ask},{plain},{said},{ask}"), true),
             (format!("{ask},{said}"), false),
         ] {

@@ -268,20 +268,32 @@ impl<'t> Messages<'_, 't> {
 
 /// May the model be told to think within a budget? Where it is in the middle of an answer, with
 /// calls that are answered now or words it shall go on with, that answer must have begun with a
-/// signed thought; what another vendor's model began has none.
+/// signed thought, and so must its last part; what another vendor's model said has none. Between
+/// its calls such a model does not think anyway, so nothing is lost where a part has none.
 pub(super) fn may_think(turns: &[Turn<'_>]) -> bool {
-    let begin = turns.iter().rposition(|turn| turn.role == Role::User).map_or(0, |last| last + 1);
-    let answer = turns.get(begin..).unwrap_or_default();
-    let first = answer.iter().find(|turn| turn.role == Role::Assistant);
-    first.is_none_or(|turn| {
-        let mut signed = false;
-        let thinking = turn.thinking.as_deref().unwrap_or("[]");
-        let read = Reader::new(thinking).array(|reader, _index| {
-            signed |= is_signed(reader.raw()?)?;
-            Ok::<(), JsonError>(())
-        });
-        read.is_ok() && signed
-    })
+    let begins = |run: &[Turn<'_>]| {
+        let first = run.iter().find(|turn| turn.role == Role::Assistant);
+        first.is_none_or(has_signed_thought)
+    };
+    let user = turns.iter().rposition(|turn| turn.role == Role::User);
+    let answer = turns.get(user.map_or(0, |last| last + 1)..).unwrap_or_default();
+    // Neighbours of one role are one message.
+    let other = |turn: &Turn<'_>| matches!(turn.role, Role::User | Role::Tool);
+    let said = turns.iter().rposition(|turn| turn.role == Role::Assistant).unwrap_or(0);
+    let before = turns.get(..said).unwrap_or_default().iter().rposition(other);
+    let part = turns.get(before.map_or(0, |last| last + 1)..).unwrap_or_default();
+    let calls = part.iter().any(|turn| !turn.calls.is_empty());
+    begins(answer) && (!calls || begins(part))
+}
+
+fn has_signed_thought(turn: &Turn<'_>) -> bool {
+    let mut signed = false;
+    let thinking = turn.thinking.as_deref().unwrap_or("[]");
+    let read = Reader::new(thinking).array(|reader, _index| {
+        signed |= is_signed(reader.raw()?)?;
+        Ok::<(), JsonError>(())
+    });
+    read.is_ok() && signed
 }
 
 /// The turns of `role` in a run, with their numbers.
