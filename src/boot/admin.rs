@@ -14,22 +14,19 @@ use serde_json::Value;
 
 use crate::admin::{Api, Hands, Known, Recent, Standing, Store};
 use crate::base::RequestId;
-use crate::config::{Config, Listed};
+use crate::config::Config;
 use crate::journal::Record;
 use crate::obs::log::Level;
 use crate::rt::{Accepted, Mailbox, unix_millis};
 use crate::shard::{Deed, Letter, Order, Reply, Report, Switch, Watch};
 
-use super::control::Question;
+use super::control::{Question, Recheck};
 use super::journal::{Ask, Keeper, Listener};
 use super::say::say;
 use super::state;
 
 /// How long the shards have to do what they are told. One that is at work hears within a turn.
 const OBEY: Duration = Duration::from_secs(1);
-
-/// Tells what the configuration sets as it stands now, or what is wrong with it.
-pub(super) type Recheck = fn() -> Result<Vec<Listed>, String>;
 
 /// The way to the shards, the control thread and the journal's.
 pub(super) struct Reach {

@@ -12,7 +12,6 @@ use crate::rt::handover::{Ready, send_signal};
 use crate::rt::{Accepted, Mailbox, unix_millis};
 use crate::shard::{Errand, Letter, Report, TokenReport};
 
-use super::admin::Recheck;
 use super::handover::{Handover, notify};
 use super::journal::Keeper;
 use super::keys::Latest;
@@ -24,6 +23,9 @@ pub(super) use super::say::say;
 
 /// So many changed keys of a reload are told, each in a line of its own.
 const CHANGES_TOLD_MAX: usize = 100;
+
+/// Tells what the configuration sets as it stands now, or what is wrong with it.
+pub(super) type Recheck = fn() -> Result<Vec<Listed>, String>;
 
 /// What the control thread keeps.
 pub(super) struct Control {
