@@ -423,7 +423,7 @@ impl<'b> Blob<'b> {
             audio if audio.starts_with("audio/") => MediaKind::Audio,
             _ => MediaKind::File,
         };
-        Ok(Media { kind, source, mime, name: self.name, detail: None, cache: None, at })
+        Ok(Media { name: self.name, ..Media::new(kind, source, mime, at) })
     }
 }
 

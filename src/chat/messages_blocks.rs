@@ -448,15 +448,8 @@ impl<'b> Fields<'b> {
             (None, _, _) => None,
         };
         let name = self.title;
-        parts.push(Part::Media(Media {
-            kind,
-            source,
-            mime,
-            name,
-            detail: None,
-            cache: self.cache,
-            at,
-        }));
+        let medium = Media::new(kind, source, mime, at);
+        parts.push(Part::Media(Media { name, cache: self.cache, ..medium }));
         Ok(())
     }
 

@@ -51,6 +51,18 @@ pub struct Media<'b> {
     pub at: Place,
 }
 
+impl<'b> Media<'b> {
+    /// A medium of which nothing else is told.
+    pub(super) fn new(
+        kind: MediaKind,
+        source: Source<'b>,
+        mime: Option<Cow<'b, str>>,
+        at: Place,
+    ) -> Self {
+        Self { kind, source, mime, name: None, detail: None, cache: None, at }
+    }
+}
+
 /// Where a part stands in the client's request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -314,15 +326,7 @@ impl<'b> Inner<'b> {
         let format = self.format.map(JsonText::unescape);
         let (source, mime) = locate(url, at, "image_url.url")?;
         let mime = format.or(mime);
-        Ok(Media {
-            kind: MediaKind::Image,
-            source,
-            mime,
-            name: None,
-            detail: None,
-            cache: None,
-            at,
-        })
+        Ok(Media::new(MediaKind::Image, source, mime, at))
     }
 
     fn audio(&self, at: Place) -> Result<Media<'b>, ChatError> {
@@ -338,15 +342,7 @@ impl<'b> Inner<'b> {
             Some(format) => Some(Cow::Owned(format!("audio/{format}"))),
             None => found,
         };
-        Ok(Media {
-            kind: MediaKind::Audio,
-            source,
-            mime,
-            name: None,
-            detail: None,
-            cache: None,
-            at,
-        })
+        Ok(Media::new(MediaKind::Audio, source, mime, at))
     }
 
     fn file(&self, at: Place) -> Result<Media<'b>, ChatError> {
@@ -363,15 +359,7 @@ impl<'b> Inner<'b> {
             }
         };
         let mime = format.or(mime);
-        Ok(Media {
-            kind: MediaKind::File,
-            source,
-            mime,
-            name: self.name,
-            detail: None,
-            cache: None,
-            at,
-        })
+        Ok(Media { name: self.name, ..Media::new(MediaKind::File, source, mime, at) })
     }
 }
 

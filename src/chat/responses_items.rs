@@ -274,7 +274,7 @@ fn summary(list: &str) -> Result<String, ChatError> {
 fn picture(data: JsonText<'_>, at: Place) -> Part<'_> {
     let (kind, source) = (MediaKind::Image, Source::Base64(data));
     let mime = Some(Cow::Borrowed("image/png"));
-    Part::Media(Media { kind, source, mime, name: None, detail: None, cache: None, at })
+    Part::Media(Media::new(kind, source, mime, at))
 }
 
 impl<'b> Fields<'b> {
@@ -368,15 +368,8 @@ impl<'b> Fields<'b> {
                 return Err(ChatError::at(format!("{at}.type"), Problem::Expected(kinds)));
             }
         };
-        Ok(Part::Media(Media {
-            kind,
-            source,
-            mime,
-            name: self.name,
-            detail: self.detail,
-            cache: None,
-            at,
-        }))
+        let (name, detail) = (self.name, self.detail);
+        Ok(Part::Media(Media { name, detail, ..Media::new(kind, source, mime, at) }))
     }
 
     /// Where a file is.

@@ -338,7 +338,6 @@ impl Scalar {
             (1..=most).contains(&text.len()) && text.bytes().all(fits)
         };
         match self {
-            Self::Choice(words) => words.contains(&text),
             Self::Networks => Network::parse(text).is_some(),
             Self::Name => made_of(NAME_CHARS_MAX, b"._-"),
             Self::Model => made_of(MODEL_CHARS_MAX, b"._:/@-"),

@@ -82,7 +82,7 @@ pub struct Errand {
     pub body: Vec<u8>,
     /// Who asks: the fingerprint of the admin key; nobody for the page that everybody may load.
     pub who: Option<String>,
-    /// From where; none through a UNIX socket.
+    /// From where; none when the connection cannot tell any more.
     pub from: Option<IpAddr>,
     /// The request's id.
     pub id: String,
